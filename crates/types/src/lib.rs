@@ -1,0 +1,28 @@
+//! The words that every part of Weir shares: ids, offsets, clocks, key ranges, the record batch, limits and
+//! error kinds.
+//!
+//! Level 0: this crate knows no IO, no async runtime, no clock and no randomness, and everything else may
+//! depend on it. A type lives here only when two crates exchange it; a type that one machine keeps to itself
+//! lives with that machine.
+
+#![forbid(unsafe_code)]
+
+mod clock;
+mod error;
+mod id;
+mod key;
+pub mod limits;
+mod machine;
+mod offset;
+mod policy;
+
+pub use clock::{LeaseClock, WallClock};
+pub use error::{ErrorKind, WeirError};
+pub use id::{
+    ClusterId, GroupId, Incarnation, LeaseId, MessageId, NodeId, ProducerEpoch, ProducerId, ReplicaId,
+    RequestId, SessionId, TopicId,
+};
+pub use key::{KeyHash, KeyRange};
+pub use machine::{At, Corrupt, Deadlines, Output, Pointer, Row, RowChange};
+pub use offset::{LogIndex, Offset, Term};
+pub use policy::{Backoff, ParkPolicy, QueuePolicy, Retention, StreamPolicy, TopicKind, TopicPolicy};

@@ -1,0 +1,149 @@
+//! What a topic promises, as set when it is created or altered. Defaults are those of `docs/LIMITS.md`.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// Whether reading a topic takes messages away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum TopicKind {
+    /// Each message goes to one consumer under a lease; ack removes it.
+    Queue,
+    /// Records stay at their offsets; any number of groups read them.
+    Stream,
+}
+
+impl fmt::Display for TopicKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Queue => "queue",
+            Self::Stream => "stream",
+        })
+    }
+}
+
+impl FromStr for TopicKind {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "queue" => Ok(Self::Queue),
+            "stream" => Ok(Self::Stream),
+            other => Err(format!("topic kind `{other}` is neither `queue` nor `stream`")),
+        }
+    }
+}
+
+/// The settings of one topic.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum TopicPolicy {
+    /// Of a queue.
+    Queue(QueuePolicy),
+    /// Of a stream.
+    Stream(StreamPolicy),
+}
+
+impl TopicPolicy {
+    /// The kind of topic that this policy is for.
+    pub fn kind(&self) -> TopicKind {
+        match self {
+            Self::Queue(_) => TopicKind::Queue,
+            Self::Stream(_) => TopicKind::Stream,
+        }
+    }
+
+    /// The defaults for a kind.
+    pub fn default_for(kind: TopicKind) -> Self {
+        match kind {
+            TopicKind::Queue => Self::Queue(QueuePolicy::default()),
+            TopicKind::Stream => Self::Stream(StreamPolicy::default()),
+        }
+    }
+}
+
+/// How long a returned message waits before it is ready again: `base × 2^(attempt-1)`, at most `max`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Backoff {
+    /// Wait after the first attempt, in milliseconds; 0 means at once.
+    pub base_ms: u64,
+    /// Longest wait, in milliseconds.
+    pub max_ms: u64,
+}
+
+impl Backoff {
+    /// The wait after the given attempt (1 is the first).
+    pub fn after_attempt(self, attempt: u32) -> u64 {
+        let doublings = attempt.saturating_sub(1).min(32);
+        self.base_ms.saturating_mul(1 << doublings).min(self.max_ms)
+    }
+}
+
+/// What happens around a parked message of a FIFO queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ParkPolicy {
+    /// The message is set aside and its key goes on.
+    ParkMessage,
+    /// The key waits behind it, others flow.
+    ParkKey,
+}
+
+/// The settings of a queue.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QueuePolicy {
+    /// Strict order per message key, at most `max_inflight_per_key` leased.
+    pub fifo: bool,
+    /// Leases at once per key of a FIFO queue.
+    pub max_inflight_per_key: u32,
+    /// How long a lease runs when the consumer does not say, in milliseconds.
+    pub lease_ms: u64,
+    /// Deliveries before a message is parked.
+    pub attempts_max: u32,
+    /// Wait before a nacked message is ready again.
+    pub backoff: Backoff,
+    /// A message not acked this long after its arrival is gone, in milliseconds; none means never.
+    pub ttl_ms: Option<u64>,
+    /// What happens around a parked message of a FIFO queue.
+    pub park: ParkPolicy,
+    /// Bytes a partition holds before it rejects producers.
+    pub bytes_max: u64,
+    /// Messages a partition holds before it rejects producers.
+    pub messages_max: u64,
+}
+
+impl Default for QueuePolicy {
+    fn default() -> Self {
+        Self {
+            fifo: false,
+            max_inflight_per_key: 1,
+            lease_ms: 30_000,
+            attempts_max: 16,
+            backoff: Backoff { base_ms: 0, max_ms: 60_000 },
+            ttl_ms: None,
+            park: ParkPolicy::ParkMessage,
+            bytes_max: 10 << 30,
+            messages_max: 100_000_000,
+        }
+    }
+}
+
+/// How much of a stream is kept. A record goes when either bound is passed; none means no bound.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Retention {
+    /// Age by append time, in milliseconds.
+    pub age_ms: Option<u64>,
+    /// Bytes per partition.
+    pub bytes: Option<u64>,
+}
+
+/// The settings of a stream.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StreamPolicy {
+    /// How much is kept: seven days unless set.
+    pub retention: Retention,
+}
+
+impl Default for StreamPolicy {
+    fn default() -> Self {
+        Self { retention: Retention { age_ms: Some(7 * 24 * 3600 * 1000), bytes: None } }
+    }
+}
