@@ -7,6 +7,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod batch;
 mod clock;
 mod error;
 mod id;
@@ -16,6 +17,10 @@ mod machine;
 mod offset;
 mod policy;
 
+pub use batch::{
+    BatchBuilder, BatchError, BatchHeader, BatchView, Codec, HeaderView, HeadersView, ProducerSequence,
+    RecordView, Records,
+};
 pub use clock::{LeaseClock, WallClock};
 pub use error::{ErrorKind, WeirError};
 pub use id::{

@@ -1,0 +1,13 @@
+//! Record headers with a meaning of their own. Their names start with `weir-`; a queue reads them once, at the
+//! door; a stream carries them like any other. Numbers are decimal ASCII text.
+
+/// Every reserved header's name starts with this.
+pub const PREFIX: &str = "weir-";
+/// Priority of a message, `0` (last) to `9` (first).
+pub const PRIORITY: &str = "weir-priority";
+/// Not delivered before this time: milliseconds since the Unix epoch.
+pub const DELIVER_AT: &str = "weir-deliver-at";
+/// Gone this long after its arrival if not acked: milliseconds.
+pub const TTL: &str = "weir-ttl";
+/// Id for dedup within the queue's window: any bytes.
+pub const MESSAGE_ID: &str = "weir-message-id";
