@@ -47,24 +47,15 @@ fn a_batch_has_the_published_bytes() {
         "0002",             // producer epoch
         "00000028",         // base sequence
         "00000002",         // record count
-        "1c",
-        "00",
-        "00",
-        "00",
-        "066b6579",
-        "0a76616c7565",
-        "00", // length 14, key, value, no headers
-        "20",
-        "00",
-        "0a",
-        "02",
-        "01",
-        "047632",
-        "04",
-        "0268",
-        "0278",
-        "026e",
-        "01", // length 15
+        "1c000000",         // length 14, attributes, timestamp delta, offset delta
+        "066b6579",         // key
+        "0a76616c7565",     // value
+        "00",               // no headers
+        "1e000a02",         // length 15, timestamp delta 5, offset delta 1
+        "01",               // no key
+        "047632",           // value
+        "0402680278",       // two headers: h = x
+        "026e01",           // n without a value
     );
     assert_eq!(hex(&two_records()), expected);
 }
