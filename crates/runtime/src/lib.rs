@@ -73,8 +73,8 @@ impl Runtime {
 
     /// `base` lengthened by up to a half, so that many waiters do not come back at the same moment.
     pub fn jittered(&self, base: std::time::Duration) -> std::time::Duration {
-        let permille = self.random_u64() % 500;
-        base + base.mul_f64(permille as f64 / 1000.0)
+        let permille = (self.random_u64() % 500) as u32;
+        base + base / 1000 * permille
     }
 }
 

@@ -1,0 +1,207 @@
+//! Conversions between wire types and `weir-types`.
+
+use prost::Message as _;
+use tonic::metadata::MetadataValue;
+use tonic::{Code, Status};
+use weir_types::{
+    Backoff, ErrorKind, ParkPolicy, QueuePolicy, Retention, StreamPolicy, TopicKind, TopicPolicy, WeirError,
+};
+
+use crate::v1;
+
+/// Trailer of a failed call that carries the [`v1::Error`].
+pub const ERROR_TRAILER: &str = "weir-error-bin";
+
+const KINDS: [(ErrorKind, v1::ErrorKind, Code); 13] = [
+    (ErrorKind::Retry, v1::ErrorKind::Retry, Code::Unavailable),
+    (ErrorKind::Redirect, v1::ErrorKind::Redirect, Code::Unavailable),
+    (ErrorKind::Invalid, v1::ErrorKind::Invalid, Code::InvalidArgument),
+    (ErrorKind::NotFound, v1::ErrorKind::NotFound, Code::NotFound),
+    (ErrorKind::AlreadyExists, v1::ErrorKind::AlreadyExists, Code::AlreadyExists),
+    (ErrorKind::LeaseLost, v1::ErrorKind::LeaseLost, Code::FailedPrecondition),
+    (ErrorKind::Fenced, v1::ErrorKind::Fenced, Code::FailedPrecondition),
+    (ErrorKind::Throttled, v1::ErrorKind::Throttled, Code::ResourceExhausted),
+    (ErrorKind::OutOfSpace, v1::ErrorKind::OutOfSpace, Code::ResourceExhausted),
+    (ErrorKind::Unauthorized, v1::ErrorKind::Unauthorized, Code::PermissionDenied),
+    (ErrorKind::OutcomeUnknown, v1::ErrorKind::OutcomeUnknown, Code::Unknown),
+    (ErrorKind::Corrupt, v1::ErrorKind::Corrupt, Code::DataLoss),
+    (ErrorKind::Internal, v1::ErrorKind::Internal, Code::Internal),
+];
+
+impl From<WeirError> for v1::Error {
+    fn from(error: WeirError) -> Self {
+        let (_, kind, _) = KINDS.iter().find(|(kind, ..)| *kind == error.kind).expect("every kind is listed");
+        Self {
+            kind: *kind as i32,
+            code: error.code,
+            message: error.message,
+            retry_after_ms: error.retry_after_ms,
+            leader: error.leader,
+        }
+    }
+}
+
+impl From<v1::Error> for WeirError {
+    fn from(error: v1::Error) -> Self {
+        let kind = KINDS.iter().find(|(_, wire, _)| *wire as i32 == error.kind);
+        Self {
+            kind: kind.map_or(ErrorKind::Internal, |(kind, ..)| *kind),
+            code: error.code,
+            message: error.message,
+            retry_after_ms: error.retry_after_ms,
+            leader: error.leader,
+        }
+    }
+}
+
+/// The failed call for an error: nearest standard code, message, and the whole error as a trailer.
+pub fn error_to_status(error: WeirError) -> Status {
+    let (.., code) = KINDS.iter().find(|(kind, ..)| *kind == error.kind).expect("every kind is listed");
+    let mut status = Status::new(*code, error.to_string());
+    let bytes = v1::Error::from(error).encode_to_vec();
+    status.metadata_mut().insert_bin(ERROR_TRAILER, MetadataValue::from_bytes(&bytes));
+    status
+}
+
+/// The error of a failed call. A status without our trailer comes from the transport: when the call may have
+/// reached a node its outcome is unknown, so only the caller knows whether a retry is safe.
+pub fn error_from_status(status: &Status) -> WeirError {
+    let ours = status
+        .metadata()
+        .get_bin(ERROR_TRAILER)
+        .and_then(|value| value.to_bytes().ok())
+        .and_then(|bytes| v1::Error::decode(bytes).ok());
+    if let Some(error) = ours {
+        return error.into();
+    }
+    let kind = match status.code() {
+        Code::InvalidArgument | Code::OutOfRange | Code::Unimplemented => ErrorKind::Invalid,
+        Code::ResourceExhausted => ErrorKind::Throttled,
+        Code::PermissionDenied | Code::Unauthenticated => ErrorKind::Unauthorized,
+        _ => ErrorKind::OutcomeUnknown,
+    };
+    WeirError::new(kind, "transport", format!("{}: {}", status.code(), status.message()))
+}
+
+impl From<TopicKind> for v1::TopicKind {
+    fn from(kind: TopicKind) -> Self {
+        match kind {
+            TopicKind::Queue => Self::Queue,
+            TopicKind::Stream => Self::Stream,
+        }
+    }
+}
+
+impl v1::TopicKind {
+    /// The kind, unless it was left unspecified.
+    pub fn to_kind(self) -> Option<TopicKind> {
+        match self {
+            Self::Unspecified => None,
+            Self::Queue => Some(TopicKind::Queue),
+            Self::Stream => Some(TopicKind::Stream),
+        }
+    }
+}
+
+impl v1::QueueSettings {
+    /// `policy` with what is set here changed.
+    pub fn applied_to(&self, policy: &QueuePolicy) -> QueuePolicy {
+        QueuePolicy {
+            fifo: self.fifo.unwrap_or(policy.fifo),
+            max_inflight_per_key: self.max_inflight_per_key.unwrap_or(policy.max_inflight_per_key),
+            lease_ms: self.lease_ms.unwrap_or(policy.lease_ms),
+            attempts_max: self.attempts_max.unwrap_or(policy.attempts_max),
+            backoff: Backoff {
+                base_ms: self.backoff_base_ms.unwrap_or(policy.backoff.base_ms),
+                max_ms: self.backoff_max_ms.unwrap_or(policy.backoff.max_ms),
+            },
+            ttl_ms: self.ttl_ms.map_or(policy.ttl_ms, |ms| (ms > 0).then_some(ms)),
+            park: match self.park_key {
+                Some(true) => ParkPolicy::ParkKey,
+                Some(false) => ParkPolicy::ParkMessage,
+                None => policy.park,
+            },
+            bytes_max: self.bytes_max.unwrap_or(policy.bytes_max),
+            messages_max: self.messages_max.unwrap_or(policy.messages_max),
+        }
+    }
+}
+
+impl v1::StreamSettings {
+    /// `policy` with what is set here changed.
+    pub fn applied_to(&self, policy: &StreamPolicy) -> StreamPolicy {
+        let bound =
+            |set: Option<u64>, old: Option<u64>| set.map_or(old, |value| (value > 0).then_some(value));
+        StreamPolicy {
+            retention: Retention {
+                age_ms: bound(self.retention_ms, policy.retention.age_ms),
+                bytes: bound(self.retention_bytes, policy.retention.bytes),
+            },
+        }
+    }
+}
+
+impl v1::TopicSettings {
+    /// `policy` with what is set here changed; none when these settings are of the other kind.
+    pub fn applied_to(&self, policy: &TopicPolicy) -> Option<TopicPolicy> {
+        use v1::topic_settings::Kind;
+        match (&self.kind, policy) {
+            (None, policy) => Some(policy.clone()),
+            (Some(Kind::Queue(set)), TopicPolicy::Queue(old)) => {
+                Some(TopicPolicy::Queue(set.applied_to(old)))
+            }
+            (Some(Kind::Stream(set)), TopicPolicy::Stream(old)) => {
+                Some(TopicPolicy::Stream(set.applied_to(old)))
+            }
+            _ => None,
+        }
+    }
+}
+
+impl From<&TopicPolicy> for v1::TopicSettings {
+    fn from(policy: &TopicPolicy) -> Self {
+        use v1::topic_settings::Kind;
+        let kind = match policy {
+            TopicPolicy::Queue(policy) => Kind::Queue(v1::QueueSettings {
+                fifo: Some(policy.fifo),
+                max_inflight_per_key: Some(policy.max_inflight_per_key),
+                lease_ms: Some(policy.lease_ms),
+                attempts_max: Some(policy.attempts_max),
+                backoff_base_ms: Some(policy.backoff.base_ms),
+                backoff_max_ms: Some(policy.backoff.max_ms),
+                ttl_ms: Some(policy.ttl_ms.unwrap_or(0)),
+                park_key: Some(policy.park == ParkPolicy::ParkKey),
+                bytes_max: Some(policy.bytes_max),
+                messages_max: Some(policy.messages_max),
+            }),
+            TopicPolicy::Stream(policy) => Kind::Stream(v1::StreamSettings {
+                retention_ms: Some(policy.retention.age_ms.unwrap_or(0)),
+                retention_bytes: Some(policy.retention.bytes.unwrap_or(0)),
+            }),
+        };
+        Self { kind: Some(kind) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_survives_the_way_through_a_status() {
+        for (kind, ..) in KINDS {
+            let error =
+                WeirError::new(kind, "some-code", "3 is over 2").after_ms(7).at_leader(Some("a:1".into()));
+            assert_eq!(error_from_status(&error_to_status(error.clone())), error);
+        }
+    }
+
+    #[test]
+    fn settings_change_only_what_is_set() {
+        let policy = TopicPolicy::Queue(QueuePolicy { ttl_ms: Some(5), ..QueuePolicy::default() });
+        let all = v1::TopicSettings::from(&policy);
+        assert_eq!(all.applied_to(&TopicPolicy::Queue(QueuePolicy::default())), Some(policy.clone()));
+        let none = v1::TopicSettings { kind: None };
+        assert_eq!(none.applied_to(&policy), Some(policy));
+    }
+}
