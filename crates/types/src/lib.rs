@@ -16,6 +16,7 @@ pub mod limits;
 mod machine;
 mod offset;
 mod policy;
+mod token;
 
 pub use batch::{
     BatchBuilder, BatchError, BatchHeader, BatchView, Codec, HeaderView, HeadersView, ProducerSequence,
@@ -31,3 +32,4 @@ pub use key::{KeyHash, KeyRange};
 pub use machine::{At, Corrupt, Deadlines, Output, Pointer, Row, RowChange};
 pub use offset::{LogIndex, Offset, Term};
 pub use policy::{Backoff, ParkPolicy, QueuePolicy, Retention, StreamPolicy, TopicKind, TopicPolicy};
+pub use token::{LeaseToken, TokenError};
