@@ -1,0 +1,17 @@
+//! One file per command. A handler checks everything first and only then changes anything, so that a rejection
+//! leaves no trace.
+
+mod alter_topic;
+mod create_topic;
+mod delete_topic;
+mod form_cluster;
+mod init_producer;
+mod register_node;
+mod reissue_replicas;
+mod remove_node;
+mod report;
+
+pub(crate) use create_topic::CreateTopic;
+pub(crate) use form_cluster::FormCluster;
+pub(crate) use register_node::RegisterNode;
+pub(crate) use report::MembershipChanged;

@@ -1,0 +1,103 @@
+//! `RemoveNode`: plans a new place for every replica on the node; the moves then empty it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use weir_types::{GroupId, NodeId, Output, ReplicaId};
+
+use super::register_node::check_member;
+use crate::node::{Node, NodeState};
+use crate::output::{Effect, Rejection, Reply};
+use crate::placement::{self, Candidate};
+use crate::registry::Registry;
+
+/// The node that takes the place of a replica.
+type Successors = BTreeMap<(GroupId, ReplicaId), NodeId>;
+
+impl Registry {
+    pub(crate) fn remove_node(&mut self, id: NodeId, out: &mut Output<Effect>) -> Result<Reply, Rejection> {
+        let node = self.nodes.get(&id).cloned().ok_or(Rejection::NodeUnknown { node: id })?;
+        match node.state {
+            NodeState::Registered => {}
+            NodeState::Draining | NodeState::Removed => return Ok(Reply::NodeLeaving { node: id }),
+            NodeState::Replaced { .. } => check_member(&node)?,
+        }
+        let rest: Vec<Candidate> =
+            self.candidates().into_iter().filter(|candidate| candidate.node != id).collect();
+        if rest.is_empty() {
+            return Err(Rejection::NotEnoughNodes { wanted: 1, have: 0 });
+        }
+        let successors = self.plan_successors(id, rest)?;
+        self.put_node(Node { state: NodeState::Draining, ..node }, out);
+        for ((group, old), successor) in successors {
+            let new = self.formed().take_replica();
+            let mut membership = self.memberships[&group].clone();
+            membership.target.substitute(old, new, successor);
+            if membership.preferred_leader == old {
+                membership.preferred_leader = new;
+            }
+            self.put_membership(group, membership, out);
+        }
+        self.finish_draining(out);
+        self.routing_changed(out);
+        Ok(Reply::NodeLeaving { node: id })
+    }
+
+    fn plan_successors(&self, leaving: NodeId, mut rest: Vec<Candidate>) -> Result<Successors, Rejection> {
+        let mut successors = Successors::new();
+        for (group, membership) in self.memberships.iter().filter(|(group, _)| **group != GroupId::METADATA) {
+            let target = &membership.target;
+            for (replica, _) in target.iter().filter(|(_, node)| *node == leaving) {
+                let others: BTreeSet<NodeId> = target.iter().map(|(_, node)| node).collect();
+                let successor = placement::place_one(&rest, &others).ok_or(Rejection::NotEnoughNodes {
+                    wanted: target.voters.len() as u32,
+                    have: rest.len() as u32,
+                })?;
+                if let Some(candidate) = rest.iter_mut().find(|candidate| candidate.node == successor) {
+                    candidate.replicas += 1;
+                }
+                successors.insert((*group, replica), successor);
+            }
+        }
+        Ok(successors)
+    }
+
+    /// Follows the nodes on their way out: one that holds no partition any more leaves the metadata group, and
+    /// one that has left that as well is removed. In this order, since a node without a replica of the metadata
+    /// group would no longer hear how to hand over its partitions.
+    pub(super) fn finish_draining(&mut self, out: &mut Output<Effect>) {
+        let draining: Vec<NodeId> = (self.nodes.values())
+            .filter(|node| node.state == NodeState::Draining)
+            .map(|node| node.id)
+            .collect();
+        for id in draining {
+            let of_node = self.memberships.iter().filter(|(_, membership)| membership.uses(id));
+            let groups: Vec<GroupId> = of_node.map(|(group, _)| *group).collect();
+            if groups == [GroupId::METADATA] {
+                self.leave_metadata_group(id, out);
+            } else if groups.is_empty() {
+                let node = self.nodes[&id].clone();
+                self.put_node(Node { state: NodeState::Removed, ..node }, out);
+            }
+        }
+    }
+
+    /// Every other node has a replica of the metadata group already, so one of them takes the vote.
+    fn leave_metadata_group(&mut self, leaving: NodeId, out: &mut Output<Effect>) {
+        let mut membership = self.metadata_membership();
+        let target = &mut membership.target;
+        if !target.uses(leaving) {
+            return;
+        }
+        target.voters.retain(|_, node| *node != leaving);
+        target.learners.retain(|_, node| *node != leaving);
+        if target.voters.is_empty() {
+            target.voters.extend(target.learners.pop_first());
+        }
+        let first = target.voters.first_key_value().map(|(replica, _)| *replica);
+        if !target.voters.contains_key(&membership.preferred_leader) {
+            membership.preferred_leader = first.expect("a node is removed only while others are registered");
+        }
+        self.put_membership(GroupId::METADATA, membership, out);
+        self.seat_metadata_voters(out);
+    }
+}

@@ -1,0 +1,75 @@
+//! `PartitionFormed` and `MembershipChanged`: what the groups' leaders report keeps `current` in step with the
+//! truth, which is in the groups.
+
+use std::collections::BTreeMap;
+
+use weir_types::{GroupId, NodeId, Output, ReplicaId};
+
+use crate::membership::{Membership, ReplicaSet};
+use crate::output::{Effect, Rejection, Reply};
+use crate::registry::Registry;
+
+pub(crate) struct MembershipChanged {
+    pub(crate) group: GroupId,
+    pub(crate) voters: BTreeMap<ReplicaId, NodeId>,
+    pub(crate) learners: BTreeMap<ReplicaId, NodeId>,
+    pub(crate) generation: u64,
+}
+
+impl Registry {
+    pub(crate) fn partition_formed(
+        &mut self,
+        group: GroupId,
+        out: &mut Output<Effect>,
+    ) -> Result<Reply, Rejection> {
+        let mut membership = self.known_membership(group)?;
+        if !membership.formed {
+            membership.formed = true;
+            self.put_membership(group, membership, out);
+            self.routing_changed(out);
+        }
+        Ok(Reply::Reported)
+    }
+
+    pub(crate) fn membership_changed(
+        &mut self,
+        report: MembershipChanged,
+        out: &mut Output<Effect>,
+    ) -> Result<Reply, Rejection> {
+        let MembershipChanged { group, voters, learners, generation } = report;
+        let known = self.known_membership(group)?;
+        let current = ReplicaSet { voters, learners };
+        self.check_report(group, &current)?;
+        if generation <= known.generation {
+            return Ok(Reply::Reported);
+        }
+        let mut membership = Membership { formed: true, generation, current, ..known };
+        let Membership { kept, current, target, .. } = &mut membership;
+        kept.retain(|id| current.node_of(*id).is_some() || target.node_of(*id).is_some());
+        self.put_membership(group, membership, out);
+        self.finish_draining(out);
+        self.routing_changed(out);
+        Ok(Reply::Reported)
+    }
+
+    fn known_membership(&self, group: GroupId) -> Result<Membership, Rejection> {
+        self.memberships.get(&group).cloned().ok_or(Rejection::GroupUnknown { group })
+    }
+
+    fn check_report(&self, group: GroupId, reported: &ReplicaSet) -> Result<(), Rejection> {
+        let invalid = |reason: String| Err(Rejection::InvalidMembership { group, reason });
+        if reported.voters.is_empty() {
+            return invalid("nobody votes".to_owned());
+        }
+        let next_replica = self.cluster.map(|cluster| cluster.next_replica).unwrap_or_default();
+        for (replica, node) in reported.iter() {
+            if replica >= next_replica || !self.nodes.contains_key(&node) {
+                return invalid(format!("replica {replica} on node {node} was never issued"));
+            }
+            if reported.voters.contains_key(&replica) && reported.learners.contains_key(&replica) {
+                return invalid(format!("replica {replica} is both voter and learner"));
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,158 @@
+//! What the registry can be told to do. Commands are replicated, so their encoding outlives this version: new
+//! variants and fields go to the end, and a breaking change raises [`Command::VERSION`].
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use weir_types::{
+    Backoff, ClusterId, Corrupt, GroupId, Incarnation, NodeId, ParkPolicy, ReplicaId, RequestId, TopicId,
+    TopicPolicy,
+};
+
+use crate::node::Addresses;
+
+/// A node that a cluster is formed with. The founders agree on the ids before there is a registry.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Founder {
+    /// Its id.
+    pub node: NodeId,
+    /// Its replica of the metadata group.
+    pub replica: ReplicaId,
+    /// The life of its data directory.
+    pub incarnation: Incarnation,
+    /// What people call it.
+    pub name: String,
+    /// Where it listens.
+    pub addresses: Addresses,
+    /// What it shares power or network with.
+    pub rack: Option<String>,
+}
+
+/// One setting of a topic. Settings of a queue's order (`fifo`) are fixed when it is created.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum PolicyChange {
+    /// Queue: leases at once per key of a FIFO queue.
+    MaxInflightPerKey(u32),
+    /// Queue: how long a lease runs by default, in milliseconds.
+    LeaseMs(u64),
+    /// Queue: deliveries before a message is parked.
+    AttemptsMax(u32),
+    /// Queue: wait before a nacked message is ready again.
+    Backoff(Backoff),
+    /// Queue: life of a message in milliseconds; none means for ever.
+    TtlMs(Option<u64>),
+    /// Queue: what happens around a parked message of a FIFO queue.
+    Park(ParkPolicy),
+    /// Queue: bytes a partition holds before it rejects producers.
+    BytesMax(u64),
+    /// Queue: messages a partition holds before it rejects producers.
+    MessagesMax(u64),
+    /// Stream: age at which records go, in milliseconds; none means never.
+    RetentionAgeMs(Option<u64>),
+    /// Stream: bytes kept per partition; none means no bound.
+    RetentionBytes(Option<u64>),
+}
+
+/// A replicated command to the registry.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Command {
+    /// The very first: founds the cluster. Repeating it for the same cluster changes nothing.
+    FormCluster {
+        /// Drawn at random by the founders.
+        cluster: ClusterId,
+        /// The founders; all of them, up to five, vote in the metadata group.
+        founders: Vec<Founder>,
+        /// Shards of the consumer-group coordinator, fixed for ever: a group's name decides its shard.
+        coordinator_shards: u32,
+    },
+    /// A node starts. A known incarnation gets the same answer and its addresses are updated; an unknown one
+    /// becomes a new node, and takes the place of the node that had its peer address, if there is one.
+    RegisterNode {
+        /// The life of its data directory.
+        incarnation: Incarnation,
+        /// What people call it.
+        name: String,
+        /// Where it listens.
+        addresses: Addresses,
+        /// What it shares power or network with.
+        rack: Option<String>,
+    },
+    /// A node recovered less than it had promised (`architecture` §5, amnesia guard): its replica ids are
+    /// retired and fresh ones issued, to join as learners and then be what the old ones were.
+    ReissueReplicas {
+        /// The node.
+        node: NodeId,
+        /// Its incarnation, as a guard against a confused caller.
+        incarnation: Incarnation,
+        /// A retry of the same request gets the same answer.
+        request: RequestId,
+    },
+    /// Creates a topic and places its partitions.
+    CreateTopic {
+        /// A retry of the same request gets the same answer.
+        request: RequestId,
+        /// Its name.
+        name: String,
+        /// What it promises.
+        policy: TopicPolicy,
+        /// How many partitions, at least 1.
+        partitions: u32,
+        /// Replicas of each partition, at least 1.
+        replicas: u32,
+    },
+    /// Changes settings of a topic: all of them or none.
+    AlterTopic {
+        /// The topic. By id, so that a retry never meets a later topic of the same name.
+        topic: TopicId,
+        /// The changes, later ones of the same setting win.
+        changes: Vec<PolicyChange>,
+    },
+    /// Deletes a topic and its partitions. Repeating it changes nothing, since ids are never reused.
+    DeleteTopic {
+        /// The topic.
+        topic: TopicId,
+    },
+    /// Allots a producer id; a named producer gets its id back with the next epoch.
+    InitProducer {
+        /// The producer's name, or none for one that lives as long as its process.
+        name: Option<String>,
+        /// A retry of the same request of a named producer gets the same answer.
+        request: RequestId,
+    },
+    /// A group's leader reports that the group is initialised.
+    PartitionFormed {
+        /// The group.
+        group: GroupId,
+    },
+    /// A group's leader reports its committed Raft membership. Also implies that the group is formed.
+    MembershipChanged {
+        /// The group; the metadata group too.
+        group: GroupId,
+        /// Those that vote.
+        voters: BTreeMap<ReplicaId, NodeId>,
+        /// Those that only follow.
+        learners: BTreeMap<ReplicaId, NodeId>,
+        /// Index of the membership entry in the group's log: an older report changes nothing.
+        generation: u64,
+    },
+    /// Takes a node out of the cluster: its replicas move to other nodes, then it is removed.
+    RemoveNode {
+        /// The node.
+        node: NodeId,
+    },
+}
+
+impl Command {
+    /// Version of the encoding.
+    pub const VERSION: u8 = 1;
+
+    /// The bytes that are replicated: version, then postcard.
+    pub fn encode(&self) -> Vec<u8> {
+        crate::rows::encode(Self::VERSION, self)
+    }
+
+    /// Reads what [`encode`](Self::encode) wrote.
+    pub fn decode(bytes: &[u8]) -> Result<Self, Corrupt> {
+        crate::rows::decode(Self::VERSION, bytes, "metadata command")
+    }
+}

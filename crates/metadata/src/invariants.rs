@@ -1,0 +1,139 @@
+//! What always holds of a registry. Checked after every apply in tests and simulation, and once when a registry
+//! is restored.
+
+use std::collections::BTreeSet;
+
+use weir_types::{Corrupt, GroupId, NodeId};
+
+use crate::membership::{Membership, ReplicaSet};
+use crate::registry::{Cluster, Registry};
+use crate::topic::COORDINATOR;
+
+impl Registry {
+    /// Panics, naming the broken rule, when the state is one that no sequence of commands can lead to.
+    pub fn check_invariants(&self) {
+        if let Err(Corrupt(broken)) = self.check() {
+            panic!("{broken}");
+        }
+    }
+
+    pub(crate) fn check(&self) -> Result<(), Corrupt> {
+        let Some(cluster) = &self.cluster else {
+            let empty = *self == Self::default();
+            return holds(empty, || "there is state, but no cluster".into());
+        };
+        self.check_nodes(cluster)?;
+        self.check_topics(cluster)?;
+        self.check_ranges()?;
+        holds(self.memberships.contains_key(&GroupId::METADATA), || {
+            "the metadata group has no members".into()
+        })?;
+        let mut replicas = BTreeSet::new();
+        for (group, membership) in &self.memberships {
+            self.check_membership(*group, membership, cluster)?;
+            let of_group: BTreeSet<_> = membership
+                .current
+                .iter()
+                .chain(membership.target.iter())
+                .map(|(replica, _)| replica)
+                .collect();
+            for replica in of_group {
+                holds(replicas.insert(replica), || format!("replica {replica} is in two groups"))?;
+            }
+        }
+        let producers: BTreeSet<_> = self.producers.values().map(|producer| producer.id).collect();
+        holds(producers.len() == self.producers.len(), || "two producers share an id".into())?;
+        holds(producers.last().is_none_or(|id| *id < cluster.next_producer), || {
+            "a producer id is not below the counter".into()
+        })
+    }
+
+    fn check_nodes(&self, cluster: &Cluster) -> Result<(), Corrupt> {
+        for node in self.nodes.values() {
+            let id = node.id;
+            holds(id < cluster.next_node, || format!("node {id} is not below the counter"))?;
+            holds(self.node_by_incarnation.get(&node.incarnation) == Some(&id), || {
+                format!("node {id} is not found by its incarnation")
+            })?;
+            let in_metadata = self.memberships.get(&GroupId::METADATA).is_some_and(|m| m.target.uses(id));
+            holds(in_metadata || !node.is_registered(), || {
+                format!("node {id} is to have no replica of the metadata group")
+            })?;
+        }
+        holds(self.node_by_incarnation.len() == self.nodes.len(), || "two nodes share an incarnation".into())
+    }
+
+    fn check_topics(&self, cluster: &Cluster) -> Result<(), Corrupt> {
+        for topic in self.topics.values() {
+            let id = topic.id;
+            holds(COORDINATOR < id && id < cluster.next_topic, || format!("topic {id} was never issued"))?;
+            holds(self.topic_by_name.get(&topic.name) == Some(&id), || {
+                format!("topic {id} is not found by its name")
+            })?;
+            let partitions = self.partitions(id).count();
+            holds(partitions == topic.partitions as usize, || {
+                format!("topic {id} has {partitions} partitions, not {}", topic.partitions)
+            })?;
+        }
+        holds(self.topic_by_name.len() == self.topics.len(), || "two topics share a name".into())
+    }
+
+    /// The partitions of each topic cover the key space without gap or overlap.
+    fn check_ranges(&self) -> Result<(), Corrupt> {
+        holds(self.ranges.len() == self.partitions.len(), || "two partitions start at one hash".into())?;
+        for topic in self.topics.keys().copied().chain([COORDINATOR]) {
+            let mut next = 0;
+            for partition in self.partitions(topic) {
+                let range = partition.range;
+                holds(u64::from(range.first().0) == next, || {
+                    format!("topic {topic} has a gap or overlap before {range}")
+                })?;
+                next = u64::from(range.last().0) + 1;
+            }
+            holds(next == 1 << 32, || format!("the partitions of topic {topic} end at {next:#x}"))?;
+        }
+        Ok(())
+    }
+
+    fn check_membership(
+        &self,
+        group: GroupId,
+        membership: &Membership,
+        cluster: &Cluster,
+    ) -> Result<(), Corrupt> {
+        let partition = self.partitions.get(&group);
+        let known = match partition {
+            Some(partition) => partition.topic == COORDINATOR || self.topics.contains_key(&partition.topic),
+            None => group == GroupId::METADATA,
+        };
+        holds(known && group < cluster.next_group, || format!("group {group} belongs to nothing"))?;
+        for set in [&membership.current, &membership.target] {
+            self.check_set(group, set, cluster)?;
+        }
+        let nodes: BTreeSet<NodeId> = membership.target.iter().map(|(_, node)| node).collect();
+        holds(nodes.len() == membership.target.iter().count(), || {
+            format!("group {group} is to have two replicas on one node")
+        })?;
+        let preferred = membership.preferred_leader;
+        holds(membership.target.voters.contains_key(&preferred), || {
+            format!("group {group} prefers leader {preferred}, which is not to vote")
+        })?;
+        let foreign = membership.kept.iter().find(|replica| membership.node_of(**replica).is_none());
+        holds(foreign.is_none(), || format!("group {group} keeps a replica that it does not have"))
+    }
+
+    fn check_set(&self, group: GroupId, set: &ReplicaSet, cluster: &Cluster) -> Result<(), Corrupt> {
+        holds(!set.voters.is_empty(), || format!("group {group} has no voters"))?;
+        for (replica, node) in set.iter() {
+            holds(replica < cluster.next_replica && self.nodes.contains_key(&node), || {
+                format!("replica {replica} of group {group} on node {node} was never issued")
+            })?;
+        }
+        let both = set.voters.keys().any(|replica| set.learners.contains_key(replica));
+        holds(!both, || format!("a replica of group {group} is both voter and learner"))
+    }
+}
+
+fn holds(rule: bool, broken: impl FnOnce() -> String) -> Result<(), Corrupt> {
+    if rule { Ok(()) } else { Err(Corrupt(broken())) }
+}

@@ -1,0 +1,304 @@
+//! What the registry answers: replies, rejections, and hints for the leader's runtime.
+
+use serde::{Deserialize, Serialize};
+use weir_types::{
+    ClusterId, ErrorKind, GroupId, Incarnation, NodeId, ProducerEpoch, ProducerId, ReplicaId, TopicId,
+    TopicKind, WeirError,
+};
+
+use crate::node::ReissuedReplica;
+
+/// The answer to a command that was carried out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Reply {
+    /// The cluster exists.
+    Formed {
+        /// Its id.
+        cluster: ClusterId,
+    },
+    /// The node is registered.
+    Registered {
+        /// Its id.
+        node: NodeId,
+        /// Its replica of the metadata group.
+        replica: ReplicaId,
+    },
+    /// The node's replicas have fresh ids.
+    Reissued {
+        /// Old and new ids, in order of group; the metadata group is among them.
+        replicas: Vec<ReissuedReplica>,
+        /// Groups whose only voter is on the node: those replicas keep their ids and what the disk still has.
+        kept: Vec<GroupId>,
+    },
+    /// The topic exists, created by this request.
+    TopicCreated {
+        /// Its id.
+        topic: TopicId,
+    },
+    /// The topic's settings are as asked.
+    TopicAltered {
+        /// Its id.
+        topic: TopicId,
+    },
+    /// The topic is gone.
+    TopicDeleted {
+        /// Its id.
+        topic: TopicId,
+    },
+    /// The producer may produce.
+    ProducerReady {
+        /// Its id.
+        producer: ProducerId,
+        /// Its epoch: batches with an older one are fenced.
+        epoch: ProducerEpoch,
+    },
+    /// The report is taken in (or was older than what is known).
+    Reported,
+    /// The node is leaving; it is removed when its last replica has moved.
+    NodeLeaving {
+        /// Its id.
+        node: NodeId,
+    },
+}
+
+/// A hint for the runtime of the leader. Losing or repeating one is harmless.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Effect {
+    /// Nodes, topics, partitions or memberships changed: wake the routing watch and the reconciler. Other
+    /// replicas compare [`Registry::version`](crate::Registry::version) after each batch of entries.
+    RoutingChanged {
+        /// The version after the change.
+        version: u64,
+    },
+}
+
+/// Why a command was not carried out. A normal, replicated answer: nothing was changed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+pub enum Rejection {
+    /// `FormCluster` has not been applied yet.
+    #[error("the cluster is not formed yet")]
+    NotFormed,
+    /// Another cluster was formed here.
+    #[error("this is cluster {formed}, not {asked}")]
+    AlreadyFormed {
+        /// The cluster that there is.
+        formed: ClusterId,
+        /// The one that was to be formed.
+        asked: ClusterId,
+    },
+    /// The founders do not make a cluster.
+    #[error("these founders cannot form a cluster: {reason}")]
+    InvalidFounders {
+        /// What is wrong.
+        reason: String,
+    },
+    /// An address, rack or node name is empty or too long.
+    #[error("node setting `{setting}` of {bytes} bytes is not between 1 and {limit} bytes")]
+    InvalidNode {
+        /// Which one.
+        setting: String,
+        /// Its length.
+        bytes: usize,
+        /// The longest allowed.
+        limit: usize,
+    },
+    /// No such node.
+    #[error("node {node} is not known")]
+    NodeUnknown {
+        /// The id asked for.
+        node: NodeId,
+    },
+    /// The node id belongs to another data directory.
+    #[error("node {node} has incarnation {registered}, not {asked}")]
+    WrongIncarnation {
+        /// The node.
+        node: NodeId,
+        /// What is registered.
+        registered: Incarnation,
+        /// What was given.
+        asked: Incarnation,
+    },
+    /// The node was taken out of the cluster.
+    #[error("node {node} was removed from the cluster")]
+    NodeRemoved {
+        /// The node.
+        node: NodeId,
+    },
+    /// Another node registered under the node's address.
+    #[error("node {node} was replaced by node {by}")]
+    NodeReplaced {
+        /// The node.
+        node: NodeId,
+        /// Its successor.
+        by: NodeId,
+    },
+    /// Too few nodes for the replicas.
+    #[error("{wanted} replicas need {wanted} nodes, the cluster has {have}")]
+    NotEnoughNodes {
+        /// Nodes needed.
+        wanted: u32,
+        /// Nodes there are.
+        have: u32,
+    },
+    /// The cluster has as many nodes as it may.
+    #[error("the cluster has {limit} nodes, the most allowed")]
+    TooManyNodes {
+        /// The limit.
+        limit: usize,
+    },
+    /// Not a name for a topic or producer.
+    #[error("name `{name}` is not 1 to 200 of a-z A-Z 0-9 . _ - not starting with a dot or a dash")]
+    InvalidName {
+        /// The name, cut to a readable length.
+        name: String,
+    },
+    /// A topic of this name exists, with the very same settings, but another request created it.
+    #[error("topic `{name}` exists already, with the same settings")]
+    TopicExists {
+        /// The name.
+        name: String,
+        /// The topic there is.
+        topic: TopicId,
+    },
+    /// A topic of this name exists with other settings.
+    #[error("topic `{name}` exists already, with other settings")]
+    TopicDiffers {
+        /// The name.
+        name: String,
+        /// The topic there is.
+        topic: TopicId,
+    },
+    /// No topic with this id was ever created.
+    #[error("topic {topic} does not exist")]
+    TopicNotFound {
+        /// The id asked for.
+        topic: TopicId,
+    },
+    /// The cluster has as many topics as it may.
+    #[error("the cluster has {limit} topics, the most allowed")]
+    TooManyTopics {
+        /// The limit.
+        limit: usize,
+    },
+    /// A topic needs at least one partition.
+    #[error("a topic needs at least one partition")]
+    NoPartitions,
+    /// Too many partitions, of the topic or of the cluster.
+    #[error("{wanted} partitions exceed the limit of {limit}")]
+    TooManyPartitions {
+        /// Partitions there would be.
+        wanted: u32,
+        /// The limit.
+        limit: u32,
+    },
+    /// A partition needs at least one replica.
+    #[error("a topic needs at least one replica")]
+    NoReplicas,
+    /// Too many replicas.
+    #[error("{wanted} replicas exceed the limit of {limit}")]
+    TooManyReplicas {
+        /// Replicas asked for.
+        wanted: u32,
+        /// The limit.
+        limit: u32,
+    },
+    /// A setting for the other kind of topic.
+    #[error("topic `{name}` is a {is}: the setting `{setting}` is for a {wanted}")]
+    WrongKind {
+        /// The topic.
+        name: String,
+        /// What it is.
+        is: TopicKind,
+        /// What the setting is for.
+        wanted: TopicKind,
+        /// The setting.
+        setting: String,
+    },
+    /// A setting out of its bounds.
+    #[error("setting `{setting}` is {value}, not between {min} and {max}")]
+    InvalidPolicy {
+        /// The setting.
+        setting: String,
+        /// The value asked for.
+        value: u64,
+        /// The least allowed.
+        min: u64,
+        /// The most allowed.
+        max: u64,
+    },
+    /// No such group, or one that was deleted.
+    #[error("group {group} is not known")]
+    GroupUnknown {
+        /// The id asked for.
+        group: GroupId,
+    },
+    /// A reported membership names a replica that was never issued, or none that votes.
+    #[error("the reported membership of group {group} is impossible: {reason}")]
+    InvalidMembership {
+        /// The group.
+        group: GroupId,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The cluster remembers as many named producers as it may.
+    #[error("the cluster has {limit} named producers, the most allowed")]
+    TooManyProducers {
+        /// The limit.
+        limit: usize,
+    },
+}
+
+impl Rejection {
+    /// What the caller does next.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::NotFormed => ErrorKind::Retry,
+            Self::NodeUnknown { .. } | Self::TopicNotFound { .. } | Self::GroupUnknown { .. } => {
+                ErrorKind::NotFound
+            }
+            Self::AlreadyFormed { .. } | Self::TopicExists { .. } | Self::TopicDiffers { .. } => {
+                ErrorKind::AlreadyExists
+            }
+            Self::NodeRemoved { .. } | Self::NodeReplaced { .. } | Self::WrongIncarnation { .. } => {
+                ErrorKind::Fenced
+            }
+            _ => ErrorKind::Invalid,
+        }
+    }
+
+    /// The stable code, with a page in `docs/errors/`.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::NotFormed => "cluster-not-formed",
+            Self::AlreadyFormed { .. } => "cluster-already-formed",
+            Self::InvalidFounders { .. } => "invalid-founders",
+            Self::InvalidNode { .. } => "invalid-node",
+            Self::NodeUnknown { .. } => "node-unknown",
+            Self::WrongIncarnation { .. } => "wrong-incarnation",
+            Self::NodeRemoved { .. } => "node-removed",
+            Self::NodeReplaced { .. } => "node-replaced",
+            Self::NotEnoughNodes { .. } => "not-enough-nodes",
+            Self::TooManyNodes { .. } => "too-many-nodes",
+            Self::InvalidName { .. } => "invalid-name",
+            Self::TopicExists { .. } => "topic-exists",
+            Self::TopicDiffers { .. } => "topic-differs",
+            Self::TopicNotFound { .. } => "topic-not-found",
+            Self::TooManyTopics { .. } => "too-many-topics",
+            Self::NoPartitions => "no-partitions",
+            Self::TooManyPartitions { .. } => "too-many-partitions",
+            Self::NoReplicas => "no-replicas",
+            Self::TooManyReplicas { .. } => "too-many-replicas",
+            Self::WrongKind { .. } => "wrong-kind",
+            Self::InvalidPolicy { .. } => "invalid-policy",
+            Self::GroupUnknown { .. } => "group-unknown",
+            Self::InvalidMembership { .. } => "invalid-membership",
+            Self::TooManyProducers { .. } => "too-many-producers",
+        }
+    }
+}
+
+impl From<Rejection> for WeirError {
+    fn from(rejection: Rejection) -> Self {
+        Self::new(rejection.kind(), rejection.code(), rejection.to_string())
+    }
+}

@@ -1,0 +1,109 @@
+//! Which settings a topic may have, and how one setting is changed.
+
+use weir_types::limits::{DELAY_MS_MAX, LEASE_MS_MAX, LEASES_PER_PARTITION_MAX};
+use weir_types::{QueuePolicy, StreamPolicy, TopicKind, TopicPolicy};
+
+use crate::command::PolicyChange;
+use crate::output::Rejection;
+use crate::topic::Topic;
+
+/// Most deliveries before a message is parked.
+const ATTEMPTS_MAX: u64 = 1_000_000;
+
+/// Whether every setting is within its bounds.
+pub(crate) fn check(policy: &TopicPolicy) -> Result<(), Rejection> {
+    match policy {
+        TopicPolicy::Queue(queue) => check_queue(queue),
+        TopicPolicy::Stream(stream) => check_stream(stream),
+    }
+}
+
+fn check_queue(queue: &QueuePolicy) -> Result<(), Rejection> {
+    within("lease_ms", queue.lease_ms, 1, LEASE_MS_MAX)?;
+    within("attempts_max", u64::from(queue.attempts_max), 1, ATTEMPTS_MAX)?;
+    let inflight_max = LEASES_PER_PARTITION_MAX as u64;
+    within("max_inflight_per_key", u64::from(queue.max_inflight_per_key), 1, inflight_max)?;
+    within("backoff.max_ms", queue.backoff.max_ms, 0, DELAY_MS_MAX)?;
+    // With a base above the longest wait the base would never be kept.
+    within("backoff.base_ms", queue.backoff.base_ms, 0, queue.backoff.max_ms)?;
+    if let Some(ttl_ms) = queue.ttl_ms {
+        within("ttl_ms", ttl_ms, 1, u64::MAX)?;
+    }
+    within("bytes_max", queue.bytes_max, 1, u64::MAX)?;
+    within("messages_max", queue.messages_max, 1, u64::MAX)
+}
+
+fn check_stream(stream: &StreamPolicy) -> Result<(), Rejection> {
+    if let Some(age_ms) = stream.retention.age_ms {
+        within("retention.age_ms", age_ms, 1, u64::MAX)?;
+    }
+    if let Some(bytes) = stream.retention.bytes {
+        within("retention.bytes", bytes, 1, u64::MAX)?;
+    }
+    Ok(())
+}
+
+fn within(setting: &str, value: u64, min: u64, max: u64) -> Result<(), Rejection> {
+    if (min..=max).contains(&value) {
+        return Ok(());
+    }
+    Err(Rejection::InvalidPolicy { setting: setting.to_owned(), value, min, max })
+}
+
+/// Sets one setting; rejected when the topic is of the other kind. Bounds are for [`check`].
+pub(crate) fn change(topic: &mut Topic, change: PolicyChange) -> Result<(), Rejection> {
+    let (setting, wanted) = describe(change);
+    match &mut topic.policy {
+        TopicPolicy::Queue(queue) if wanted == TopicKind::Queue => change_queue(queue, change),
+        TopicPolicy::Stream(stream) if wanted == TopicKind::Stream => change_stream(stream, change),
+        _ => {
+            return Err(Rejection::WrongKind {
+                name: topic.name.clone(),
+                is: topic.policy.kind(),
+                wanted,
+                setting: setting.to_owned(),
+            });
+        }
+    }
+    Ok(())
+}
+
+fn change_queue(queue: &mut QueuePolicy, change: PolicyChange) {
+    match change {
+        PolicyChange::MaxInflightPerKey(count) => queue.max_inflight_per_key = count,
+        PolicyChange::LeaseMs(ms) => queue.lease_ms = ms,
+        PolicyChange::AttemptsMax(count) => queue.attempts_max = count,
+        PolicyChange::Backoff(backoff) => queue.backoff = backoff,
+        PolicyChange::TtlMs(ms) => queue.ttl_ms = ms,
+        PolicyChange::Park(park) => queue.park = park,
+        PolicyChange::BytesMax(bytes) => queue.bytes_max = bytes,
+        PolicyChange::MessagesMax(count) => queue.messages_max = count,
+        PolicyChange::RetentionAgeMs(_) | PolicyChange::RetentionBytes(_) => {
+            unreachable!("`describe` says that these are for streams")
+        }
+    }
+}
+
+fn change_stream(stream: &mut StreamPolicy, change: PolicyChange) {
+    match change {
+        PolicyChange::RetentionAgeMs(ms) => stream.retention.age_ms = ms,
+        PolicyChange::RetentionBytes(bytes) => stream.retention.bytes = bytes,
+        _ => unreachable!("`describe` says that the others are for queues"),
+    }
+}
+
+/// The setting's name and the kind of topic that it is for.
+fn describe(change: PolicyChange) -> (&'static str, TopicKind) {
+    match change {
+        PolicyChange::MaxInflightPerKey(_) => ("max_inflight_per_key", TopicKind::Queue),
+        PolicyChange::LeaseMs(_) => ("lease_ms", TopicKind::Queue),
+        PolicyChange::AttemptsMax(_) => ("attempts_max", TopicKind::Queue),
+        PolicyChange::Backoff(_) => ("backoff", TopicKind::Queue),
+        PolicyChange::TtlMs(_) => ("ttl_ms", TopicKind::Queue),
+        PolicyChange::Park(_) => ("park", TopicKind::Queue),
+        PolicyChange::BytesMax(_) => ("bytes_max", TopicKind::Queue),
+        PolicyChange::MessagesMax(_) => ("messages_max", TopicKind::Queue),
+        PolicyChange::RetentionAgeMs(_) => ("retention.age_ms", TopicKind::Stream),
+        PolicyChange::RetentionBytes(_) => ("retention.bytes", TopicKind::Stream),
+    }
+}

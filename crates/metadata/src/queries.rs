@@ -1,0 +1,269 @@
+//! What the broker asks the registry. Reading changes nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use weir_types::{ClusterId, GroupId, Incarnation, KeyHash, NodeId, ReplicaId, TopicId};
+
+use crate::membership::{Membership, ReplicaSet};
+use crate::moves::{self, Step};
+use crate::node::Node;
+use crate::placement::Transfer;
+use crate::registry::Registry;
+use crate::routing::{NodeRoute, PartitionRoute, Routing, TopicRoute};
+use crate::topic::{COORDINATOR, Contents, Partition, Topic};
+
+/// What a replica is in its group right now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// It votes.
+    Voter,
+    /// It follows; it may be on its way to become a voter.
+    Learner,
+}
+
+/// A replica that a node shall run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DesiredReplica {
+    /// The partition: its group, topic, number and key range.
+    pub partition: Partition,
+    /// The replica's id.
+    pub replica: ReplicaId,
+    /// Which machine to run, by which policy. It also decides the class of the log: a stream's entries are
+    /// retained, those of a queue or coordinator are short-lived.
+    pub contents: Contents,
+    /// What it is now.
+    pub role: Role,
+    /// The group's membership as last reported; the voters to form it with, while it is not formed.
+    pub members: ReplicaSet,
+    /// Whether the group is formed. If not, a voter starts the group with `members.voters`; any number of them
+    /// may, since all name the same set.
+    pub formed: bool,
+}
+
+/// What to do with data of a replica that a node finds on its disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// The replica belongs to the cluster.
+    Keep,
+    /// Its group is deleted, or the group goes on without it: the data may go.
+    Destroy,
+    /// This registry is older than the replica: wait until it has caught up.
+    Unknown,
+}
+
+/// The cluster and its nodes.
+impl Registry {
+    /// The cluster, once it is formed.
+    pub fn cluster_id(&self) -> Option<ClusterId> {
+        self.cluster.map(|cluster| cluster.id)
+    }
+
+    /// Rises with every change of nodes, topics, partitions or memberships; 0 before the cluster is formed.
+    pub fn version(&self) -> u64 {
+        self.cluster.map_or(0, |cluster| cluster.version)
+    }
+
+    /// Every node that ever was, in order of id.
+    pub fn nodes(&self) -> impl Iterator<Item = &Node> {
+        self.nodes.values()
+    }
+
+    /// The nodes that take part (registered or draining): the address book.
+    pub fn members(&self) -> impl Iterator<Item = &Node> {
+        self.nodes.values().filter(|node| node.is_member())
+    }
+
+    /// A node.
+    pub fn node(&self, id: NodeId) -> Option<&Node> {
+        self.nodes.get(&id)
+    }
+
+    /// The node that a data directory belongs to.
+    pub fn node_of_incarnation(&self, incarnation: Incarnation) -> Option<&Node> {
+        self.nodes.get(self.node_by_incarnation.get(&incarnation)?)
+    }
+}
+
+/// Topics and partitions.
+impl Registry {
+    /// The topics, in order of name.
+    pub fn topics(&self) -> impl Iterator<Item = &Topic> {
+        self.topic_by_name.values().filter_map(|id| self.topics.get(id))
+    }
+
+    /// A topic by id.
+    pub fn topic(&self, id: TopicId) -> Option<&Topic> {
+        self.topics.get(&id)
+    }
+
+    /// A topic by name.
+    pub fn topic_named(&self, name: &str) -> Option<&Topic> {
+        self.topics.get(self.topic_by_name.get(name)?)
+    }
+
+    /// The partitions of a topic (or of [`COORDINATOR`]) in order of key range.
+    pub fn partitions(&self, topic: TopicId) -> impl Iterator<Item = &Partition> {
+        let bounds = (topic, KeyHash(0))..=(topic, KeyHash(u32::MAX));
+        self.ranges.range(bounds).filter_map(|(_, group)| self.partitions.get(group))
+    }
+
+    /// The partition of a topic that owns a key.
+    pub fn partition_for(&self, topic: TopicId, key: KeyHash) -> Option<&Partition> {
+        let (_, group) = self.ranges.range((topic, KeyHash(0))..=(topic, key)).next_back()?;
+        self.partitions.get(group).filter(|partition| partition.range.contains(key))
+    }
+
+    /// The coordinator's shard that a consumer group belongs to, for ever.
+    pub fn coordinator_for(&self, consumer_group: &str) -> Option<&Partition> {
+        self.partition_for(COORDINATOR, KeyHash::of(consumer_group.as_bytes()))
+    }
+
+    /// A partition (or coordinator shard) by its group; none for the metadata group.
+    pub fn partition(&self, group: GroupId) -> Option<&Partition> {
+        self.partitions.get(&group)
+    }
+
+    /// What the replicas of a partition hold.
+    pub fn contents(&self, partition: &Partition) -> Option<Contents> {
+        if partition.topic == COORDINATOR {
+            return Some(Contents::Coordinator);
+        }
+        self.topics.get(&partition.topic).map(|topic| Contents::from(&topic.policy))
+    }
+}
+
+/// Memberships and moves.
+impl Registry {
+    /// Who holds the replicas of a group; of the metadata group too.
+    pub fn membership(&self, group: GroupId) -> Option<&Membership> {
+        self.memberships.get(&group)
+    }
+
+    /// The replicas that a node shall run, in order of group; the metadata group's (see
+    /// [`Node::metadata_replica`]) is not among them. A retired replica is not either: it must be stopped.
+    pub fn replicas_on(&self, node: NodeId) -> Vec<DesiredReplica> {
+        let mut desired = Vec::new();
+        for (group, partition) in &self.partitions {
+            let Some(membership) = self.memberships.get(group) else { continue };
+            for replica in membership.on(node) {
+                if !self.is_retired(*group, replica) {
+                    desired.extend(self.desired(partition, membership, replica));
+                }
+            }
+        }
+        desired
+    }
+
+    fn desired(
+        &self,
+        partition: &Partition,
+        membership: &Membership,
+        replica: ReplicaId,
+    ) -> Option<DesiredReplica> {
+        let votes = membership.current.voters.contains_key(&replica);
+        Some(DesiredReplica {
+            partition: *partition,
+            replica,
+            contents: self.contents(partition)?,
+            role: if votes { Role::Voter } else { Role::Learner },
+            members: membership.current.clone(),
+            formed: membership.formed,
+        })
+    }
+
+    /// Whether a replica must never vote or answer again, although its group may still count it.
+    pub fn is_retired(&self, group: GroupId, replica: ReplicaId) -> bool {
+        let Some(membership) = self.memberships.get(&group) else { return false };
+        let Some(node) = membership.node_of(replica).and_then(|node| self.nodes.get(&node)) else {
+            return false;
+        };
+        !node.is_member() || (replica < node.replicas_from && !membership.kept.contains(&replica))
+    }
+
+    /// What to do with a replica's data on disk.
+    pub fn fate(&self, group: GroupId, replica: ReplicaId) -> Fate {
+        let Some(cluster) = &self.cluster else { return Fate::Unknown };
+        if group >= cluster.next_group || replica >= cluster.next_replica {
+            return Fate::Unknown;
+        }
+        match self.memberships.get(&group) {
+            Some(membership) if membership.node_of(replica).is_some() && !self.is_retired(group, replica) => {
+                Fate::Keep
+            }
+            _ => Fate::Destroy,
+        }
+    }
+
+    /// The groups that are not yet where they shall be, each with its next step, in order of group.
+    pub fn steps(&self) -> impl Iterator<Item = (GroupId, Step)> {
+        self.memberships
+            .iter()
+            .filter_map(|(group, membership)| moves::next_step(membership).map(|step| (*group, step)))
+    }
+
+    /// The transfers of leadership that bring leaders to the preferred replicas, given who leads now and which
+    /// nodes are up. Groups that nobody is known to lead are left alone.
+    pub fn leader_transfers(
+        &self,
+        leaders: &BTreeMap<GroupId, ReplicaId>,
+        up: &BTreeSet<NodeId>,
+    ) -> Vec<Transfer> {
+        let preferred = |(group, from): (&GroupId, &ReplicaId)| {
+            let membership = self.memberships.get(group).filter(|_| *group != GroupId::METADATA)?;
+            let to = membership.preferred_leader;
+            let node = membership.current.voters.get(&to)?;
+            let able = to != *from && up.contains(node) && !self.is_retired(*group, to);
+            able.then_some(Transfer { group: *group, from: *from, to })
+        };
+        leaders.iter().filter_map(preferred).collect()
+    }
+}
+
+/// The routing table.
+impl Registry {
+    /// The routing table at this version. It copies everything: take it once per version.
+    pub fn routing(&self) -> Routing {
+        Routing {
+            cluster: self.cluster_id().unwrap_or_default(),
+            version: self.version(),
+            nodes: self.members().map(node_route).collect(),
+            topics: self.topics().map(|topic| self.topic_route(topic)).collect(),
+            coordinator: self.partition_routes(COORDINATOR),
+        }
+    }
+
+    /// One topic's part of the routing table.
+    pub fn topic_route(&self, topic: &Topic) -> TopicRoute {
+        TopicRoute {
+            id: topic.id,
+            name: topic.name.clone(),
+            policy: topic.policy.clone(),
+            partitions: self.partition_routes(topic.id),
+        }
+    }
+
+    fn partition_routes(&self, topic: TopicId) -> Vec<PartitionRoute> {
+        self.partitions(topic).filter_map(|partition| self.partition_route(partition)).collect()
+    }
+
+    fn partition_route(&self, partition: &Partition) -> Option<PartitionRoute> {
+        let membership = self.memberships.get(&partition.group)?;
+        let nodes: BTreeSet<NodeId> = membership.current.voters.values().copied().collect();
+        Some(PartitionRoute {
+            group: partition.group,
+            index: partition.index,
+            range: partition.range,
+            nodes: nodes.into_iter().collect(),
+            preferred_leader: membership.target.node_of(membership.preferred_leader)?,
+        })
+    }
+}
+
+fn node_route(node: &Node) -> NodeRoute {
+    NodeRoute {
+        id: node.id,
+        name: node.name.clone(),
+        addresses: node.addresses.clone(),
+        rack: node.rack.clone(),
+    }
+}

@@ -1,0 +1,130 @@
+//! The registry's state and the one place where commands are told apart.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use weir_types::{
+    At, ClusterId, Corrupt, Deadlines, GroupId, Incarnation, KeyHash, NodeId, Output, ProducerId, ReplicaId,
+    TopicId,
+};
+
+use crate::apply::{CreateTopic, FormCluster, MembershipChanged, RegisterNode};
+use crate::command::Command;
+use crate::membership::Membership;
+use crate::node::{Node, Reissue};
+use crate::output::{Effect, Rejection, Reply};
+use crate::producer::NamedProducer;
+use crate::topic::{Partition, Topic};
+
+/// What exists once per cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Cluster {
+    pub(crate) id: ClusterId,
+    /// Rises with every change of nodes, topics, partitions or memberships.
+    pub(crate) version: u64,
+    pub(crate) next_node: NodeId,
+    pub(crate) next_replica: ReplicaId,
+    pub(crate) next_topic: TopicId,
+    pub(crate) next_group: GroupId,
+    pub(crate) next_producer: ProducerId,
+}
+
+impl Cluster {
+    pub(crate) fn take_node(&mut self) -> NodeId {
+        let id = self.next_node;
+        self.next_node.0 += 1;
+        id
+    }
+
+    pub(crate) fn take_replica(&mut self) -> ReplicaId {
+        let id = self.next_replica;
+        self.next_replica.0 += 1;
+        id
+    }
+
+    pub(crate) fn take_topic(&mut self) -> TopicId {
+        let id = self.next_topic;
+        self.next_topic.0 += 1;
+        id
+    }
+
+    pub(crate) fn take_group(&mut self) -> GroupId {
+        let id = self.next_group;
+        self.next_group.0 += 1;
+        id
+    }
+
+    pub(crate) fn take_producer(&mut self) -> ProducerId {
+        let id = self.next_producer;
+        self.next_producer.0 += 1;
+        id
+    }
+}
+
+/// The registry of a cluster. Empty until `FormCluster`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Registry {
+    pub(crate) cluster: Option<Cluster>,
+    pub(crate) nodes: BTreeMap<NodeId, Node>,
+    pub(crate) reissues: BTreeMap<NodeId, Reissue>,
+    pub(crate) topics: BTreeMap<TopicId, Topic>,
+    pub(crate) partitions: BTreeMap<GroupId, Partition>,
+    /// Of every partition, and of the metadata group.
+    pub(crate) memberships: BTreeMap<GroupId, Membership>,
+    pub(crate) producers: BTreeMap<String, NamedProducer>,
+    // Derived from the above, never stored.
+    pub(crate) node_by_incarnation: BTreeMap<Incarnation, NodeId>,
+    pub(crate) topic_by_name: BTreeMap<String, TopicId>,
+    /// Partitions of each topic in order of range: (topic, first hash) → group.
+    pub(crate) ranges: BTreeMap<(TopicId, KeyHash), GroupId>,
+}
+
+impl Registry {
+    /// Carries out one command. A rejection changes nothing; an error means that this log cannot have been
+    /// written by a correct registry, and the replica must stop.
+    pub fn apply(
+        &mut self,
+        at: At,
+        command: Command,
+        out: &mut Output<Effect>,
+    ) -> Result<Result<Reply, Rejection>, Corrupt> {
+        if let Command::FormCluster { cluster, founders, coordinator_shards } = command {
+            return Ok(self.form_cluster(FormCluster { cluster, founders, coordinator_shards }, out));
+        }
+        if self.cluster.is_none() {
+            return Ok(Err(Rejection::NotFormed));
+        }
+        Ok(match command {
+            Command::FormCluster { .. } => unreachable!("returned above"),
+            Command::RegisterNode { incarnation, name, addresses, rack } => {
+                self.register_node(RegisterNode { incarnation, name, addresses, rack }, out)
+            }
+            Command::ReissueReplicas { node, incarnation, request } => {
+                self.reissue_replicas(node, incarnation, request, out)
+            }
+            Command::CreateTopic { request, name, policy, partitions, replicas } => {
+                let asked =
+                    CreateTopic { request, name, policy, partitions, replicas, created: at.wall_clock };
+                self.create_topic(asked, out)
+            }
+            Command::AlterTopic { topic, changes } => self.alter_topic(topic, &changes, out),
+            Command::DeleteTopic { topic } => self.delete_topic(topic, out),
+            Command::InitProducer { name, request } => self.init_producer(name, request, out),
+            Command::PartitionFormed { group } => self.partition_formed(group, out),
+            Command::MembershipChanged { group, voters, learners, generation } => {
+                self.membership_changed(MembershipChanged { group, voters, learners, generation }, out)
+            }
+            Command::RemoveNode { node } => self.remove_node(node, out),
+        })
+    }
+
+    /// When a tick is needed: never, since nothing in the registry waits for time to pass.
+    pub fn next_deadlines(&self) -> Deadlines {
+        Deadlines::default()
+    }
+
+    /// The cluster; callers run after `apply` has checked that it is formed.
+    pub(crate) fn formed(&mut self) -> &mut Cluster {
+        self.cluster.as_mut().expect("commands but FormCluster are rejected before the cluster is formed")
+    }
+}

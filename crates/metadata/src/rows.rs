@@ -1,0 +1,191 @@
+//! The registry as rows. Each value is a version byte (1) and postcard; ids in keys are big-endian.
+//!
+//! | key | value |
+//! |---|---|
+//! | `01` | the cluster: id, version, next ids |
+//! | `02` node u64 | [`Node`] |
+//! | `03` topic u32 | [`Topic`] |
+//! | `04` group u32 | [`Partition`]: what never changes |
+//! | `05` group u32 | [`Membership`]: what moves; of the metadata group too |
+//! | `06` name | [`NamedProducer`] |
+//! | `07` node u64 | [`Reissue`] |
+//!
+//! Keys that start with `00` belong to consensus.
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use weir_types::{Corrupt, GroupId, NodeId, Output, Row, RowChange, TopicId};
+
+use crate::membership::Membership;
+use crate::node::{Node, Reissue};
+use crate::output::Effect;
+use crate::producer::NamedProducer;
+use crate::registry::Registry;
+use crate::topic::{Partition, Topic};
+
+/// Version of every row's value.
+const VERSION: u8 = 1;
+
+const CLUSTER: u8 = 1;
+const NODE: u8 = 2;
+const TOPIC: u8 = 3;
+const PARTITION: u8 = 4;
+const MEMBERSHIP: u8 = 5;
+const PRODUCER: u8 = 6;
+const REISSUE: u8 = 7;
+
+/// Version byte, then postcard.
+pub(crate) fn encode<T: Serialize>(version: u8, value: &T) -> Vec<u8> {
+    postcard::to_extend(value, vec![version]).expect("writing to a vector cannot fail")
+}
+
+/// Reads what [`encode`] wrote; `what` names it in the error.
+pub(crate) fn decode<T: DeserializeOwned>(version: u8, bytes: &[u8], what: &str) -> Result<T, Corrupt> {
+    let Some((&found, body)) = bytes.split_first() else {
+        return Err(Corrupt(format!("{what} is empty")));
+    };
+    if found != version {
+        return Err(Corrupt(format!("{what} has version {found}, this program reads {version}")));
+    }
+    match postcard::take_from_bytes(body) {
+        Ok((value, [])) => Ok(value),
+        Ok((_, rest)) => Err(Corrupt(format!("{what} has {} bytes too many", rest.len()))),
+        Err(error) => Err(Corrupt(format!("{what} cannot be read: {error}"))),
+    }
+}
+
+fn key(tag: u8, id: &[u8]) -> Vec<u8> {
+    let mut key = Vec::with_capacity(1 + id.len());
+    key.push(tag);
+    key.extend_from_slice(id);
+    key
+}
+
+fn put<T: Serialize>(out: &mut Output<Effect>, key: Vec<u8>, value: &T) {
+    out.changes.push(RowChange::put(key, encode(VERSION, value)));
+}
+
+impl Registry {
+    /// Rebuilds the registry from all of its rows, in any order.
+    pub fn restore(rows: impl IntoIterator<Item = Row>) -> Result<Self, Corrupt> {
+        let mut registry = Self::default();
+        for row in rows {
+            registry.restore_row(&row)?;
+        }
+        registry.check()?;
+        Ok(registry)
+    }
+
+    fn restore_row(&mut self, row: &Row) -> Result<(), Corrupt> {
+        let Some((&tag, id)) = row.key.split_first() else {
+            return Err(Corrupt("a metadata row has an empty key".into()));
+        };
+        let value = row.value.as_slice();
+        match tag {
+            CLUSTER => self.cluster = Some(decode(VERSION, value, "cluster row")?),
+            NODE => self.insert_node(decode(VERSION, value, "node row")?),
+            TOPIC => self.insert_topic(decode(VERSION, value, "topic row")?),
+            PARTITION => self.insert_partition(decode(VERSION, value, "partition row")?),
+            MEMBERSHIP => {
+                let group = GroupId(u32::from_be_bytes(fixed(id)?));
+                self.memberships.insert(group, decode(VERSION, value, "membership row")?);
+            }
+            PRODUCER => {
+                let name = String::from_utf8(id.to_vec())
+                    .map_err(|_| Corrupt("a producer's name is not UTF-8".into()))?;
+                self.producers.insert(name, decode(VERSION, value, "producer row")?);
+            }
+            REISSUE => {
+                let node = NodeId(u64::from_be_bytes(fixed(id)?));
+                self.reissues.insert(node, decode(VERSION, value, "reissue row")?);
+            }
+            other => return Err(Corrupt(format!("metadata row with unknown tag {other}"))),
+        }
+        Ok(())
+    }
+
+    pub(crate) fn put_cluster(&self, out: &mut Output<Effect>) {
+        let cluster = self.cluster.expect("the cluster row is written once it is formed");
+        put(out, key(CLUSTER, &[]), &cluster);
+    }
+
+    /// Ends a command that changed what routing or the reconciler look at.
+    pub(crate) fn routing_changed(&mut self, out: &mut Output<Effect>) {
+        let cluster = self.formed();
+        cluster.version += 1;
+        let version = cluster.version;
+        self.put_cluster(out);
+        out.effects.push(Effect::RoutingChanged { version });
+    }
+
+    pub(crate) fn put_node(&mut self, node: Node, out: &mut Output<Effect>) {
+        put(out, key(NODE, &node.id.0.to_be_bytes()), &node);
+        self.insert_node(node);
+    }
+
+    fn insert_node(&mut self, node: Node) {
+        self.node_by_incarnation.insert(node.incarnation, node.id);
+        self.nodes.insert(node.id, node);
+    }
+
+    pub(crate) fn put_topic(&mut self, topic: Topic, out: &mut Output<Effect>) {
+        put(out, key(TOPIC, &topic.id.0.to_be_bytes()), &topic);
+        self.insert_topic(topic);
+    }
+
+    fn insert_topic(&mut self, topic: Topic) {
+        self.topic_by_name.insert(topic.name.clone(), topic.id);
+        self.topics.insert(topic.id, topic);
+    }
+
+    pub(crate) fn drop_topic(&mut self, topic: TopicId, out: &mut Output<Effect>) {
+        out.changes.push(RowChange::delete(key(TOPIC, &topic.0.to_be_bytes())));
+        if let Some(topic) = self.topics.remove(&topic) {
+            self.topic_by_name.remove(&topic.name);
+        }
+    }
+
+    pub(crate) fn put_partition(&mut self, partition: Partition, out: &mut Output<Effect>) {
+        put(out, key(PARTITION, &partition.group.0.to_be_bytes()), &partition);
+        self.insert_partition(partition);
+    }
+
+    fn insert_partition(&mut self, partition: Partition) {
+        self.ranges.insert((partition.topic, partition.range.first()), partition.group);
+        self.partitions.insert(partition.group, partition);
+    }
+
+    /// Forgets a partition and its membership.
+    pub(crate) fn drop_partition(&mut self, group: GroupId, out: &mut Output<Effect>) {
+        out.changes.push(RowChange::delete(key(PARTITION, &group.0.to_be_bytes())));
+        out.changes.push(RowChange::delete(key(MEMBERSHIP, &group.0.to_be_bytes())));
+        if let Some(partition) = self.partitions.remove(&group) {
+            self.ranges.remove(&(partition.topic, partition.range.first()));
+        }
+        self.memberships.remove(&group);
+    }
+
+    pub(crate) fn put_membership(
+        &mut self,
+        group: GroupId,
+        membership: Membership,
+        out: &mut Output<Effect>,
+    ) {
+        put(out, key(MEMBERSHIP, &group.0.to_be_bytes()), &membership);
+        self.memberships.insert(group, membership);
+    }
+
+    pub(crate) fn put_producer(&mut self, name: String, producer: NamedProducer, out: &mut Output<Effect>) {
+        put(out, key(PRODUCER, name.as_bytes()), &producer);
+        self.producers.insert(name, producer);
+    }
+
+    pub(crate) fn put_reissue(&mut self, node: NodeId, reissue: Reissue, out: &mut Output<Effect>) {
+        put(out, key(REISSUE, &node.0.to_be_bytes()), &reissue);
+        self.reissues.insert(node, reissue);
+    }
+}
+
+fn fixed<const N: usize>(id: &[u8]) -> Result<[u8; N], Corrupt> {
+    id.try_into().map_err(|_| Corrupt(format!("a metadata key has {} id bytes, not {N}", id.len())))
+}
