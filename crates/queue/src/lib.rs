@@ -1,1 +1,60 @@
-//! TODO
+//! The queue machine: one partition of a queue as a pure function of its log.
+//!
+//! ```text
+//!              deliver_at > wall clock
+//!   enqueue ───────────────► SCHEDULED ──────┐ due
+//!      └─────────────────────────────────► READY ◄──────────────────────┐
+//!                                            │ lease                    │ release, expiry,
+//!                 extend resets ┌──────► LEASED ────────────────────────┤ nack (by way of DELAYED)
+//!                               └────────────┘ │ ack ─► gone
+//!                                              │ reject, attempts used up
+//!   READY past its TTL ─► gone                 ▼
+//!   PARKED ─ redrive ─► READY                PARKED ─ discard ─► gone
+//! ```
+//!
+//! What makes it cheap: untouched messages live in spans, one small row per batch however many messages
+//! it holds; a message gets a row of its own when it is touched, and loses it when it is acked. Everything else
+//! (ready list, deadlines, FIFO keys, counters) is derived from the rows and rebuilt at restore.
+//!
+//! What it is not: it holds no bodies (messages point into the Raft log), reads no clock, draws no random
+//! number, waits for nobody. Long polls, waking consumers, proposing ticks and reading bodies are the broker's.
+//!
+//! Start at [`Queue::apply_entry`]; each command's handler is the file of its name under `apply/`.
+
+#![forbid(unsafe_code)]
+#![deny(clippy::disallowed_types, clippy::disallowed_methods)]
+
+mod apply;
+mod backlog;
+mod bodies;
+mod command;
+mod dedup;
+mod delays;
+mod index;
+mod invariants;
+mod item;
+mod keys;
+mod leases;
+pub mod limits;
+mod message;
+mod output;
+mod parked;
+mod producers;
+mod queries;
+mod queue;
+mod ready;
+mod requests;
+mod rows;
+mod sessions;
+mod span;
+mod table;
+
+pub use command::{
+    Action, Attributes, Command, DedupId, DedupRecord, Enqueue, Lease, ParkKind, ProducerBatch, Run, Select,
+    SessionEnding, Settle, SettleItem,
+};
+pub use message::ParkReason;
+pub use output::{Duplicate, Effect, Granted, Rejection, Reply, Settled};
+pub use queries::{MessageState, MessageView, Stats};
+pub use queue::Queue;
+pub use rows::describe;

@@ -1,0 +1,19 @@
+//! One command, one file. A handler is a method of [`Queue`](crate::Queue) that reads the command; what it does
+//! to single messages are functions over the [`Backlog`](crate::backlog::Backlog), shared between commands.
+
+mod ack;
+mod cancel;
+mod discard;
+mod enqueue;
+mod extend;
+mod give_back;
+mod lease;
+mod nack;
+mod park;
+mod policy;
+mod purge;
+mod redrive;
+mod reject;
+mod release;
+mod settle;
+mod timers;

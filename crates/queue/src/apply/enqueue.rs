@@ -1,0 +1,188 @@
+//! A record batch comes in.
+
+use std::collections::BTreeMap;
+
+use weir_types::limits::{BATCH_RECORDS_MAX, DELAY_MS_MAX};
+use weir_types::{At, MessageId, Pointer, QueuePolicy, WallClock};
+
+use crate::command::{Attributes, DedupId, Enqueue, Run};
+use crate::limits::{DEDUP_IDS_REMEMBERED_MAX, PRIORITY_MAX};
+use crate::output::{Duplicate, Rejection, Reply};
+use crate::queue::{Header, Queue};
+use crate::span::Span;
+
+impl Queue {
+    pub(crate) fn enqueue(&mut self, at: At, batch: &Enqueue) -> Result<Reply, Rejection> {
+        check_shape(at, batch)?;
+        if let Some(producer) = batch.producer
+            && let Some(earlier) = self.producers.admit(producer, batch.count)?
+        {
+            let (first, count) = (earlier.first, earlier.count);
+            return Ok(Reply::Enqueued { first, count, duplicates: Vec::new(), repeated: true });
+        }
+        let bytes_each = bytes_each(batch)?;
+        let first = self.header.get().next_message;
+        let duplicates = self.find_duplicates(at, first, batch);
+        self.check_room(u64::from(batch.count) - duplicates.len() as u64, bytes_each)?;
+        self.check_dedup_room(batch.dedup.len() - duplicates.len())?;
+
+        for (last, span) in cut(at, self.policy.get(), first, batch, &duplicates, bytes_each) {
+            self.backlog.add_span(last, span);
+        }
+        self.remember(at, first, batch, &duplicates);
+        let next_message = MessageId(first.0 + u64::from(batch.count));
+        self.header.set(Header { next_message, ..*self.header.get() });
+        Ok(Reply::Enqueued { first, count: batch.count, duplicates, repeated: false })
+    }
+
+    /// Records whose dedup id is known from before, or from earlier in this batch.
+    fn find_duplicates(&self, at: At, first: MessageId, batch: &Enqueue) -> Vec<Duplicate> {
+        let mut here: BTreeMap<DedupId, MessageId> = BTreeMap::new();
+        let mut duplicates = Vec::new();
+        for tagged in &batch.dedup {
+            let known = self.dedup.find(at.lease_clock, tagged.id).or_else(|| here.get(&tagged.id).copied());
+            if let Some(original) = known {
+                duplicates.push(Duplicate { record: tagged.record, original });
+            } else {
+                here.insert(tagged.id, MessageId(first.0 + u64::from(tagged.record)));
+            }
+        }
+        duplicates
+    }
+
+    fn check_room(&self, fresh: u64, bytes_each: u32) -> Result<(), Rejection> {
+        let (policy, counts) = (self.policy.get(), &self.backlog.index.counts);
+        let (messages, bytes) = (counts.messages(), counts.bytes);
+        let fits = messages + fresh <= policy.messages_max
+            && bytes + fresh * u64::from(bytes_each) <= policy.bytes_max;
+        if fits {
+            return Ok(());
+        }
+        let (messages_max, bytes_max) = (policy.messages_max, policy.bytes_max);
+        Err(Rejection::QueueFull { messages, messages_max, bytes, bytes_max })
+    }
+
+    fn check_dedup_room(&self, fresh: usize) -> Result<(), Rejection> {
+        let remembered = self.dedup.len();
+        if remembered + fresh <= DEDUP_IDS_REMEMBERED_MAX {
+            return Ok(());
+        }
+        Err(Rejection::TooManyDedupIds { remembered, max: DEDUP_IDS_REMEMBERED_MAX })
+    }
+
+    fn remember(&mut self, at: At, first: MessageId, batch: &Enqueue, duplicates: &[Duplicate]) {
+        if let Some(producer) = batch.producer {
+            self.producers.remember(at.lease_clock, producer, batch.count, first);
+        }
+        for tagged in &batch.dedup {
+            let dropped = duplicates.binary_search_by_key(&tagged.record, |duplicate| duplicate.record);
+            if dropped.is_err() {
+                let message = MessageId(first.0 + u64::from(tagged.record));
+                self.dedup.remember(at.lease_clock, tagged.id, message);
+            }
+        }
+    }
+}
+
+/// The door refuses such batches; a replica must survive one all the same.
+fn check_shape(at: At, batch: &Enqueue) -> Result<(), Rejection> {
+    if batch.count == 0 || batch.count > BATCH_RECORDS_MAX {
+        return Err(Rejection::Invalid("a batch holds 1 to 65,536 records"));
+    }
+    let in_runs: u64 = batch.runs.iter().map(|run| u64::from(run.count)).sum();
+    if !batch.runs.is_empty() && in_runs != u64::from(batch.count) {
+        return Err(Rejection::Invalid("runs do not add up to the records of the batch"));
+    }
+    let latest = at.wall_clock + DELAY_MS_MAX;
+    for Run { count, attributes } in &batch.runs {
+        if *count == 0 {
+            return Err(Rejection::Invalid("a run is empty"));
+        }
+        if attributes.priority > PRIORITY_MAX {
+            return Err(Rejection::Invalid("priorities go from 0 to 9"));
+        }
+        if attributes.deliver_at.is_some_and(|time| time > latest) {
+            return Err(Rejection::Invalid("a delay is longer than a year"));
+        }
+    }
+    let rising = batch.dedup.is_sorted_by(|a, b| a.record < b.record);
+    if !rising || batch.dedup.last().is_some_and(|last| last.record >= batch.count) {
+        return Err(Rejection::Invalid("dedup records do not rise within the batch"));
+    }
+    Ok(())
+}
+
+fn bytes_each(batch: &Enqueue) -> Result<u32, Rejection> {
+    u32::try_from(batch.bytes.div_ceil(u64::from(batch.count)))
+        .map_err(|_| Rejection::Invalid("records of 4 GiB and more"))
+}
+
+/// The batch as spans: cut where attributes change and around duplicates.
+fn cut(
+    at: At,
+    policy: &QueuePolicy,
+    first: MessageId,
+    batch: &Enqueue,
+    duplicates: &[Duplicate],
+    bytes_each: u32,
+) -> Vec<(MessageId, Span)> {
+    let pointer = Pointer { term: at.term, index: at.index, position: batch.position, length: batch.length };
+    let mut spans = Vec::new();
+    let mut dropped = duplicates.iter().map(|duplicate| duplicate.record).peekable();
+    let mut record = 0;
+    for Run { count, attributes } in merged_runs(at, policy, batch) {
+        let end = record + count;
+        while record < end {
+            let stop = dropped.peek().copied().filter(|stop| *stop < end);
+            let until = stop.unwrap_or(end);
+            if record < until {
+                let span = Span {
+                    count: until - record,
+                    record,
+                    pointer,
+                    bytes_each,
+                    arrived: at.wall_clock,
+                    key: attributes.key,
+                    priority: attributes.priority,
+                    expires_at: attributes.expires_at,
+                    deliver_at: attributes.deliver_at,
+                };
+                spans.push((MessageId(first.0 + u64::from(until) - 1), span));
+            }
+            record = until;
+            if stop.is_some() {
+                dropped.next();
+                record += 1;
+            }
+        }
+    }
+    assert_eq!(record, batch.count, "every record is in a span or dropped");
+    assert!(dropped.peek().is_none(), "every duplicate was cut out");
+    spans
+}
+
+/// The runs as this queue sees them, neighbours that became equal merged: the keys of a plain queue serve
+/// routing alone and must not cost a row each.
+fn merged_runs(at: At, policy: &QueuePolicy, batch: &Enqueue) -> Vec<Run> {
+    let plain = [Run { count: batch.count, attributes: Attributes::default() }];
+    let given = if batch.runs.is_empty() { &plain[..] } else { &batch.runs };
+    let mut merged: Vec<Run> = Vec::new();
+    for run in given {
+        let attributes = seen_by(at, policy, run.attributes);
+        match merged.last_mut() {
+            Some(last) if last.attributes == attributes => last.count += run.count,
+            _ => merged.push(Run { count: run.count, attributes }),
+        }
+    }
+    merged
+}
+
+fn seen_by(at: At, policy: &QueuePolicy, given: Attributes) -> Attributes {
+    let ttl: Option<WallClock> = policy.ttl_ms.map(|ms| at.wall_clock + ms);
+    Attributes {
+        key: given.key.filter(|_| policy.fifo),
+        priority: if policy.fifo { 0 } else { given.priority },
+        deliver_at: given.deliver_at.filter(|time| *time > at.wall_clock),
+        expires_at: given.expires_at.into_iter().chain(ttl).min(),
+    }
+}

@@ -1,0 +1,155 @@
+//! The messages: rows of spans and of touched messages, and the indices over them.
+
+use weir_types::{MessageId, QueuePolicy, RowChange, WallClock};
+
+use crate::index::Index;
+use crate::item::Item;
+use crate::message::{Message, State};
+use crate::ready::Ready;
+use crate::span::Span;
+use crate::table::Table;
+
+/// Every live message, once: in a span while untouched, else on its own. A change of a message is always
+/// [`detach`](Self::detach), change, [`attach`](Self::attach), which keeps rows and indices in step.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Backlog {
+    pub(crate) spans: Table<Span>,
+    pub(crate) messages: Table<Message>,
+    pub(crate) index: Index,
+}
+
+/// What a name in an index stands for.
+pub(crate) enum Named<'a> {
+    Span(&'a Span),
+    Message(&'a Message),
+}
+
+impl Backlog {
+    pub(crate) fn new(policy: &QueuePolicy) -> Self {
+        Self { spans: Table::default(), messages: Table::default(), index: Index::new(policy) }
+    }
+
+    /// Takes rows as loaded and derives the indices.
+    pub(crate) fn restored(policy: &QueuePolicy, spans: Table<Span>, messages: Table<Message>) -> Self {
+        let mut index = Index::new(policy);
+        for (last, span) in spans.iter() {
+            index.add(&Item::of_span(last, span));
+        }
+        for (id, message) in messages.iter() {
+            index.add(&Item::of_message(id, message));
+        }
+        Self { spans, messages, index }
+    }
+
+    pub(crate) fn add_span(&mut self, last: MessageId, span: Span) {
+        assert!(
+            !self.spans.contains(last) && !self.messages.contains(last),
+            "message {last} is there already"
+        );
+        self.index.add(&Item::of_span(last, &span));
+        self.spans.put(last, span);
+    }
+
+    pub(crate) fn remove_span(&mut self, last: MessageId) -> Span {
+        let span = self.spans.remove(last).expect("the caller names a span");
+        self.index.remove(&Item::of_span(last, &span));
+        span
+    }
+
+    /// Takes a live message out: its own row, or its place in a span, which is cut around it. What becomes of it
+    /// is up to the caller: to drop it is to delete it.
+    pub(crate) fn detach(&mut self, id: MessageId) -> Option<Message> {
+        if let Some(message) = self.messages.remove(id) {
+            self.index.remove(&Item::of_message(id, &message));
+            return Some(message);
+        }
+        let (last, span) = self.span_of(id).map(|(last, span)| (last, *span))?;
+        let offset = (id.0 - span.first(last).0) as u32;
+        let rest = span.without_front(offset + 1);
+        match (span.front(offset), rest) {
+            // The usual case, a lease: the span shrinks from the front under its name.
+            (None, Some(rest)) => {
+                let gone = span.front(1).expect("a span holds at least one message");
+                self.index.shrink(&Item { name: last, ..Item::of_span(id, &gone) });
+                self.spans.put(last, rest);
+            }
+            (front, rest) => {
+                self.remove_span(last);
+                if let Some(front) = front {
+                    self.add_span(MessageId(id.0 - 1), front);
+                }
+                if let Some(rest) = rest {
+                    self.add_span(last, rest);
+                }
+            }
+        }
+        Some(span.message_at(offset))
+    }
+
+    pub(crate) fn attach(&mut self, id: MessageId, message: Message) {
+        assert!(!self.messages.contains(id), "message {id} is there already");
+        self.index.add(&Item::of_message(id, &message));
+        self.messages.put(id, message);
+    }
+
+    /// The delivery time or the backoff of an item is over.
+    pub(crate) fn make_ready(&mut self, name: MessageId) {
+        if self.spans.contains(name) {
+            let span = self.remove_span(name);
+            assert!(span.deliver_at.is_some(), "span {name} was ready already");
+            self.add_span(name, Span { deliver_at: None, ..span });
+        } else {
+            let message = self.detach(name).expect("a delayed item exists");
+            assert!(matches!(message.state, State::Delayed { .. }), "message {name} was not delayed");
+            self.attach(name, Message { state: State::Ready { lapsed: None }, ..message });
+        }
+    }
+
+    /// Deletes a whole item; answers how many messages went.
+    pub(crate) fn remove_item(&mut self, name: MessageId) -> u64 {
+        if self.spans.contains(name) {
+            return u64::from(self.remove_span(name).count);
+        }
+        self.detach(name).expect("the item exists");
+        1
+    }
+
+    pub(crate) fn named(&self, name: MessageId) -> Option<Named<'_>> {
+        let span = self.spans.get(name).map(Named::Span);
+        span.or_else(|| self.messages.get(name).map(Named::Message))
+    }
+
+    /// The span that holds a message, with the span's name.
+    pub(crate) fn span_of(&self, id: MessageId) -> Option<(MessageId, &Span)> {
+        self.spans.range(id..).next().filter(|(last, span)| span.contains(*last, id))
+    }
+
+    /// The first message of an item.
+    pub(crate) fn first_of(&self, name: MessageId) -> MessageId {
+        self.spans.get(name).map_or(name, |span| span.first(name))
+    }
+
+    /// The leased messages of a FIFO key that arrived after `id`.
+    pub(crate) fn leased_after(&self, id: MessageId, message: &Message) -> Vec<MessageId> {
+        self.index.keys.as_ref().map_or_else(Vec::new, |keys| keys.leased_after(message.key, id))
+    }
+
+    /// How many leases could be granted now: of a FIFO queue one per key that may go on.
+    pub(crate) fn leasable(&self) -> u64 {
+        if self.index.keys.is_some() { self.index.ready.len() as u64 } else { self.index.counts.ready }
+    }
+
+    /// Arrival of the oldest message that can be leased now.
+    pub(crate) fn oldest_ready(&self) -> Option<WallClock> {
+        let first = Ready::first_of_each_rank(&self.index.ready).min_by_key(|name| self.first_of(*name))?;
+        self.named(first).map(|item| match item {
+            Named::Span(span) => span.arrived,
+            Named::Message(message) => message.arrived,
+        })
+    }
+
+    pub(crate) fn flush(&mut self, changes: &mut Vec<RowChange>) {
+        self.spans.flush(changes);
+        self.messages.flush(changes);
+    }
+}

@@ -1,0 +1,144 @@
+//! The order of a FIFO queue's keys.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
+
+use weir_types::{KeyHash, MessageId};
+
+use crate::ready::{Rank, Ready};
+
+/// A key as the order sees it; messages without one form an order of their own.
+pub(crate) type Key = Option<KeyHash>;
+
+/// Per key: what waits, what is leased, and which item may be leased next.
+///
+/// Of what is left of a key the leased messages are always a prefix (P4): only the first waiting item is ever
+/// offered, and whatever returns to its place revokes the leases behind it. An item that waits but is not ready
+/// (delayed, scheduled, parked under `ParkKey`) therefore holds its whole key back, and no other. All keys share
+/// these sets, so that a key costs nothing of its own and a million waiting messages of one are never looked at.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Keys {
+    inflight_max: u32,
+    waiting: BTreeMap<(Key, MessageId), Readiness>,
+    leased: BTreeSet<(Key, MessageId)>,
+    /// The item of each key that is in the ready list: its first waiting one, if that is ready and the key has
+    /// a lease to spare.
+    offered: BTreeMap<Key, MessageId>,
+}
+
+/// Whether a waiting item could be leased if its turn came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Readiness {
+    Ready,
+    Held,
+}
+
+impl Keys {
+    pub(crate) fn new(inflight_max: u32) -> Self {
+        Self { inflight_max, waiting: BTreeMap::new(), leased: BTreeSet::new(), offered: BTreeMap::new() }
+    }
+
+    pub(crate) fn wait(&mut self, key: Key, item: MessageId, readiness: Readiness, ready: &mut Ready) {
+        let old = self.waiting.insert((key, item), readiness);
+        assert!(old.is_none(), "item {item} waits already");
+        self.offer(key, ready);
+    }
+
+    pub(crate) fn wait_no_more(&mut self, key: Key, item: MessageId, ready: &mut Ready) {
+        let old = self.waiting.remove(&(key, item));
+        assert!(old.is_some(), "item {item} was not waiting");
+        self.offer(key, ready);
+    }
+
+    pub(crate) fn lease(&mut self, key: Key, message: MessageId, ready: &mut Ready) {
+        let new = self.leased.insert((key, message));
+        assert!(new, "message {message} is leased already");
+        self.offer(key, ready);
+    }
+
+    pub(crate) fn unlease(&mut self, key: Key, message: MessageId, ready: &mut Ready) {
+        let known = self.leased.remove(&(key, message));
+        assert!(known, "message {message} was not leased");
+        self.offer(key, ready);
+    }
+
+    /// Changes how many leases a key may have. Only keys with leases can be affected.
+    pub(crate) fn set_inflight_max(&mut self, inflight_max: u32, ready: &mut Ready) {
+        self.inflight_max = inflight_max;
+        let keys: BTreeSet<Key> = self.leased.iter().map(|(key, _)| *key).collect();
+        for key in keys {
+            self.offer(key, ready);
+        }
+    }
+
+    /// The item that the key may lease next.
+    pub(crate) fn offered(&self, key: Key) -> Option<MessageId> {
+        self.offered.get(&key).copied()
+    }
+
+    /// The leased messages of a key that arrived after `message`.
+    pub(crate) fn leased_after(&self, key: Key, message: MessageId) -> Vec<MessageId> {
+        self.leased
+            .range((Bound::Excluded((key, message)), Bound::Included((key, MessageId(u64::MAX)))))
+            .map(|(_, leased)| *leased)
+            .collect()
+    }
+
+    /// The item of the key that comes right before `item`, waiting or leased: what `item` waits for.
+    pub(crate) fn before(&self, key: Key, item: MessageId) -> Option<MessageId> {
+        let earlier = (key, MessageId(0))..(key, item);
+        let waiting = self.waiting.range(earlier.clone()).next_back().map(|((_, name), _)| *name);
+        let leased = self.leased.range(earlier).next_back().map(|(_, name)| *name);
+        waiting.max(leased)
+    }
+
+    pub(crate) fn entries(&self) -> usize {
+        self.waiting.len() + self.leased.len() + self.offered.len()
+    }
+
+    /// Asserts P4 for every key.
+    pub(crate) fn check_prefixes(&self, first_of_item: impl Fn(MessageId) -> MessageId) {
+        for (key, leased) in &self.leased {
+            let head = self.head(*key).map(|(item, _)| first_of_item(item));
+            assert!(
+                head.is_none_or(|head| *leased < head),
+                "P4: lease of {leased} before {head:?} of its key"
+            );
+        }
+        for (key, item) in &self.offered {
+            assert_eq!(self.head(*key), Some((*item, Readiness::Ready)), "offered is not the head");
+            assert!(self.has_spare_lease(*key), "P4: key {key:?} is offered without a lease to spare");
+        }
+    }
+
+    fn offer(&mut self, key: Key, ready: &mut Ready) {
+        let next = match self.head(key) {
+            Some((item, Readiness::Ready)) if self.has_spare_lease(key) => Some(item),
+            _ => None,
+        };
+        let old = self.offered.get(&key).copied();
+        if next == old {
+            return;
+        }
+        if let Some(item) = old {
+            ready.remove(Rank::FIFO, item);
+            self.offered.remove(&key);
+        }
+        if let Some(item) = next {
+            ready.add(Rank::FIFO, item);
+            self.offered.insert(key, item);
+        }
+    }
+
+    fn head(&self, key: Key) -> Option<(MessageId, Readiness)> {
+        let of_key = (key, MessageId(0))..=(key, MessageId(u64::MAX));
+        self.waiting.range(of_key).next().map(|((_, item), readiness)| (*item, *readiness))
+    }
+
+    /// Looks at no more leases than a key may have.
+    fn has_spare_lease(&self, key: Key) -> bool {
+        let of_key = (key, MessageId(0))..=(key, MessageId(u64::MAX));
+        let limit = self.inflight_max as usize;
+        self.leased.range(of_key).take(limit).count() < limit
+    }
+}

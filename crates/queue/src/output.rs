@@ -1,0 +1,227 @@
+//! What a queue answers: replies, rejections, and hints for the leader.
+
+use weir_types::{
+    ErrorKind, KeyHash, LeaseClock, LeaseId, MessageId, Pointer, ProducerEpoch, SessionId, WallClock,
+};
+
+/// A command's answer. Replies are not stored: they are computed alike on every replica, and the leader sends
+/// its own to the caller.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reply {
+    /// The batch is in.
+    Enqueued {
+        /// Id of the first record's message; record `i` of the batch is message `first + i`.
+        first: MessageId,
+        /// Records in the batch.
+        count: u32,
+        /// Records that were dropped since their dedup id is known, by record number.
+        duplicates: Vec<Duplicate>,
+        /// Whether this repeats the answer to an earlier copy of the batch (whose duplicates are not listed
+        /// again).
+        repeated: bool,
+    },
+    /// Messages handed out, in order.
+    Leased {
+        /// Empty when nothing is ready.
+        messages: Vec<Granted>,
+    },
+    /// One outcome per item of the settle, in order.
+    Settled {
+        /// The outcomes.
+        outcomes: Vec<Settled>,
+    },
+    /// Parked messages are ready again.
+    Redriven {
+        /// How many.
+        count: u32,
+    },
+    /// Parked messages are gone.
+    Discarded {
+        /// How many.
+        count: u32,
+    },
+    /// Messages are gone.
+    Purged {
+        /// How many.
+        messages: u64,
+        /// The horizon of this purge, to repeat it with.
+        before: MessageId,
+        /// Whether messages below the horizon are left.
+        more: bool,
+    },
+    /// Done; there is nothing to tell.
+    Done,
+}
+
+/// A record that was dropped as a duplicate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Duplicate {
+    /// Its number in the batch.
+    pub record: u32,
+    /// The message that first carried its dedup id.
+    pub original: MessageId,
+}
+
+/// One message under one lease.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Granted {
+    /// The message.
+    pub message: MessageId,
+    /// Its lease: the fencing token, to settle with.
+    pub lease: LeaseId,
+    /// 1 for the first delivery that counts.
+    pub attempt: u32,
+    /// When the lease runs out, on the lease clock.
+    pub deadline: LeaseClock,
+    /// The batch that holds the record.
+    pub pointer: Pointer,
+    /// Number of the record in that batch, from 0.
+    pub record: u32,
+    /// What the record counts for, in bytes.
+    pub bytes: u32,
+    /// The key's hash, if it was given.
+    pub key: Option<KeyHash>,
+    /// 0 to 9.
+    pub priority: u8,
+    /// When it was enqueued.
+    pub arrived: WallClock,
+}
+
+/// What became of one item of a settle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub enum Settled {
+    /// As asked.
+    Done,
+    /// The lease now runs until then, on the lease clock.
+    Extended {
+        /// The new deadline.
+        deadline: LeaseClock,
+    },
+    /// The message was parked: rejected, or its attempts are used up.
+    Parked,
+    /// The lease is not the message's current one; nothing changed.
+    LeaseLost,
+}
+
+/// A normal, replicated "no": nothing changed but the clocks.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Rejection {
+    /// The queue holds as many messages or bytes as its policy allows.
+    #[error(
+        "queue holds {messages} of {messages_max} messages and {bytes} of {bytes_max} bytes; the batch does not fit"
+    )]
+    QueueFull {
+        /// Messages in the queue.
+        messages: u64,
+        /// The policy's limit.
+        messages_max: u64,
+        /// Bytes in the queue.
+        bytes: u64,
+        /// The policy's limit.
+        bytes_max: u64,
+    },
+    /// As many dedup ids are remembered as fit.
+    #[error("{remembered} dedup ids are remembered, at most {max} fit in the window")]
+    TooManyDedupIds {
+        /// Remembered ids.
+        remembered: usize,
+        /// The limit.
+        max: usize,
+    },
+    /// As many messages are leased as fit.
+    #[error("{leased} messages are leased, the most that a partition allows")]
+    TooManyLeases {
+        /// Leased messages.
+        leased: usize,
+    },
+    /// As many sessions exist as fit.
+    #[error("{sessions} sessions exist, the most that a partition allows")]
+    TooManySessions {
+        /// Sessions.
+        sessions: usize,
+    },
+    /// The batch does not follow the producer's last one.
+    #[error("sequence {got} does not follow: {expected} was expected")]
+    OutOfSequence {
+        /// The next sequence of this producer here.
+        expected: u32,
+        /// That of the batch.
+        got: u32,
+    },
+    /// A newer epoch of the same producer has written here.
+    #[error("producer epoch {got} is fenced by epoch {current}")]
+    Fenced {
+        /// The newest epoch.
+        current: ProducerEpoch,
+        /// That of the batch.
+        got: ProducerEpoch,
+    },
+    /// The session is not open: never opened, closed, or its grace has passed.
+    #[error("session {session} is not open")]
+    SessionNotOpen {
+        /// The session.
+        session: SessionId,
+    },
+    /// The message is not parked.
+    #[error("message {message} is not parked")]
+    NotParked {
+        /// The message.
+        message: MessageId,
+    },
+    /// The message does not wait for its delivery time.
+    #[error("message {message} is not scheduled")]
+    NotScheduled {
+        /// The message.
+        message: MessageId,
+    },
+    /// A queue is FIFO from its creation on, or never.
+    #[error("`fifo` cannot be changed after a queue was created")]
+    FifoIsFixed,
+    /// The command contradicts itself; the door should have refused it.
+    #[error("{0}")]
+    Invalid(&'static str),
+}
+
+impl Rejection {
+    /// What the caller does next.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::QueueFull { .. } => ErrorKind::OutOfSpace,
+            Self::TooManyDedupIds { .. } | Self::TooManyLeases { .. } | Self::TooManySessions { .. } => {
+                ErrorKind::Throttled
+            }
+            Self::OutOfSequence { .. } | Self::FifoIsFixed | Self::Invalid(_) => ErrorKind::Invalid,
+            Self::Fenced { .. } => ErrorKind::Fenced,
+            Self::SessionNotOpen { .. } | Self::NotParked { .. } | Self::NotScheduled { .. } => {
+                ErrorKind::NotFound
+            }
+        }
+    }
+
+    /// The stable code, as in `docs/errors/`.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::QueueFull { .. } => "queue-full",
+            Self::TooManyDedupIds { .. } => "too-many-dedup-ids",
+            Self::TooManyLeases { .. } => "too-many-leases",
+            Self::TooManySessions { .. } => "too-many-sessions",
+            Self::OutOfSequence { .. } => "out-of-sequence",
+            Self::Fenced { .. } => "producer-fenced",
+            Self::SessionNotOpen { .. } => "session-not-open",
+            Self::NotParked { .. } => "message-not-parked",
+            Self::NotScheduled { .. } => "message-not-scheduled",
+            Self::FifoIsFixed => "fifo-is-fixed",
+            Self::Invalid(_) => "invalid-command",
+        }
+    }
+}
+
+/// A hint for the leader's runtime; losing or repeating one is harmless.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Messages became ready in this entry and some can be leased: wake waiting consumers.
+    Ready {
+        /// How many can be leased now (in a FIFO queue: keys with a message to lease).
+        count: u64,
+    },
+}

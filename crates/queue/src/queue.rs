@@ -1,0 +1,196 @@
+//! The machine itself: its parts, and the order of things inside an entry.
+
+use serde::{Deserialize, Serialize};
+use weir_types::{At, Corrupt, Deadlines, LeaseId, MessageId, Output, QueuePolicy, Row};
+
+use crate::backlog::Backlog;
+use crate::command::Command;
+use crate::dedup::DedupIds;
+use crate::output::{Effect, Rejection, Reply};
+use crate::producers::Producers;
+use crate::requests::Requests;
+use crate::rows::Kind;
+use crate::sessions::Sessions;
+use crate::table::{Single, Table};
+
+/// One partition of a queue.
+///
+/// Inside an entry the clocks advance, then its commands run in order, then what is due fires (at most
+/// `TIMERS_PER_ENTRY_MAX`; the rest is due at once, see [`next_deadlines`](Self::next_deadlines)). So an ack
+/// that arrives together with its own expiry wins.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Queue {
+    pub(crate) header: Single<Header>,
+    pub(crate) policy: Single<QueuePolicy>,
+    pub(crate) backlog: Backlog,
+    pub(crate) sessions: Sessions,
+    pub(crate) producers: Producers,
+    pub(crate) dedup: DedupIds,
+    pub(crate) requests: Requests,
+}
+
+/// Clocks and counters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Header {
+    /// The last applied entry.
+    pub(crate) at: At,
+    /// The next message to arrive.
+    pub(crate) next_message: MessageId,
+    /// The last lease granted, or the base.
+    pub(crate) last_lease: LeaseId,
+}
+
+/// What a leaf of `apply` may read while it changes the backlog.
+#[derive(Clone, Copy)]
+pub(crate) struct Rules<'a> {
+    pub(crate) at: At,
+    pub(crate) policy: &'a QueuePolicy,
+}
+
+impl Queue {
+    /// An empty partition. Its leases are numbered above `lease_id_base`, which lies over every lease that the
+    /// partition's predecessors gave. Nothing is stored until the first entry.
+    pub fn new(policy: QueuePolicy, lease_id_base: LeaseId) -> Self {
+        let header = Header { at: At::default(), next_message: MessageId(0), last_lease: lease_id_base };
+        Self {
+            header: Single::new(header),
+            backlog: Backlog::new(&policy),
+            policy: Single::new(policy),
+            sessions: Sessions::default(),
+            producers: Producers::default(),
+            dedup: DedupIds::default(),
+            requests: Requests::default(),
+        }
+    }
+
+    /// Rebuilds a partition from its rows, in any order; a partition without rows is a [new](Self::new) one.
+    pub fn restore(rows: impl Iterator<Item = Row>) -> Result<Self, Corrupt> {
+        let (mut header, mut policy) = (Table::default(), Table::default());
+        let (mut spans, mut messages) = (Table::default(), Table::default());
+        let (mut sessions, mut producers, mut batches) =
+            (Table::default(), Table::default(), Table::default());
+        let (mut dedup, mut requests) = (Table::default(), Table::default());
+        for row in rows {
+            let (kind, name) = Kind::of_key(&row.key)?;
+            match kind {
+                Kind::Header => header.load(name, &row.value)?,
+                Kind::Policy => policy.load(name, &row.value)?,
+                Kind::Span => spans.load(name, &row.value)?,
+                Kind::Message => messages.load(name, &row.value)?,
+                Kind::Session => sessions.load(name, &row.value)?,
+                Kind::Producer => producers.load(name, &row.value)?,
+                Kind::ProducerBatch => batches.load(name, &row.value)?,
+                Kind::DedupId => dedup.load(name, &row.value)?,
+                Kind::Request => requests.load(name, &row.value)?,
+            }
+        }
+        let (header, policy) = (Single::loaded(&header)?, Single::loaded(&policy)?);
+        crate::invariants::check_stored(&header, &spans, &messages)?;
+        Ok(Self {
+            header,
+            backlog: Backlog::restored(policy.get(), spans, messages),
+            policy,
+            sessions: Sessions::restored(sessions),
+            producers: Producers::restored(producers, batches),
+            dedup: DedupIds::restored(dedup),
+            requests: Requests::restored(requests),
+        })
+    }
+
+    /// Applies an entry with one command. An entry with several goes through [`apply_entry`](Self::apply_entry),
+    /// so that its timers fire after all of them.
+    ///
+    /// A [`Rejection`] is a normal answer; `Corrupt` stops the replica.
+    pub fn apply(
+        &mut self,
+        at: At,
+        command: Command,
+        out: &mut Output<Effect>,
+    ) -> Result<Result<Reply, Rejection>, Corrupt> {
+        let mut answers = self.apply_entry(at, [command], out)?;
+        assert_eq!(answers.len(), 1, "one command has one answer");
+        Ok(answers.remove(0))
+    }
+
+    /// Applies an entry: one answer per command, in order.
+    pub fn apply_entry(
+        &mut self,
+        at: At,
+        commands: impl IntoIterator<Item = Command>,
+        out: &mut Output<Effect>,
+    ) -> Result<Vec<Result<Reply, Rejection>>, Corrupt> {
+        self.advance(at)?;
+        let mut grown = false;
+        let mut answers = Vec::new();
+        for command in commands {
+            let before = self.backlog.leasable();
+            answers.push(self.run(at, command));
+            grown |= before < self.backlog.leasable();
+        }
+        grown |= self.fire_due(at);
+        self.flush(out);
+        let count = self.backlog.leasable();
+        if grown && count > 0 {
+            out.effects.push(Effect::Ready { count });
+        }
+        Ok(answers)
+    }
+
+    /// When a tick is due on each clock, if nothing else is proposed before.
+    pub fn next_deadlines(&self) -> Deadlines {
+        let index = &self.backlog.index;
+        let lease = index.leases.first_deadline().map(|(time, _)| time);
+        let delay = index.delays.first().map(|(time, _)| time);
+        let expiry = index.expiries.first().map(|(time, _)| time);
+        Deadlines {
+            lease: lease.into_iter().chain(self.sessions.first_timer()).min(),
+            wall: delay.into_iter().chain(expiry).min(),
+        }
+    }
+
+    fn run(&mut self, at: At, command: Command) -> Result<Reply, Rejection> {
+        match command {
+            Command::Enqueue(batch) => self.enqueue(at, &batch),
+            Command::Lease(request) => self.lease(at, &request),
+            Command::Settle(settle) => self.settle(at, settle),
+            Command::OpenSession { session } => self.sessions.open(session).map(|()| Reply::Done),
+            Command::KeepSession { session } => self.sessions.keep(session).map(|()| Reply::Done),
+            Command::CloseSession { session, ending } => {
+                self.sessions.close(at.lease_clock, session, ending);
+                Ok(Reply::Done)
+            }
+            Command::Redrive { select, max } => self.redrive(at, select, max),
+            Command::Discard { select, max } => self.discard(select, max),
+            Command::CancelScheduled { message } => self.cancel_scheduled(message),
+            Command::Purge { before, max } => Ok(self.purge(before, max)),
+            Command::SetPolicy { policy } => self.set_policy(policy),
+            Command::Tick => Ok(Reply::Done),
+        }
+    }
+
+    /// Terms, indices and clocks never fall in a log that a correct leader wrote.
+    fn advance(&mut self, at: At) -> Result<(), Corrupt> {
+        let last = self.header.get().at;
+        let falls = at.term < last.term
+            || at.index < last.index
+            || at.lease_clock < last.lease_clock
+            || at.wall_clock < last.wall_clock;
+        if falls {
+            return Err(Corrupt(format!(
+                "entry {at:?} follows {last:?}: terms, indices and clocks never fall"
+            )));
+        }
+        self.header.set(Header { at, ..*self.header.get() });
+        Ok(())
+    }
+
+    fn flush(&mut self, out: &mut Output<Effect>) {
+        self.header.flush(&mut out.changes);
+        self.policy.flush(&mut out.changes);
+        self.backlog.flush(&mut out.changes);
+        self.sessions.flush(&mut out.changes);
+        self.producers.flush(&mut out.changes);
+        self.dedup.flush(&mut out.changes);
+        self.requests.flush(&mut out.changes);
+    }
+}

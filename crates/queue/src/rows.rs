@@ -1,0 +1,219 @@
+//! How the state is stored.
+//!
+//! ```text
+//! key    kind (1 byte) ‖ name, integers big-endian so that rows sort as their names do
+//! value  version (1 byte, now 1) ‖ postcard
+//!
+//! kind  row             name                                value
+//! 0x01  header          -                                   Header: clocks and counters
+//! 0x02  policy          -                                   QueuePolicy
+//! 0x10  span            last message id (8)                 Span: untouched, alike messages of one batch
+//! 0x11  message         message id (8)                      Message: one that was touched
+//! 0x20  session         session id (8)                      Session
+//! 0x30  producer        producer id (8)                     Producer
+//! 0x31  producer batch  producer id (8) ‖ slot (1)          RememberedBatch, the slots used in turn
+//! 0x32  dedup id        hash of the message id (16)         RememberedId
+//! 0x33  request         request id (8)                      RememberedRequest
+//! ```
+//!
+//! A span is named by its *last* message: it is consumed from the front, so its name stays.
+//! `tests/golden.rs` pins these bytes.
+
+use std::fmt::Debug;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use weir_types::{Corrupt, MessageId, ProducerId, QueuePolicy, RequestId, RowChange, SessionId};
+
+use crate::command::DedupId;
+use crate::dedup::RememberedId;
+use crate::message::Message;
+use crate::producers::{Producer, RememberedBatch};
+use crate::queue::Header;
+use crate::requests::RememberedRequest;
+use crate::sessions::Session;
+use crate::span::Span;
+use crate::table::Stored;
+
+const VALUE_VERSION: u8 = 1;
+
+/// The first byte of a row's key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Header = 0x01,
+    Policy = 0x02,
+    Span = 0x10,
+    Message = 0x11,
+    Session = 0x20,
+    Producer = 0x30,
+    ProducerBatch = 0x31,
+    DedupId = 0x32,
+    Request = 0x33,
+}
+
+impl Kind {
+    const ALL: [Self; 9] = [
+        Self::Header,
+        Self::Policy,
+        Self::Span,
+        Self::Message,
+        Self::Session,
+        Self::Producer,
+        Self::ProducerBatch,
+        Self::DedupId,
+        Self::Request,
+    ];
+
+    /// The kind and the name in a row's key.
+    pub(crate) fn of_key(key: &[u8]) -> Result<(Self, &[u8]), Corrupt> {
+        let (byte, name) = key.split_first().ok_or_else(|| Corrupt("row with an empty key".to_owned()))?;
+        let kind = Self::ALL.into_iter().find(|kind| *kind as u8 == *byte);
+        kind.map(|kind| (kind, name)).ok_or_else(|| Corrupt(format!("row of unknown kind {byte:#04x}")))
+    }
+}
+
+/// The name of a row within its kind, as bytes.
+pub(crate) trait KeyBytes: Copy + Ord + Debug {
+    fn write(self, key: &mut Vec<u8>);
+    fn read(bytes: &[u8]) -> Option<Self>;
+}
+
+/// The name of the only row of its kind.
+impl KeyBytes for () {
+    fn write(self, _key: &mut Vec<u8>) {}
+
+    fn read(bytes: &[u8]) -> Option<Self> {
+        bytes.is_empty().then_some(())
+    }
+}
+
+macro_rules! id_key {
+    ($($name:ident),*) => {$(
+        impl KeyBytes for $name {
+            fn write(self, key: &mut Vec<u8>) {
+                key.extend_from_slice(&self.0.to_be_bytes());
+            }
+
+            fn read(bytes: &[u8]) -> Option<Self> {
+                Some(Self(u64::from_be_bytes(bytes.try_into().ok()?)))
+            }
+        }
+    )*};
+}
+
+id_key!(MessageId, SessionId, ProducerId, RequestId);
+
+impl KeyBytes for DedupId {
+    fn write(self, key: &mut Vec<u8>) {
+        key.extend_from_slice(&self.0.to_be_bytes());
+    }
+
+    fn read(bytes: &[u8]) -> Option<Self> {
+        Some(Self(u128::from_be_bytes(bytes.try_into().ok()?)))
+    }
+}
+
+impl KeyBytes for (ProducerId, u8) {
+    fn write(self, key: &mut Vec<u8>) {
+        self.0.write(key);
+        key.push(self.1);
+    }
+
+    fn read(bytes: &[u8]) -> Option<Self> {
+        let (slot, producer) = bytes.split_last()?;
+        Some((ProducerId::read(producer)?, *slot))
+    }
+}
+
+macro_rules! stored {
+    ($($value:ty, $key:ty, $kind:ident;)*) => {$(
+        impl Stored for $value {
+            type Key = $key;
+            const KIND: Kind = Kind::$kind;
+        }
+    )*};
+}
+
+stored! {
+    Header, (), Header;
+    QueuePolicy, (), Policy;
+    Span, MessageId, Span;
+    Message, MessageId, Message;
+    Session, SessionId, Session;
+    Producer, ProducerId, Producer;
+    RememberedBatch, (ProducerId, u8), ProducerBatch;
+    RememberedId, DedupId, DedupId;
+    RememberedRequest, RequestId, Request;
+}
+
+pub(crate) fn encode_key(kind: Kind, name: impl KeyBytes) -> Vec<u8> {
+    let mut key = Vec::with_capacity(17);
+    key.push(kind as u8);
+    name.write(&mut key);
+    key
+}
+
+pub(crate) fn encode_value(value: &impl Serialize) -> Vec<u8> {
+    let bytes = vec![VALUE_VERSION];
+    postcard::to_extend(value, bytes).expect("rows hold only types that postcard can write")
+}
+
+pub(crate) fn decode_value<V: DeserializeOwned>(kind: Kind, bytes: &[u8]) -> Result<V, Corrupt> {
+    let (version, body) =
+        bytes.split_first().ok_or_else(|| Corrupt(format!("{kind:?} row with an empty value")))?;
+    if *version != VALUE_VERSION {
+        return Err(Corrupt(format!("{kind:?} row of version {version}, known is {VALUE_VERSION}")));
+    }
+    let (value, rest) = postcard::take_from_bytes(body)
+        .map_err(|error| Corrupt(format!("{kind:?} row does not decode: {error}")))?;
+    if !rest.is_empty() {
+        return Err(Corrupt(format!("{kind:?} row has {} bytes too many", rest.len())));
+    }
+    Ok(value)
+}
+
+/// A row change in words, for transcripts and for people who look into a node's storage.
+pub fn describe(change: &RowChange) -> Result<String, Corrupt> {
+    let (kind, name) = Kind::of_key(&change.key)?;
+    match &change.value {
+        None => Ok(format!("delete {}", name_in_words(kind, name)?)),
+        Some(value) => Ok(format!("put {} {}", name_in_words(kind, name)?, value_in_words(kind, value)?)),
+    }
+}
+
+fn name_in_words(kind: Kind, name: &[u8]) -> Result<String, Corrupt> {
+    fn read<K: KeyBytes>(name: &[u8]) -> Result<K, Corrupt> {
+        K::read(name).ok_or_else(|| Corrupt(format!("key of {} bytes", name.len())))
+    }
+    Ok(match kind {
+        Kind::Header => "header".to_owned(),
+        Kind::Policy => "policy".to_owned(),
+        Kind::Span => format!("span/{}", read::<MessageId>(name)?),
+        Kind::Message => format!("message/{}", read::<MessageId>(name)?),
+        Kind::Session => format!("session/{}", read::<SessionId>(name)?),
+        Kind::Producer => format!("producer/{}", read::<ProducerId>(name)?),
+        Kind::ProducerBatch => {
+            let (producer, slot) = read::<(ProducerId, u8)>(name)?;
+            format!("producer-batch/{producer}/{slot}")
+        }
+        Kind::DedupId => format!("dedup/{:032x}", read::<DedupId>(name)?.0),
+        Kind::Request => format!("request/{}", read::<RequestId>(name)?),
+    })
+}
+
+fn value_in_words(kind: Kind, value: &[u8]) -> Result<String, Corrupt> {
+    fn read<V: DeserializeOwned + Debug>(kind: Kind, value: &[u8]) -> Result<String, Corrupt> {
+        Ok(format!("{:?}", decode_value::<V>(kind, value)?))
+    }
+    match kind {
+        Kind::Header => read::<Header>(kind, value),
+        Kind::Policy => read::<QueuePolicy>(kind, value),
+        Kind::Span => read::<Span>(kind, value),
+        Kind::Message => read::<Message>(kind, value),
+        Kind::Session => read::<Session>(kind, value),
+        Kind::Producer => read::<Producer>(kind, value),
+        Kind::ProducerBatch => read::<RememberedBatch>(kind, value),
+        Kind::DedupId => read::<RememberedId>(kind, value),
+        Kind::Request => read::<RememberedRequest>(kind, value),
+    }
+}
