@@ -1,0 +1,16 @@
+//! One command, one file. A handler judges first and changes afterwards, so that commands can later be joined into
+//! one that happens wholly or not at all. It borrows the parts that it uses.
+
+mod append;
+mod commit_offset;
+mod delete_group;
+mod fence;
+mod set_policy;
+mod trim;
+
+pub(crate) use append::append;
+pub(crate) use commit_offset::commit_offset;
+pub(crate) use delete_group::delete_group;
+pub(crate) use fence::fence;
+pub(crate) use set_policy::set_policy;
+pub(crate) use trim::trim;

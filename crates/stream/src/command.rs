@@ -1,0 +1,95 @@
+//! What a stream can be asked to do. Commands travel inside a Raft entry, many per entry; the entry's codec puts a
+//! version byte before them, and `tests/golden.rs` pins their bytes: new variants go to the end, and a variant's
+//! fields never change.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use weir_types::{Offset, ProducerSequence, StreamPolicy};
+
+/// Raised by a group's coordinator whenever a partition gets a new owner; 0 for a group without members.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct GroupEpoch(pub u64);
+
+impl fmt::Display for GroupEpoch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// One step of the machine. After every command, rejected or not, retention acts and quiet producers are forgotten,
+/// as far as they are due and the [limits](crate::limits) per command allow.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Command {
+    /// Takes in one record batch. Answer: [`Reply::Appended`](crate::Reply::Appended), or
+    /// [`Reply::Duplicate`](crate::Reply::Duplicate) when an idempotent producer repeats itself.
+    Append(Append),
+    /// A new owner of the partition takes over in a consumer group: owners of older epochs can no longer commit.
+    /// Answer: [`Reply::Fenced`](crate::Reply::Fenced). Repeating it is harmless.
+    Fence {
+        /// The consumer group.
+        group: String,
+        /// Of the new owner.
+        epoch: GroupEpoch,
+    },
+    /// Moves a group's position. Answer: [`Reply::Committed`](crate::Reply::Committed).
+    CommitOffset(CommitOffset),
+    /// Forgets a group's position, but not its epoch. Answer: [`Reply::GroupDeleted`](crate::Reply::GroupDeleted).
+    DeleteGroup {
+        /// The consumer group.
+        group: String,
+    },
+    /// Removes all records before an offset. Answer: [`Reply::Trimmed`](crate::Reply::Trimmed). An offset at or
+    /// below the start changes nothing.
+    Trim {
+        /// The new start, at most the end.
+        before: Offset,
+    },
+    /// The topic's settings changed. Answer: [`Reply::Done`](crate::Reply::Done).
+    SetPolicy {
+        /// The new settings.
+        policy: StreamPolicy,
+    },
+    /// Nothing but the advance of the clocks. Answer: [`Reply::Done`](crate::Reply::Done).
+    Tick,
+}
+
+/// A record batch and what the door read of it. The bytes stay in the entry's bodies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Append {
+    /// Where the batch starts in the bodies of this entry, in bytes.
+    pub position: u32,
+    /// Length of the batch there, in bytes, as sent: what retention by bytes counts.
+    pub length: u32,
+    /// Records in the batch: 1 to `BATCH_RECORDS_MAX`.
+    pub count: u32,
+    /// For exact dedup; none for a producer that takes the risk of doubles.
+    pub producer: Option<ProducerSequence>,
+    /// The largest timestamp that the producer gave a record, milliseconds since the Unix epoch. Nothing is decided
+    /// by it; it is kept for readers.
+    pub max_timestamp_ms: i64,
+}
+
+/// A new position of a consumer group.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CommitOffset {
+    /// The consumer group.
+    pub group: String,
+    /// Of the owner that commits.
+    pub epoch: GroupEpoch,
+    /// The next offset to read: at most the end. It may lie below the start, if retention has overtaken the group.
+    pub offset: Offset,
+    /// Kept with the position: at most `COMMIT_METADATA_BYTES_MAX`.
+    pub metadata: String,
+    /// Whether it may move back.
+    pub movement: Movement,
+}
+
+/// Which way a commit may move a group's position.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Movement {
+    /// Forward only: what a consumer does.
+    Forward,
+    /// Anywhere: an operator's reset.
+    Reset,
+}

@@ -1,0 +1,21 @@
+//! What always holds.
+
+use crate::Stream;
+
+impl Stream {
+    /// Panics when an invariant is broken. Tests and simulation call it after every apply; it walks everything.
+    ///
+    /// | invariant | property |
+    /// |---|---|
+    /// | offsets of the batches held are dense and rise, from at or before the start up to the end | P13 |
+    /// | append times never fall as offsets rise | seek by time |
+    /// | batches lie in the log in the order of their offsets | `retained_from` |
+    /// | a producer's remembered batches are one sequence without gap or repeat, at rising offsets | P10 |
+    /// | no group stands beyond the end; a group lives or is deleted | P14 |
+    /// | producers, groups and runs are within their limits | bounds |
+    pub fn check_invariants(&self) {
+        self.index.check_invariants();
+        self.producers.check_invariants(self.end_offset());
+        self.groups.check_invariants(self.end_offset());
+    }
+}

@@ -1,0 +1,114 @@
+//! What can be asked of a stream without changing it.
+
+use weir_types::{Deadlines, ErrorKind, LogIndex, Offset, StreamPolicy, WallClock};
+
+use crate::{BatchAt, Committed, GroupEpoch, Stream, retention};
+
+/// A reader asked for an offset that the stream does not hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("offset {offset} is out of range: the stream holds {start} to {end}")]
+pub struct OutOfRange {
+    /// What was asked for.
+    pub offset: Offset,
+    /// First retained offset: where a reader that has fallen behind goes on.
+    pub start: Offset,
+    /// Next offset to be written.
+    pub end: Offset,
+}
+
+impl OutOfRange {
+    /// What the caller does next: ask for another offset.
+    pub fn kind(&self) -> ErrorKind {
+        ErrorKind::Invalid
+    }
+
+    /// The stable code, as in `docs/errors/`.
+    pub fn code(&self) -> &'static str {
+        "offset-out-of-range"
+    }
+}
+
+/// How far a group is behind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lag {
+    /// Records that are retained and not yet committed.
+    pub records: u64,
+    /// When the oldest of them was appended; none when there is none. The lag in time is the age of that record.
+    pub oldest: Option<WallClock>,
+}
+
+impl Stream {
+    /// The first retained offset.
+    pub fn start_offset(&self) -> Offset {
+        self.index.start()
+    }
+
+    /// The next offset to be written: the high watermark, since only what is committed is applied.
+    pub fn end_offset(&self) -> Offset {
+        self.index.end()
+    }
+
+    /// Bytes of the batches that the log still has to hold for this stream, as sent.
+    pub fn bytes(&self) -> u64 {
+        self.index.bytes()
+    }
+
+    /// The first log entry that is still needed; none when no batch is left, so that everything applied may go. It
+    /// never falls. Every replica deletes by it, after the rows of the same step are written.
+    pub fn retained_from(&self) -> Option<LogIndex> {
+        self.index.retained_from()
+    }
+
+    /// The topic's settings.
+    pub fn policy(&self) -> &StreamPolicy {
+        &self.policy
+    }
+
+    /// The batches to read from `offset` on: as many as fit into `bytes_max`, but at least one; none at the end.
+    /// The first may begin before `offset`: a reader skips those records.
+    pub fn locate(&self, offset: Offset, bytes_max: u64) -> Result<Vec<BatchAt>, OutOfRange> {
+        self.index.locate(offset, bytes_max)
+    }
+
+    /// Where to read from to see every retained record that was appended at `time` or later; the end when there is
+    /// none.
+    pub fn offset_for_time(&self, time: WallClock) -> Offset {
+        self.index.offset_for_time(time)
+    }
+
+    /// A group's position; none when it has never committed here, or was deleted.
+    pub fn committed(&self, group: &str) -> Option<&Committed> {
+        self.groups.get(group)?.committed.as_ref()
+    }
+
+    /// The lowest epoch of a group that is not fenced, also for a group that is not known.
+    pub fn group_epoch(&self, group: &str) -> GroupEpoch {
+        self.groups.epoch(group)
+    }
+
+    /// All groups with an owner or a position here, by name.
+    pub fn groups(&self) -> impl Iterator<Item = (&str, GroupEpoch, Option<&Committed>)> {
+        self.groups.iter().map(|(name, group)| (name, group.epoch, group.committed.as_ref()))
+    }
+
+    /// How far a group is behind; one that has never committed is behind by everything retained.
+    pub fn lag(&self, group: &str) -> Lag {
+        let position = self.committed(group).map_or(Offset(0), |committed| committed.offset);
+        let next = position.max(self.start_offset());
+        Lag { records: self.end_offset() - next, oldest: self.index.append_time(next) }
+    }
+
+    /// Idempotent producers that are remembered.
+    pub fn producers(&self) -> usize {
+        self.producers.len()
+    }
+
+    /// When the machine next has to be ticked: on the wall clock, when the oldest run falls out, or at once when
+    /// there is more to retire than one command may; on the lease clock, when the quietest producer is forgotten.
+    pub fn next_deadlines(&self) -> Deadlines {
+        Deadlines {
+            lease: self.producers.deadline(),
+            wall: retention::deadline(&self.index, self.policy.retention),
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! The stream's rows: how its state lies in the store.
+//!
+//! | key | value |
+//! |---|---|
+//! | `b` ‖ base offset (u64) | a [run](RunRow): up to 64 batches of one Raft entry |
+//! | `f` | the lowest epoch that an unknown group may use |
+//! | `g` ‖ name | a [group](GroupRow): epoch and position |
+//! | `p` ‖ producer id (u64) ‖ slot (u8) | a [batch](ProducerRow) that is remembered for dedup; slots go round |
+//! | `s` | start offset |
+//! | `t` | the topic's settings |
+//!
+//! Numbers in keys are big-endian, so keys sort as they should. A value is a version byte and postcard.
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use weir_types::{
+    Corrupt, LeaseClock, LogIndex, Offset, ProducerEpoch, ProducerId, RowChange, Term, WallClock,
+};
+
+use crate::{Committed, GroupEpoch};
+
+/// The version of every value's layout.
+const VERSION: u8 = 1;
+/// How far back [`put_again`] looks: an append writes a run and a producer's batch, so a little more than that.
+const LOOK_BACK: usize = 8;
+
+/// A row's key.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Key {
+    Run(Offset),
+    EpochFloor,
+    Group(String),
+    Producer(ProducerId, u8),
+    Start,
+    Policy,
+}
+
+/// Batches of one entry, in order. Offsets follow from the key and the counts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct RunRow {
+    pub(crate) term: Term,
+    pub(crate) index: LogIndex,
+    pub(crate) append_time: WallClock,
+    pub(crate) batches: Vec<RunBatch>,
+}
+
+/// One batch of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct RunBatch {
+    pub(crate) count: u32,
+    pub(crate) position: u32,
+    pub(crate) length: u32,
+    pub(crate) max_timestamp_ms: i64,
+}
+
+/// A consumer group.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum GroupRow {
+    Live { epoch: GroupEpoch, committed: Option<Committed> },
+    Deleted { epoch: GroupEpoch },
+}
+
+/// A remembered batch of a producer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ProducerRow {
+    pub(crate) epoch: ProducerEpoch,
+    pub(crate) base_sequence: u32,
+    pub(crate) count: u32,
+    pub(crate) base_offset: Offset,
+    pub(crate) seen: LeaseClock,
+}
+
+impl Key {
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let (tag, rest) = match self {
+            Self::Run(base_offset) => (b'b', base_offset.0.to_be_bytes().to_vec()),
+            Self::EpochFloor => (b'f', Vec::new()),
+            Self::Group(name) => (b'g', name.as_bytes().to_vec()),
+            Self::Producer(id, slot) => (b'p', [&id.0.to_be_bytes()[..], &[*slot]].concat()),
+            Self::Start => (b's', Vec::new()),
+            Self::Policy => (b't', Vec::new()),
+        };
+        [&[tag][..], &rest].concat()
+    }
+
+    pub(crate) fn decode(key: &[u8]) -> Result<Self, Corrupt> {
+        let unknown = || Corrupt(format!("stream row with unknown key {key:02x?}"));
+        let (tag, rest) = key.split_first().ok_or_else(unknown)?;
+        match (tag, rest) {
+            (b'b', _) => Ok(Self::Run(Offset(number(rest).ok_or_else(unknown)?))),
+            (b'g', name) => {
+                let name = str::from_utf8(name).map_err(|_| unknown())?;
+                Ok(Self::Group(name.to_owned()))
+            }
+            (b'p', [id @ .., slot]) => {
+                let id = number(id).ok_or_else(unknown)?;
+                Ok(Self::Producer(ProducerId(id), *slot))
+            }
+            (b'f', []) => Ok(Self::EpochFloor),
+            (b's', []) => Ok(Self::Start),
+            (b't', []) => Ok(Self::Policy),
+            _ => Err(unknown()),
+        }
+    }
+}
+
+fn number(bytes: &[u8]) -> Option<u64> {
+    bytes.try_into().ok().map(u64::from_be_bytes)
+}
+
+/// The change that writes `value` under `key`.
+pub(crate) fn put(key: &Key, value: &impl Serialize) -> RowChange {
+    let value = postcard::to_extend(value, vec![VERSION]).expect("rows serialize to memory without fail");
+    RowChange::put(key.encode(), value)
+}
+
+/// The change that removes the row under `key`.
+pub(crate) fn delete(key: &Key) -> RowChange {
+    RowChange::delete(key.encode())
+}
+
+/// Adds a change of a row that is likely to have been changed just before: that change is replaced, so that an entry
+/// of many batches writes its run once.
+pub(crate) fn put_again(changes: &mut Vec<RowChange>, change: RowChange) {
+    match changes.iter_mut().rev().take(LOOK_BACK).find(|earlier| earlier.key == change.key) {
+        Some(earlier) => *earlier = change,
+        None => changes.push(change),
+    }
+}
+
+/// Reads a value written by [`put`].
+pub(crate) fn read<T: DeserializeOwned>(key: &Key, value: &[u8]) -> Result<T, Corrupt> {
+    match value.split_first() {
+        Some((&VERSION, rest)) => postcard::take_from_bytes(rest)
+            .ok()
+            .and_then(|(value, left)| left.is_empty().then_some(value))
+            .ok_or_else(|| Corrupt(format!("stream row {key:?} does not decode"))),
+        Some((version, _)) => Err(Corrupt(format!("stream row {key:?} has unknown version {version}"))),
+        None => Err(Corrupt(format!("stream row {key:?} is empty"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+    use super::*;
+
+    #[test]
+    fn keys_have_their_bytes_and_come_back() {
+        let keys = [
+            (Key::Run(Offset(258)), &b"b\0\0\0\0\0\0\x01\x02"[..]),
+            (Key::EpochFloor, b"f"),
+            (Key::Group("sum".to_owned()), b"gsum"),
+            (Key::Producer(ProducerId(7), 63), b"p\0\0\0\0\0\0\0\x07\x3f"),
+            (Key::Start, b"s"),
+            (Key::Policy, b"t"),
+        ];
+        for (key, bytes) in keys {
+            assert_eq!(key.encode(), bytes);
+            assert_eq!(Key::decode(bytes).unwrap(), key);
+        }
+        for unknown in [&b""[..], b"b", b"b\0", b"ff", b"p", b"p\0", b"s1", b"z", b"g\xff"] {
+            assert!(Key::decode(unknown).is_err(), "{unknown:?}");
+        }
+    }
+
+    #[test]
+    fn values_have_their_bytes_and_come_back() {
+        let batches = vec![RunBatch { count: 3, position: 0, length: 100, max_timestamp_ms: -1 }];
+        let run = RunRow { term: Term(2), index: LogIndex(9), append_time: WallClock(300), batches };
+        let change = put(&Key::Start, &run);
+        assert_eq!(change.value.as_deref(), Some(&[1, 2, 9, 0xac, 2, 1, 3, 0, 100, 1][..]));
+        assert_eq!(read::<RunRow>(&Key::Start, &change.value.unwrap()).unwrap(), run);
+
+        let producer = ProducerRow {
+            epoch: ProducerEpoch(1),
+            base_sequence: 5,
+            count: 2,
+            base_offset: Offset(9),
+            seen: LeaseClock(4),
+        };
+        assert_eq!(put(&Key::Start, &producer).value.unwrap(), [1, 1, 5, 2, 9, 4]);
+
+        let committed = Some(Committed { offset: Offset(8), metadata: "m".to_owned() });
+        let live = GroupRow::Live { epoch: GroupEpoch(3), committed };
+        assert_eq!(put(&Key::Start, &live).value.unwrap(), [1, 0, 3, 1, 8, 1, b'm']);
+        let deleted = GroupRow::Deleted { epoch: GroupEpoch(4) };
+        assert_eq!(put(&Key::Start, &deleted).value.unwrap(), [1, 1, 4]);
+    }
+
+    #[test]
+    fn a_value_of_another_version_or_with_bytes_left_is_corrupt() {
+        for value in [&[][..], &[2, 0], &[1], &[1, 0, 0]] {
+            assert!(read::<Offset>(&Key::Start, value).is_err(), "{value:?}");
+        }
+    }
+
+    #[test]
+    fn a_row_changed_again_is_written_once() {
+        let mut changes = Vec::new();
+        for (key, value) in [(Key::Start, 1u8), (Key::Policy, 2), (Key::Start, 3)] {
+            put_again(&mut changes, put(&key, &value));
+        }
+        assert_eq!(changes, [put(&Key::Start, &3u8), put(&Key::Policy, &2u8)]);
+    }
+}

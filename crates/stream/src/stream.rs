@@ -1,0 +1,128 @@
+//! The machine.
+
+use std::collections::BTreeMap;
+
+use weir_types::{At, Corrupt, Offset, Output, ProducerId, Row, RowChange, StreamPolicy};
+
+use crate::groups::Groups;
+use crate::index::Index;
+use crate::producers::Producers;
+use crate::rows::{self, Key, ProducerRow, RunRow};
+use crate::{Command, Effect, Rejection, Reply, apply, retention};
+
+/// One partition of a stream. See the [crate](crate) for the picture.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stream {
+    pub(crate) policy: StreamPolicy,
+    /// Whether the policy has its row: the first command writes it.
+    policy_is_stored: bool,
+    pub(crate) index: Index,
+    pub(crate) producers: Producers,
+    pub(crate) groups: Groups,
+}
+
+impl Stream {
+    /// An empty stream. `policy` must be the same on every replica: that of the partition's creation.
+    pub fn new(policy: StreamPolicy) -> Self {
+        Self {
+            policy,
+            policy_is_stored: false,
+            index: Index::default(),
+            producers: Producers::default(),
+            groups: Groups::default(),
+        }
+    }
+
+    /// Takes one step. A rejection is a normal, replicated answer; `Corrupt` means that the log contradicts the
+    /// state, and the replica must stop.
+    pub fn apply(
+        &mut self,
+        at: At,
+        command: Command,
+        out: &mut Output<Effect>,
+    ) -> Result<Result<Reply, Rejection>, Corrupt> {
+        if !self.policy_is_stored {
+            apply::set_policy(self, self.policy.clone(), &mut out.changes);
+        }
+        let answer = match command {
+            Command::Append(append) => apply::append(&mut self.index, &mut self.producers, at, &append, out)?,
+            Command::Fence { group, epoch } => apply::fence(&mut self.groups, group, epoch, out),
+            Command::CommitOffset(commit) => {
+                apply::commit_offset(&mut self.groups, &self.index, commit, &mut out.changes)
+            }
+            Command::DeleteGroup { group } => apply::delete_group(&mut self.groups, group, out),
+            Command::Trim { before } => apply::trim(&mut self.index, before, &mut out.changes),
+            Command::SetPolicy { policy } => Ok(apply::set_policy(self, policy, &mut out.changes)),
+            Command::Tick => Ok(Reply::Done),
+        };
+        self.fire_timers(at, out);
+        Ok(answer)
+    }
+
+    /// The second half of every step: what time, or the command, has made due.
+    fn fire_timers(&mut self, at: At, out: &mut Output<Effect>) {
+        self.producers.forget_quiet(at.lease_clock, &mut out.changes);
+        let retention = self.policy.retention;
+        if retention::retire(&mut self.index, retention, at.wall_clock, &mut out.changes) {
+            out.effects.push(Effect::Retired {
+                start_offset: self.start_offset(),
+                retained_from: self.retained_from(),
+            });
+        }
+    }
+
+    pub(crate) fn store_policy(&mut self, policy: StreamPolicy, changes: &mut Vec<RowChange>) {
+        self.policy = policy;
+        self.policy_is_stored = true;
+        rows::put_again(changes, rows::put(&Key::Policy, &self.policy));
+    }
+
+    /// The state that wrote these rows, which may come in any order; without any, that of a new stream with the
+    /// default policy.
+    pub fn restore(rows: impl Iterator<Item = Row>) -> Result<Self, Corrupt> {
+        let mut stream = Self::new(StreamPolicy::default());
+        let mut runs: BTreeMap<Offset, RunRow> = BTreeMap::new();
+        let mut producers: BTreeMap<ProducerId, BTreeMap<u8, ProducerRow>> = BTreeMap::new();
+        let mut start = Offset(0);
+        for Row { key, value } in rows {
+            let key = Key::decode(&key)?;
+            match &key {
+                Key::Run(base_offset) => {
+                    runs.insert(*base_offset, rows::read(&key, &value)?);
+                }
+                Key::Producer(id, slot) => {
+                    producers.entry(*id).or_default().insert(*slot, rows::read(&key, &value)?);
+                }
+                Key::Group(name) => stream.groups.restore(name.clone(), rows::read(&key, &value)?),
+                Key::EpochFloor => stream.groups.restore_epoch_floor(rows::read(&key, &value)?),
+                Key::Start => start = rows::read(&key, &value)?,
+                Key::Policy => {
+                    stream.policy = rows::read(&key, &value)?;
+                    stream.policy_is_stored = true;
+                }
+            }
+        }
+        for (base_offset, run) in &runs {
+            stream.index.restore_run(*base_offset, run)?;
+        }
+        stream.index.restore_start(start)?;
+        for (id, slots) in producers {
+            stream.producers.restore(id, slots)?;
+        }
+        stream.groups.check_restored(stream.end_offset())?;
+        Ok(stream)
+    }
+
+    /// Every row of the state, by key: what a store holds that applied all changes. For comparing replicas.
+    pub fn rows(&self) -> Vec<Row> {
+        let policy = self.policy_is_stored.then(|| rows::put(&Key::Policy, &self.policy));
+        let mut all: Vec<Row> = [self.index.rows(), self.producers.rows(), self.groups.rows()]
+            .into_iter()
+            .flatten()
+            .chain(policy)
+            .filter_map(|RowChange { key, value }| Some(Row { key, value: value? }))
+            .collect();
+        all.sort();
+        all
+    }
+}
