@@ -1,0 +1,12 @@
+//! One file per command. A handler checks everything first and only then changes anything, so that a rejection
+//! leaves no trace.
+
+mod delete_group;
+mod heartbeat;
+mod join;
+mod leave;
+mod rebalance;
+mod set_partitions;
+mod tick;
+
+pub(crate) use join::Join;

@@ -1,0 +1,144 @@
+//! What follows whenever members or partitions change: a new plan, and grants of what nobody has.
+
+use std::collections::BTreeMap;
+
+use weir_types::{GroupId, LeaseClock, Output, TopicId};
+
+use crate::assignment;
+use crate::coordinator::{Coordinator, Topic};
+use crate::group::{Group, Slot};
+use crate::member::{Epoch, Member, MemberId};
+use crate::output::{Effect, Rejection};
+use crate::rows;
+
+impl Coordinator {
+    /// Plans the group anew. `before` is what its slots were when the command began.
+    pub(super) fn rebalance(
+        &mut self,
+        name: &str,
+        before: &BTreeMap<GroupId, Slot>,
+        out: &mut Output<Effect>,
+    ) {
+        let Self { epoch, topics, groups, .. } = self;
+        let Some(group) = groups.get_mut(name) else { return };
+        fit_slots(group, topics);
+        assignment::plan(group);
+        let last = *epoch;
+        group.grant(|| next(epoch));
+        rows::put_slots(name, before, group, out);
+        if *epoch != last {
+            rows::put_epoch(*epoch, out);
+        }
+    }
+
+    /// Grants what a member has given up, by the plan that there is.
+    pub(super) fn grant_freed(
+        &mut self,
+        name: &str,
+        before: &BTreeMap<GroupId, Slot>,
+        out: &mut Output<Effect>,
+    ) {
+        let Self { epoch, groups, .. } = self;
+        let Some(group) = groups.get_mut(name) else { return };
+        group.grant(|| next(epoch));
+        rows::put_slots(name, before, group, out);
+        rows::put_epoch(*epoch, out);
+    }
+
+    pub(super) fn take_epoch(&mut self, out: &mut Output<Effect>) -> Epoch {
+        let epoch = next(&mut self.epoch);
+        rows::put_epoch(epoch, out);
+        epoch
+    }
+
+    /// The group and its member, whose present life the epoch must name.
+    pub(super) fn member(
+        &self,
+        name: &str,
+        id: &MemberId,
+        epoch: Epoch,
+    ) -> Result<(&Group, &Member), Rejection> {
+        let group = self.groups.get(name);
+        let group = group.ok_or_else(|| Rejection::GroupNotFound { group: name.to_owned() })?;
+        let found = group.members.get(id);
+        let not_found = || Rejection::MemberNotFound { group: name.to_owned(), member: id.clone() };
+        let member = found.ok_or_else(not_found)?;
+        if member.epoch != epoch {
+            let (group, member_id, current) = (name.to_owned(), id.clone(), member.epoch);
+            return Err(Rejection::MemberFenced { group, member: member_id, epoch, current });
+        }
+        Ok((group, member))
+    }
+
+    /// Puts a member into a group that there is, and into the indexes.
+    pub(super) fn insert_member(
+        &mut self,
+        name: &str,
+        id: MemberId,
+        member: Member,
+        out: &mut Output<Effect>,
+    ) {
+        rows::put_member(name, &id, &member, out);
+        for topic in &member.topics {
+            *self.subscribers.entry(*topic).or_default().entry(name.to_owned()).or_default() += 1;
+        }
+        self.deadlines.insert((member.deadline, name.to_owned(), id.clone()));
+        if let Some(group) = self.groups.get_mut(name) {
+            group.members.insert(id, member);
+        }
+    }
+
+    /// Takes a member out of its group and the indexes, and its partitions away. The caller writes the rows.
+    pub(super) fn take_member(&mut self, name: &str, id: &MemberId) -> Option<Member> {
+        let group = self.groups.get_mut(name)?;
+        group.release_all(id);
+        let member = group.members.remove(id)?;
+        for topic in &member.topics {
+            self.unsubscribe(*topic, name);
+        }
+        self.deadlines.remove(&(member.deadline, name.to_owned(), id.clone()));
+        Some(member)
+    }
+
+    fn unsubscribe(&mut self, topic: TopicId, name: &str) {
+        let Some(groups) = self.subscribers.get_mut(&topic) else { return };
+        if let Some(count) = groups.get_mut(name) {
+            *count -= 1;
+            if *count == 0 {
+                groups.remove(name);
+            }
+        }
+        if groups.is_empty() {
+            self.subscribers.remove(&topic);
+        }
+    }
+
+    /// The member was heard: its session runs from now.
+    pub(super) fn renew(&mut self, name: &str, id: &MemberId, now: LeaseClock, out: &mut Output<Effect>) {
+        let member = self.groups.get_mut(name).and_then(|group| group.members.get_mut(id));
+        let Some(member) = member else { return };
+        let deadline = now + member.session_timeout_ms;
+        let old = std::mem::replace(&mut member.deadline, deadline);
+        rows::put_member(name, id, member, out);
+        self.deadlines.remove(&(old, name.to_owned(), id.clone()));
+        self.deadlines.insert((deadline, name.to_owned(), id.clone()));
+    }
+}
+
+fn next(epoch: &mut Epoch) -> Epoch {
+    epoch.0 += 1;
+    *epoch
+}
+
+/// Makes the slots those of the partitions of the subscribed topics.
+fn fit_slots(group: &mut Group, topics: &BTreeMap<TopicId, Topic>) {
+    let mut wanted: BTreeMap<GroupId, TopicId> = BTreeMap::new();
+    for topic in group.topics() {
+        let known = topics.get(&topic).into_iter();
+        wanted.extend(known.flat_map(|known| known.partitions.iter().map(|partition| (*partition, topic))));
+    }
+    group.slots.retain(|partition, slot| wanted.get(partition) == Some(&slot.topic));
+    for (partition, topic) in wanted {
+        group.slots.entry(partition).or_insert(Slot { topic, owner: None, target: None });
+    }
+}

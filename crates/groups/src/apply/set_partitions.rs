@@ -1,0 +1,44 @@
+//! `SetPartitions`: what the registry says about a topic.
+
+use std::collections::BTreeSet;
+
+use weir_types::{GroupId, Output, TopicId};
+
+use crate::coordinator::{Coordinator, Topic};
+use crate::limits::TOPICS_MAX;
+use crate::output::{Effect, Rejection, Reply};
+use crate::rows;
+
+impl Coordinator {
+    pub(crate) fn set_partitions(
+        &mut self,
+        id: TopicId,
+        partitions: BTreeSet<GroupId>,
+        version: u64,
+        out: &mut Output<Effect>,
+    ) -> Result<Reply, Rejection> {
+        let known = self.topics.get(&id);
+        if known.is_some_and(|known| known.version >= version) {
+            return Ok(Reply::PartitionsSet);
+        }
+        if known.is_none() && !partitions.is_empty() && self.topics.len() >= TOPICS_MAX {
+            return Err(Rejection::TooManyTopics { wanted: TOPICS_MAX + 1, limit: TOPICS_MAX });
+        }
+        if partitions.is_empty() {
+            if self.topics.remove(&id).is_some() {
+                rows::delete_topic(id, out);
+            }
+        } else {
+            let topic = Topic { version, partitions };
+            rows::put_topic(id, &topic, out);
+            self.topics.insert(id, topic);
+        }
+        let groups: Vec<String> =
+            self.subscribers.get(&id).into_iter().flat_map(|groups| groups.keys().cloned()).collect();
+        for name in groups {
+            let before = self.groups[&name].slots.clone();
+            self.rebalance(&name, &before, out);
+        }
+        Ok(Reply::PartitionsSet)
+    }
+}

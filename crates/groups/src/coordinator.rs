@@ -1,0 +1,64 @@
+//! The coordinator's state and the one place where commands are told apart.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+use weir_types::{At, Corrupt, Deadlines, GroupId, LeaseClock, Output, TopicId};
+
+use crate::apply::Join;
+use crate::command::Command;
+use crate::group::Group;
+use crate::member::{Epoch, MemberId};
+use crate::output::{Effect, Rejection, Reply};
+
+/// What the registry says about a topic.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Topic {
+    /// Version of the registry that said so.
+    pub(crate) version: u64,
+    pub(crate) partitions: BTreeSet<GroupId>,
+}
+
+/// One shard of the consumer-group coordinator.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Coordinator {
+    /// The last epoch given.
+    pub(crate) epoch: Epoch,
+    pub(crate) topics: BTreeMap<TopicId, Topic>,
+    pub(crate) groups: BTreeMap<String, Group>,
+    // Derived from the above, never stored.
+    pub(crate) deadlines: BTreeSet<(LeaseClock, String, MemberId)>,
+    /// How many members of each group subscribe to a topic.
+    pub(crate) subscribers: BTreeMap<TopicId, BTreeMap<String, usize>>,
+}
+
+impl Coordinator {
+    /// Carries out one command. A rejection changes nothing; an error means that this log cannot have been
+    /// written by a correct coordinator, and the replica must stop.
+    pub fn apply(
+        &mut self,
+        at: At,
+        command: Command,
+        out: &mut Output<Effect>,
+    ) -> Result<Result<Reply, Rejection>, Corrupt> {
+        Ok(match command {
+            Command::Join { group, member, topics, session_timeout_ms, request } => {
+                self.join(at, Join { group, member, topics, session_timeout_ms, request }, out)
+            }
+            Command::Heartbeat { group, member, epoch, owned } => {
+                self.heartbeat(at, &group, &member, epoch, &owned, out)
+            }
+            Command::Leave { group, member, epoch } => self.leave(&group, &member, epoch, out),
+            Command::Tick => Ok(self.tick(at, out)),
+            Command::SetPartitions { topic, partitions, version } => {
+                self.set_partitions(topic, partitions, version, out)
+            }
+            Command::DeleteGroup { group } => self.delete_group(&group, out),
+        })
+    }
+
+    /// When the next member expires unless it is heard before.
+    pub fn next_deadlines(&self) -> Deadlines {
+        Deadlines { lease: self.deadlines.first().map(|(deadline, _, _)| *deadline), wall: None }
+    }
+}

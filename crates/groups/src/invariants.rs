@@ -1,0 +1,86 @@
+//! What always holds of a coordinator. Checked after every apply in tests and simulation, and once when one is
+//! restored.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use weir_types::{Corrupt, GroupId, TopicId};
+
+use crate::coordinator::Coordinator;
+use crate::group::Group;
+use crate::member::Epoch;
+
+impl Coordinator {
+    /// Panics, naming the broken rule, when the state is one that no sequence of commands can lead to.
+    pub fn check_invariants(&self) {
+        if let Err(Corrupt(broken)) = self.check() {
+            panic!("{broken}");
+        }
+    }
+
+    pub(crate) fn check(&self) -> Result<(), Corrupt> {
+        let mut epochs = BTreeSet::new();
+        let mut members = 0;
+        for (name, group) in &self.groups {
+            self.check_members(name, group, &mut epochs)?;
+            self.check_slots(name, group, &mut epochs)?;
+            members += group.members.len();
+        }
+        holds(epochs.last().is_none_or(|epoch| *epoch <= self.epoch), || "an epoch was never given".into())?;
+        holds(members == self.deadlines.len(), || "a deadline belongs to no member".into())?;
+        holds(self.topics.values().all(|topic| !topic.partitions.is_empty()), || {
+            "a topic without partitions is kept".into()
+        })?;
+        self.check_subscribers()
+    }
+
+    fn check_members(&self, name: &str, group: &Group, epochs: &mut BTreeSet<Epoch>) -> Result<(), Corrupt> {
+        for (id, member) in &group.members {
+            holds(epochs.insert(member.epoch), || format!("epoch {} was given twice", member.epoch))?;
+            holds(!member.topics.is_empty(), || format!("member `{id}` of `{name}` subscribes to nothing"))?;
+            holds(self.deadlines.contains(&(member.deadline, name.to_owned(), id.clone())), || {
+                format!("member `{id}` of `{name}` never expires")
+            })?;
+        }
+        Ok(())
+    }
+
+    fn check_slots(&self, name: &str, group: &Group, epochs: &mut BTreeSet<Epoch>) -> Result<(), Corrupt> {
+        let mut expected: BTreeMap<GroupId, TopicId> = BTreeMap::new();
+        for topic in group.topics() {
+            let known = self.topics.get(&topic).into_iter();
+            expected
+                .extend(known.flat_map(|known| known.partitions.iter().map(|partition| (*partition, topic))));
+        }
+        let actual: BTreeMap<GroupId, TopicId> =
+            group.slots.iter().map(|(partition, slot)| (*partition, slot.topic)).collect();
+        holds(expected == actual, || format!("the slots of `{name}` are not those of its topics"))?;
+        for (partition, slot) in &group.slots {
+            if let Some(owner) = &slot.owner {
+                holds(epochs.insert(owner.epoch), || format!("epoch {} was given twice", owner.epoch))?;
+                holds(group.members.contains_key(&owner.member), || {
+                    format!("partition {partition} of `{name}` is owned by a stranger")
+                })?;
+            }
+            let target = slot.target.as_ref().and_then(|id| group.members.get(id));
+            holds(target.is_some_and(|member| member.topics.contains(&slot.topic)), || {
+                format!("partition {partition} of `{name}` is meant for nobody who subscribes to it")
+            })?;
+            holds(slot.owner.is_some(), || format!("partition {partition} of `{name}` lies idle"))?;
+        }
+        Ok(())
+    }
+
+    fn check_subscribers(&self) -> Result<(), Corrupt> {
+        let mut expected: BTreeMap<TopicId, BTreeMap<String, usize>> = BTreeMap::new();
+        for (name, group) in &self.groups {
+            for topic in group.members.values().flat_map(|member| &member.topics) {
+                *expected.entry(*topic).or_default().entry(name.clone()).or_default() += 1;
+            }
+        }
+        holds(expected == self.subscribers, || "the index of subscribers is wrong".into())
+    }
+}
+
+fn holds(rule: bool, broken: impl FnOnce() -> String) -> Result<(), Corrupt> {
+    if rule { Ok(()) } else { Err(Corrupt(broken())) }
+}
