@@ -54,7 +54,8 @@ impl Stream {
     }
 
     /// The first log entry that is still needed; none when no batch is left, so that everything applied may go. It
-    /// never falls. Every replica deletes by it, after the rows of the same step are written.
+    /// never falls. Every replica deletes by it, after the rows of the same step are written. It speaks for whole
+    /// entries: ask when all commands of an entry are applied, since a later one may append to that entry anew.
     pub fn retained_from(&self) -> Option<LogIndex> {
         self.index.retained_from()
     }

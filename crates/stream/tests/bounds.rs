@@ -1,0 +1,165 @@
+//! What happens at the bounds: the tables fill up, the memory goes round, sequences wrap.
+
+#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+use std::collections::BTreeMap;
+
+use weir_stream::limits::{COMMIT_METADATA_BYTES_MAX, GROUPS_PER_PARTITION_MAX};
+use weir_stream::{Append, Command, CommitOffset, Effect, GroupEpoch, Movement, Rejection, Reply, Stream};
+use weir_types::batch::SEQUENCE_MAX;
+use weir_types::limits::{BATCH_RECORDS_MAX, PRODUCERS_PER_PARTITION_MAX};
+use weir_types::{
+    At, LeaseClock, LogIndex, Offset, Output, ProducerEpoch, ProducerId, ProducerSequence, Row, StreamPolicy,
+};
+
+struct Replica {
+    stream: Stream,
+    store: BTreeMap<Vec<u8>, Vec<u8>>,
+    at: At,
+}
+
+impl Replica {
+    fn new() -> Self {
+        Self { stream: Stream::new(StreamPolicy::default()), store: BTreeMap::new(), at: At::default() }
+    }
+
+    fn apply(&mut self, command: Command) -> Result<Reply, Rejection> {
+        self.at.index = LogIndex(self.at.index.0 + 1);
+        let mut out = Output::<Effect>::default();
+        let answer = self.stream.apply(self.at, command, &mut out).unwrap();
+        for change in out.changes {
+            match change.value {
+                Some(value) => self.store.insert(change.key, value),
+                None => self.store.remove(&change.key),
+            };
+        }
+        answer
+    }
+
+    fn append(&mut self, id: u64, base_sequence: u32, count: u32) -> Result<Reply, Rejection> {
+        let producer = ProducerSequence { id: ProducerId(id), epoch: ProducerEpoch(0), base_sequence };
+        let (position, length, max_timestamp_ms) = (0, 100, 0);
+        self.apply(Command::Append(Append {
+            position,
+            length,
+            count,
+            producer: Some(producer),
+            max_timestamp_ms,
+        }))
+    }
+
+    fn fence(&mut self, group: &str, epoch: u64) -> Result<Reply, Rejection> {
+        self.apply(Command::Fence { group: group.to_owned(), epoch: GroupEpoch(epoch) })
+    }
+
+    fn check_restore(&self) {
+        self.stream.check_invariants();
+        let rows = self.store.iter().map(|(key, value)| Row { key: key.clone(), value: value.clone() });
+        assert_eq!(Stream::restore(rows).unwrap(), self.stream);
+    }
+}
+
+#[test]
+fn the_last_64_batches_of_a_producer_are_remembered_and_no_more() {
+    let mut replica = Replica::new();
+    for batch in 0..200 {
+        assert_eq!(
+            replica.append(1, batch * 2, 2),
+            Ok(Reply::Appended { base_offset: Offset(u64::from(batch) * 2) })
+        );
+        replica.check_restore();
+    }
+    for batch in 136..200 {
+        let base_offset = Offset(u64::from(batch) * 2);
+        assert_eq!(replica.append(1, batch * 2, 2), Ok(Reply::Duplicate { base_offset }));
+    }
+    assert_eq!(replica.append(1, 270, 2), Err(Rejection::OutOfSequence { expected: 400, got: 270 }));
+    assert_eq!(replica.store.keys().filter(|key| key[0] == b'p').count(), 64);
+}
+
+#[test]
+fn zero_follows_the_largest_sequence() {
+    let mut replica = Replica::new();
+    let mut sequence = 0;
+    while sequence <= SEQUENCE_MAX - BATCH_RECORDS_MAX {
+        replica.append(1, sequence, BATCH_RECORDS_MAX).unwrap();
+        sequence += BATCH_RECORDS_MAX;
+    }
+    let left = SEQUENCE_MAX - sequence;
+    replica.append(1, sequence, left - 1).unwrap();
+    let across = SEQUENCE_MAX - 1;
+    let base_offset = replica.stream.end_offset();
+    assert_eq!(replica.append(1, across, 5), Ok(Reply::Appended { base_offset }));
+    assert!(matches!(replica.append(1, 3, 1), Ok(Reply::Appended { .. })));
+    assert_eq!(replica.append(1, across, 5), Ok(Reply::Duplicate { base_offset }));
+    replica.check_restore();
+}
+
+#[test]
+fn a_full_table_forgets_the_producer_that_was_quiet_for_longest() {
+    let mut replica = Replica::new();
+    for id in 0..PRODUCERS_PER_PARTITION_MAX as u64 {
+        replica.at.lease_clock = LeaseClock(id);
+        replica.append(id, 0, 1).unwrap();
+    }
+    replica.append(0, 1, 1).unwrap();
+    replica.append(1_000_000, 0, 1).unwrap();
+    assert_eq!(replica.stream.producers(), PRODUCERS_PER_PARTITION_MAX);
+    assert_eq!(replica.append(1, 1, 1), Err(Rejection::OutOfSequence { expected: 0, got: 1 }));
+    assert!(replica.append(0, 2, 1).is_ok());
+    replica.check_restore();
+}
+
+#[test]
+fn deleted_groups_make_room_and_their_epochs_hold_for_all_unknown_groups() {
+    let mut replica = Replica::new();
+    for group in 0..GROUPS_PER_PARTITION_MAX {
+        replica.fence(&format!("group-{group}"), 5).unwrap();
+    }
+    assert_eq!(
+        replica.fence("one-more", 5),
+        Err(Rejection::TooManyGroups { groups: GROUPS_PER_PARTITION_MAX })
+    );
+    replica.apply(Command::DeleteGroup { group: "group-7".to_owned() }).unwrap();
+    assert!(replica.fence("one-more", 5).is_ok());
+    replica.check_restore();
+    // The deleted group is no longer known by name, yet its owners stay fenced.
+    replica.apply(Command::DeleteGroup { group: "group-8".to_owned() }).unwrap();
+    let fenced = Err(Rejection::GroupFenced { current: GroupEpoch(6), got: GroupEpoch(5) });
+    assert_eq!(replica.fence("group-7", 5), fenced);
+    assert!(replica.fence("group-7", 6).is_ok());
+    replica.check_restore();
+}
+
+#[test]
+fn what_contradicts_itself_is_rejected_and_changes_nothing() {
+    let mut replica = Replica::new();
+    replica.apply(Command::Tick).unwrap();
+    let before = replica.stream.clone();
+    let commit = |group: &str, metadata: usize| {
+        Command::CommitOffset(CommitOffset {
+            group: group.to_owned(),
+            epoch: GroupEpoch(0),
+            offset: Offset(0),
+            metadata: "m".repeat(metadata),
+            movement: Movement::Forward,
+        })
+    };
+    let append = |count, length| {
+        Command::Append(Append { position: 0, length, count, producer: None, max_timestamp_ms: 0 })
+    };
+    let (bytes, limit) = (COMMIT_METADATA_BYTES_MAX + 1, COMMIT_METADATA_BYTES_MAX);
+    assert_eq!(replica.apply(commit("g", bytes)), Err(Rejection::MetadataTooLarge { bytes, limit }));
+    for command in [
+        commit("", 0),
+        commit(&"g".repeat(201), 0),
+        append(0, 1),
+        append(65_537, 1),
+        append(1, 0),
+        append(1, u32::MAX),
+    ] {
+        assert!(matches!(replica.apply(command), Err(Rejection::Invalid(_))));
+    }
+    assert!(matches!(replica.append(1, SEQUENCE_MAX + 1, 1), Err(Rejection::Invalid(_))));
+    assert_eq!(replica.stream, before);
+}

@@ -1,0 +1,35 @@
+//! The bytes of every command: they lie in Raft logs, so they never change.
+
+#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+use weir_stream::{Append, Command, CommitOffset, GroupEpoch, Movement};
+use weir_types::{Offset, ProducerEpoch, ProducerId, ProducerSequence, Retention, StreamPolicy};
+
+#[test]
+fn commands_have_their_bytes() {
+    let producer = ProducerSequence { id: ProducerId(7), epoch: ProducerEpoch(1), base_sequence: 300 };
+    let append = |producer| {
+        Command::Append(Append { position: 64, length: 128, count: 3, producer, max_timestamp_ms: -1 })
+    };
+    let commit = |movement| {
+        let (group, metadata) = ("sum".to_owned(), "m".to_owned());
+        let (epoch, offset) = (GroupEpoch(2), Offset(128));
+        Command::CommitOffset(CommitOffset { group, epoch, offset, metadata, movement })
+    };
+    let retention = Retention { age_ms: Some(5), bytes: None };
+    let golden: [(Command, &[u8]); 9] = [
+        (append(None), &[0, 64, 0x80, 1, 3, 0, 1]),
+        (append(Some(producer)), &[0, 64, 0x80, 1, 3, 1, 7, 1, 0xac, 2, 1]),
+        (Command::Fence { group: "sum".to_owned(), epoch: GroupEpoch(2) }, b"\x01\x03sum\x02"),
+        (commit(Movement::Forward), b"\x02\x03sum\x02\x80\x01\x01m\x00"),
+        (commit(Movement::Reset), b"\x02\x03sum\x02\x80\x01\x01m\x01"),
+        (Command::DeleteGroup { group: "sum".to_owned() }, b"\x03\x03sum"),
+        (Command::Trim { before: Offset(128) }, &[4, 0x80, 1]),
+        (Command::SetPolicy { policy: StreamPolicy { retention } }, &[5, 1, 5, 0]),
+        (Command::Tick, &[6]),
+    ];
+    for (command, bytes) in golden {
+        assert_eq!(postcard::to_allocvec(&command).unwrap(), bytes, "{command:?}");
+        assert_eq!(postcard::from_bytes::<Command>(bytes).unwrap(), command);
+    }
+}

@@ -1,0 +1,272 @@
+//! A history's memory: what was really answered, from which the next command is derived and against which every
+//! answer is checked.
+
+use std::collections::BTreeMap;
+
+use proptest::sample::Index as Pick;
+use weir_stream::limits::PRODUCER_QUIET_MS_MAX;
+use weir_stream::{Append, Command, CommitOffset, GroupEpoch, Movement, Rejection, Reply, Stream};
+use weir_types::{
+    At, LeaseClock, LogIndex, Offset, Pointer, ProducerEpoch, ProducerId, ProducerSequence, Retention,
+    StreamPolicy, WallClock,
+};
+
+/// One generated step; `kind`, `pick`, `other` and `count` become a command when it is known what came before.
+#[derive(Clone, Debug)]
+pub(crate) struct Step {
+    /// Whether it begins an entry; the clocks advance then.
+    pub(crate) new_entry: bool,
+    pub(crate) new_term: bool,
+    pub(crate) wall_ms: u64,
+    pub(crate) lease_ms: u64,
+    pub(crate) restart: bool,
+    pub(crate) kind: u8,
+    pub(crate) pick: Pick,
+    pub(crate) other: Pick,
+    pub(crate) count: u32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Appended {
+    append: Append,
+    base_offset: Offset,
+    pointer: Pointer,
+    append_time: WallClock,
+}
+
+/// By epoch and base sequence.
+type Stamps = BTreeMap<(ProducerEpoch, u32), Offset>;
+
+#[derive(Debug, Default)]
+pub(crate) struct Model {
+    appended: Vec<Appended>,
+    /// Stamps of batches taken in, with the offset that each got, per producer with its last append.
+    producers: BTreeMap<ProducerId, (LeaseClock, Stamps)>,
+    /// The highest epoch that each group has shown.
+    epochs: BTreeMap<String, GroupEpoch>,
+    positions: BTreeMap<String, Offset>,
+    retained_from: LogIndex,
+    position: u32,
+}
+
+pub(crate) fn plain_append(position: u32, count: u32) -> Command {
+    Command::Append(Append { position, length: 100, count, producer: None, max_timestamp_ms: 7 })
+}
+
+impl Model {
+    pub(crate) fn command(&mut self, step: &Step, stream: &Stream) -> Command {
+        let group = format!("group-{}", step.pick.index(3));
+        match step.kind {
+            0..=4 => self.append(step, None),
+            5..=8 => {
+                let stamp = self.next_stamp(step);
+                self.append(step, Some(stamp))
+            }
+            9 => self.repeat(step),
+            10 => {
+                let mut stamp = self.next_stamp(step);
+                stamp.base_sequence += step.other.index(3) as u32;
+                stamp.epoch.0 = (stamp.epoch.0 + step.count % 3).saturating_sub(1);
+                self.append(step, Some(stamp))
+            }
+            11 => {
+                let mut stamp = self.next_stamp(step);
+                (stamp.epoch.0, stamp.base_sequence) = (stamp.epoch.0 + 1, 0);
+                self.append(step, Some(stamp))
+            }
+            12 | 13 => {
+                let epoch = self.near_epoch(&group, step.count);
+                Command::Fence { group, epoch }
+            }
+            14..=16 => self.commit(group, step, stream),
+            17 => {
+                Command::Trim { before: Offset(step.pick.index(stream.end_offset().0 as usize + 3) as u64) }
+            }
+            18 => match step.count {
+                1 => Command::DeleteGroup { group },
+                2 => Command::SetPolicy {
+                    policy: StreamPolicy {
+                        retention: Retention {
+                            age_ms: (step.pick.index(2) == 0).then_some(100 + step.other.index(900) as u64),
+                            bytes: (step.pick.index(3) == 0).then_some(step.other.index(5_000) as u64),
+                        },
+                    },
+                },
+                _ => Command::Tick,
+            },
+            _ => Command::Tick,
+        }
+    }
+
+    fn append(&mut self, step: &Step, producer: Option<ProducerSequence>) -> Command {
+        self.position += 1;
+        let length = 50 + step.other.index(200) as u32;
+        let max_timestamp_ms = i64::from(self.position);
+        Command::Append(Append {
+            position: self.position,
+            length,
+            count: step.count,
+            producer,
+            max_timestamp_ms,
+        })
+    }
+
+    /// The stamp that follows what the producer has appended.
+    fn next_stamp(&self, step: &Step) -> ProducerSequence {
+        let id = ProducerId(step.pick.index(4) as u64);
+        let last = self.appended.iter().rev().find_map(|batch| {
+            let stamp = batch.append.producer.filter(|stamp| stamp.id == id)?;
+            Some((stamp.epoch, stamp.base_sequence + batch.append.count))
+        });
+        let known = self.producers.contains_key(&id);
+        let (epoch, base_sequence) = last.filter(|_| known).unwrap_or((ProducerEpoch(0), 0));
+        ProducerSequence { id, epoch, base_sequence }
+    }
+
+    /// A batch that was taken in, sent again in another entry.
+    fn repeat(&mut self, step: &Step) -> Command {
+        let stamped: Vec<_> = self.appended.iter().filter(|batch| batch.append.producer.is_some()).collect();
+        if stamped.is_empty() {
+            return Command::Tick;
+        }
+        let again = stamped[step.pick.index(stamped.len())].append;
+        self.position += 1;
+        Command::Append(Append { position: self.position, ..again })
+    }
+
+    /// One below, at or above what the group has shown.
+    fn near_epoch(&self, group: &str, count: u32) -> GroupEpoch {
+        let epoch = self.epochs.get(group).copied().unwrap_or_default();
+        GroupEpoch((epoch.0 + u64::from(count % 3)).saturating_sub(1))
+    }
+
+    fn commit(&self, group: String, step: &Step, stream: &Stream) -> Command {
+        let epoch = self.near_epoch(&group, if step.kind == 14 { step.count } else { 1 });
+        let position = stream.committed(&group).map_or(Offset(0), |committed| committed.offset);
+        let offset = Offset((position.0 + step.other.index(12) as u64).saturating_sub(2));
+        let movement = if step.count == 5 { Movement::Reset } else { Movement::Forward };
+        Command::CommitOffset(CommitOffset { group, epoch, offset, metadata: "m".to_owned(), movement })
+    }
+
+    /// Checks one answer and remembers it.
+    pub(crate) fn check(
+        &mut self,
+        at: At,
+        command: &Command,
+        answer: &Result<Reply, Rejection>,
+        before: &Stream,
+        after: &Stream,
+    ) {
+        match (command, answer) {
+            (Command::Append(append), Ok(Reply::Appended { base_offset })) => {
+                assert_eq!(*base_offset, before.end_offset(), "offsets are dense");
+                assert_eq!(after.end_offset(), *base_offset + u64::from(append.count));
+                self.remember(at, *append, *base_offset);
+            }
+            (Command::Append(append), Ok(Reply::Duplicate { base_offset })) => {
+                let stamp = append.producer.unwrap();
+                let original = self.producers[&stamp.id].1[&(stamp.epoch, stamp.base_sequence)];
+                assert_eq!(*base_offset, original, "a repeat gets the original offset (P10)");
+                assert_eq!(after.end_offset(), before.end_offset());
+            }
+            (_, answer) => {
+                assert_eq!(after.end_offset(), before.end_offset());
+                self.check_group(command, answer, after);
+            }
+        }
+        let quiet = |seen: LeaseClock| seen + PRODUCER_QUIET_MS_MAX <= at.lease_clock;
+        self.producers.retain(|_, (seen, _)| !quiet(*seen));
+        self.check_reading(after);
+        assert!(before.start_offset() <= after.start_offset(), "the start never falls");
+        if let Some(index) = after.retained_from() {
+            assert!(self.retained_from <= index, "what the log must hold never grows backwards");
+            self.retained_from = index;
+        }
+    }
+
+    fn remember(&mut self, at: At, append: Append, base_offset: Offset) {
+        let Append { position, length, .. } = append;
+        let pointer = Pointer { term: at.term, index: at.index, position, length };
+        self.appended.push(Appended { append, base_offset, pointer, append_time: at.wall_clock });
+        if let Some(stamp) = append.producer {
+            let (seen, stamps) = self.producers.entry(stamp.id).or_default();
+            *seen = at.lease_clock;
+            let earlier = stamps.insert((stamp.epoch, stamp.base_sequence), base_offset);
+            assert_eq!(earlier, None, "{stamp:?} is appended once (P10)");
+            let newest = stamps.keys().next_back().map(|(epoch, _)| *epoch);
+            assert_eq!(newest, Some(stamp.epoch), "an older epoch never appends");
+        }
+    }
+
+    /// P14: a stale owner changes nothing, and a position moves back only by a reset.
+    fn check_group(&mut self, command: &Command, answer: &Result<Reply, Rejection>, after: &Stream) {
+        match (command, answer) {
+            (Command::Fence { group, epoch }, Ok(Reply::Fenced { committed })) => {
+                let shown = self.epochs.entry(group.clone()).or_default();
+                assert!(*shown <= *epoch, "a stale owner takes nothing over");
+                *shown = *epoch;
+                let position = committed.as_ref().map(|committed| committed.offset);
+                assert_eq!(position.as_ref(), self.positions.get(group), "the new owner learns the position");
+            }
+            (Command::CommitOffset(commit), Ok(_)) => {
+                let shown = self.epochs.entry(commit.group.clone()).or_default();
+                assert!(*shown <= commit.epoch, "a stale owner's commit never succeeds");
+                *shown = commit.epoch;
+                let earlier = self.positions.insert(commit.group.clone(), commit.offset);
+                let moved_back = earlier.is_some_and(|earlier| commit.offset < earlier);
+                assert!(
+                    !moved_back || commit.movement == Movement::Reset,
+                    "a position never moves back by itself"
+                );
+            }
+            (Command::DeleteGroup { group }, Ok(_)) => {
+                self.positions.remove(group);
+                let shown = self.epochs.get_mut(group).unwrap();
+                if shown.0 > 0 {
+                    shown.0 += 1;
+                }
+            }
+            _ => {}
+        }
+        for (group, shown) in &self.epochs {
+            assert_eq!(after.group_epoch(group), *shown, "epochs never restart");
+            let position = after.committed(group).map(|committed| committed.offset);
+            assert_eq!(position.as_ref(), self.positions.get(group));
+        }
+    }
+
+    /// P13: every reader finds at every retained offset the record that was appended there, and is told when an
+    /// offset is not there.
+    fn check_reading(&self, stream: &Stream) {
+        let (start, end) = (stream.start_offset(), stream.end_offset());
+        let retained: Vec<_> =
+            self.appended.iter().filter(|b| b.base_offset + u64::from(b.append.count) > start).collect();
+        let mut next = start;
+        let mut expected = retained.iter();
+        while next < end {
+            let batches = stream.locate(next, 400).unwrap();
+            assert!(!batches.is_empty(), "one batch always fits");
+            let bytes: u32 = batches.iter().map(|batch| batch.pointer.length).sum();
+            assert!(batches.len() == 1 || bytes <= 400);
+            for read in batches {
+                let written = expected.next().unwrap();
+                assert_eq!((read.base_offset, read.count), (written.base_offset, written.append.count));
+                assert_eq!((read.pointer, read.append_time), (written.pointer, written.append_time));
+                assert_eq!(read.max_timestamp_ms, written.append.max_timestamp_ms);
+                next = read.base_offset + u64::from(read.count);
+            }
+        }
+        assert_eq!(expected.next(), None);
+        assert!(stream.locate(end.next(), 1).is_err());
+        if start > Offset(0) {
+            let below = stream.locate(Offset(start.0 - 1), 1).unwrap_err();
+            assert_eq!((below.start, below.end), (start, end));
+        }
+        if let Some(middle) = retained.get(retained.len() / 2) {
+            let time = middle.append_time;
+            let first = retained.iter().find(|batch| batch.append_time >= time).unwrap();
+            assert_eq!(stream.offset_for_time(time), first.base_offset.max(start));
+        }
+        assert!(stream.bytes() >= retained.iter().map(|batch| u64::from(batch.append.length)).sum());
+    }
+}
