@@ -254,8 +254,16 @@ impl Registry {
             index: partition.index,
             range: partition.range,
             nodes: nodes.into_iter().collect(),
-            preferred_leader: membership.target.node_of(membership.preferred_leader)?,
+            preferred_leader: self.first_to_ask(partition.group, membership)?,
         })
+    }
+
+    /// The preferred leader, or while it cannot lead yet, a voter that can.
+    fn first_to_ask(&self, group: GroupId, membership: &Membership) -> Option<NodeId> {
+        let voters = &membership.current.voters;
+        let preferred = voters.get(&membership.preferred_leader);
+        let able = || voters.iter().find(|(replica, _)| !self.is_retired(group, **replica));
+        preferred.or_else(|| able().map(|(_, node)| node)).or_else(|| voters.values().next()).copied()
     }
 }
 

@@ -58,7 +58,7 @@ pub struct PartitionRoute {
     pub range: KeyRange,
     /// The nodes that vote, in order of id.
     pub nodes: Vec<NodeId>,
-    /// The node that should lead: whom to ask first.
+    /// Whom to ask first: the node that should lead, or another voter while that one does not vote yet.
     pub preferred_leader: NodeId,
 }
 

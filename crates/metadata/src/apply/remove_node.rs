@@ -70,15 +70,20 @@ impl Registry {
             .map(|node| node.id)
             .collect();
         for id in draining {
-            let of_node = self.memberships.iter().filter(|(_, membership)| membership.uses(id));
-            let groups: Vec<GroupId> = of_node.map(|(group, _)| *group).collect();
-            if groups == [GroupId::METADATA] {
+            if self.groups_using(id) == [GroupId::METADATA] {
                 self.leave_metadata_group(id, out);
-            } else if groups.is_empty() {
+            }
+            // It may never have been let into the metadata group at all.
+            if self.groups_using(id).is_empty() {
                 let node = self.nodes[&id].clone();
                 self.put_node(Node { state: NodeState::Removed, ..node }, out);
             }
         }
+    }
+
+    fn groups_using(&self, node: NodeId) -> Vec<GroupId> {
+        let of_node = self.memberships.iter().filter(|(_, membership)| membership.uses(node));
+        of_node.map(|(group, _)| *group).collect()
     }
 
     /// Every other node has a replica of the metadata group already, so one of them takes the vote.

@@ -1,0 +1,129 @@
+//! The bytes of commands and rows are part of what later versions must read. `golden/*.txt` pins them: a line
+//! that changes is a format that breaks.
+
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+mod expected;
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use weir_metadata::{Addresses, Command, Founder, PolicyChange, Registry};
+use weir_types::{
+    At, Backoff, ClusterId, Corrupt, GroupId, Incarnation, NodeId, Output, ParkPolicy, ReplicaId, RequestId,
+    TopicId, TopicKind, TopicPolicy, WallClock,
+};
+
+#[test]
+fn commands_keep_their_bytes() {
+    let mut text = String::new();
+    for command in commands() {
+        let bytes = command.encode();
+        assert_eq!(Command::decode(&bytes).unwrap(), command);
+        writeln!(text, "{}\n  {command:?}", hex(&bytes)).unwrap();
+    }
+    expected::compare(&expected::path("golden/commands.txt"), &text);
+}
+
+#[test]
+fn rows_keep_their_bytes() {
+    let mut registry = Registry::default();
+    let mut text = String::new();
+    for command in commands() {
+        let mut out = Output::default();
+        let at = At { wall_clock: WallClock(1_700_000_000_000), ..At::default() };
+        let answer = registry.apply(at, command.clone(), &mut out).unwrap();
+        answer.unwrap_or_else(|rejection| panic!("{command:?}: {rejection}"));
+        for change in out.changes {
+            let value = change.value.as_deref().map_or_else(|| "deleted".to_owned(), hex);
+            writeln!(text, "{} = {value}", hex(&change.key)).unwrap();
+        }
+    }
+    expected::compare(&expected::path("golden/rows.txt"), &text);
+}
+
+#[test]
+fn bytes_of_another_version_or_length_are_refused() {
+    let good = Command::RemoveNode { node: NodeId(3) }.encode();
+    let refused = |bytes: &[u8]| Command::decode(bytes).unwrap_err();
+    assert_eq!(refused(&[]), Corrupt("metadata command is empty".to_owned()));
+    let mut newer = good.clone();
+    newer[0] = 2;
+    assert_eq!(refused(&newer), Corrupt("metadata command has version 2, this program reads 1".to_owned()));
+    let mut longer = good.clone();
+    longer.push(0);
+    assert_eq!(refused(&longer), Corrupt("metadata command has 1 bytes too many".to_owned()));
+    assert!(refused(&good[..good.len() - 1]).0.starts_with("metadata command cannot be read"));
+}
+
+/// Every command and every setting once, in an order in which none is rejected.
+fn commands() -> Vec<Command> {
+    let addresses =
+        |at: &str| Addresses { peer: format!("{at}:1"), client: format!("{at}:2"), http: "h:3".into() };
+    let founder = |n: u64| Founder {
+        node: NodeId(n),
+        replica: ReplicaId(n),
+        incarnation: Incarnation(0x0100 + n),
+        name: format!("n{n}"),
+        addresses: addresses(&format!("n{n}")),
+        rack: (n == 1).then(|| "east".to_owned()),
+    };
+    let queue = vec![
+        PolicyChange::MaxInflightPerKey(2),
+        PolicyChange::LeaseMs(60_000),
+        PolicyChange::AttemptsMax(3),
+        PolicyChange::Backoff(Backoff { base_ms: 10, max_ms: 1_000 }),
+        PolicyChange::TtlMs(Some(5_000)),
+        PolicyChange::Park(ParkPolicy::ParkKey),
+        PolicyChange::BytesMax(1 << 20),
+        PolicyChange::MessagesMax(1_000),
+    ];
+    let stream = vec![PolicyChange::RetentionAgeMs(None), PolicyChange::RetentionBytes(Some(1 << 30))];
+    let create = |request: u64, name: &str, kind| Command::CreateTopic {
+        request: RequestId(request),
+        name: name.to_owned(),
+        policy: TopicPolicy::default_for(kind),
+        partitions: 1,
+        replicas: 2,
+    };
+    let voters = BTreeMap::from([(ReplicaId(5), NodeId(1)), (ReplicaId(6), NodeId(2))]);
+    let learners = BTreeMap::from([(ReplicaId(9), NodeId(3))]);
+    let registered = |incarnation: u64, at: &str| Command::RegisterNode {
+        incarnation: Incarnation(incarnation),
+        name: at.to_owned(),
+        addresses: addresses(at),
+        rack: Some("west".to_owned()),
+    };
+    vec![
+        Command::FormCluster {
+            cluster: ClusterId(0xabcd),
+            founders: vec![founder(1), founder(2)],
+            coordinator_shards: 1,
+        },
+        create(1, "tasks", TopicKind::Queue),
+        create(2, "events", TopicKind::Stream),
+        registered(0x0200, "n3"),
+        registered(0x0201, "n4"),
+        Command::AlterTopic { topic: TopicId(1), changes: queue },
+        Command::AlterTopic { topic: TopicId(2), changes: stream },
+        Command::InitProducer { name: None, request: RequestId(3) },
+        Command::InitProducer { name: Some("orders".to_owned()), request: RequestId(4) },
+        Command::PartitionFormed { group: GroupId(1) },
+        Command::MembershipChanged { group: GroupId(2), voters, learners, generation: 7 },
+        Command::ReissueReplicas {
+            node: NodeId(1),
+            incarnation: Incarnation(0x0101),
+            request: RequestId(0xffff_ffff_ffff_ffff),
+        },
+        Command::RemoveNode { node: NodeId(2) },
+        registered(0x0300, "n3"),
+        Command::DeleteTopic { topic: TopicId(1) },
+    ]
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        write!(text, "{byte:02x}").unwrap();
+        text
+    })
+}

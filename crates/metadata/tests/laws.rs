@@ -1,0 +1,310 @@
+//! Laws of the machine, over histories that follow what the registry really answered: nodes that were really
+//! registered restart or are removed, and the leaders of groups take the steps that it really asks for.
+
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+mod stored;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use proptest::prelude::*;
+use stored::Stored;
+use weir_metadata::{
+    Addresses, Command, Fate, Founder, NodeState, PolicyChange, Registry, ReplicaSet, Role, Step,
+};
+use weir_types::{
+    At, ClusterId, GroupId, Incarnation, LogIndex, NodeId, Output, ReplicaId, RequestId, Term, TopicId,
+    TopicKind, TopicPolicy, WallClock,
+};
+
+/// What somebody wants; numbers pick among what there is.
+#[derive(Clone, Debug)]
+enum Wish {
+    Join { rack: u8 },
+    Restart { node: usize, moved: u8 },
+    LoseDisk { node: usize },
+    LoseWrites { node: usize, retry: bool },
+    Remove { node: usize },
+    Create { name: u8, partitions: u32, replicas: u32, request: u8 },
+    Alter { topic: usize, attempts: u32 },
+    Delete { topic: usize },
+    Produce { name: Option<u8>, request: u8 },
+    Form { group: usize },
+    Walk { group: usize },
+}
+
+fn wish() -> impl Strategy<Value = Wish> {
+    let pick = 0..64usize;
+    prop_oneof![
+        3 => (0..4u8).prop_map(|rack| Wish::Join { rack }),
+        2 => (pick.clone(), 0..3u8).prop_map(|(node, moved)| Wish::Restart { node, moved }),
+        1 => pick.clone().prop_map(|node| Wish::LoseDisk { node }),
+        2 => (pick.clone(), any::<bool>()).prop_map(|(node, retry)| Wish::LoseWrites { node, retry }),
+        2 => pick.clone().prop_map(|node| Wish::Remove { node }),
+        4 => (0..6u8, 0..5u32, 0..5u32, 0..8u8).prop_map(|(name, partitions, replicas, request)| {
+            Wish::Create { name, partitions, replicas, request }
+        }),
+        1 => (pick.clone(), 0..4u32).prop_map(|(topic, attempts)| Wish::Alter { topic, attempts }),
+        1 => pick.clone().prop_map(|topic| Wish::Delete { topic }),
+        2 => (prop::option::of(0..3u8), 0..4u8).prop_map(|(name, request)| Wish::Produce { name, request }),
+        6 => pick.clone().prop_map(|group| Wish::Form { group }),
+        12 => pick.prop_map(|group| Wish::Walk { group }),
+    ]
+}
+
+/// A registry, its rows, and the Raft groups that it speaks of.
+#[derive(Clone, Default)]
+struct World {
+    registry: Registry,
+    stored: Stored,
+    index: u64,
+    incarnations: u64,
+    reissues: u64,
+    groups: BTreeMap<GroupId, (ReplicaSet, u64)>,
+    issued: BTreeSet<ReplicaId>,
+}
+
+impl World {
+    fn formed(founders: u64) -> Self {
+        let mut world = Self { incarnations: founders, ..Self::default() };
+        let founder = |n: u64| Founder {
+            node: NodeId(n),
+            replica: ReplicaId(n),
+            incarnation: Incarnation(n),
+            name: format!("n{n}"),
+            addresses: addresses(n),
+            rack: None,
+        };
+        world.apply(Command::FormCluster {
+            cluster: ClusterId(1),
+            founders: (1..=founders).map(founder).collect(),
+            coordinator_shards: 2,
+        });
+        world
+    }
+
+    fn command(&mut self, wish: &Wish) -> Option<Command> {
+        match *wish {
+            Wish::Join { rack } => Some(self.register_fresh(None, rack)),
+            Wish::LoseDisk { node } => {
+                let peer = self.member(node)?.1;
+                Some(self.register_fresh(Some(peer), 0))
+            }
+            Wish::Restart { node, moved } => {
+                let (id, mut addresses) = self.member(node)?;
+                let incarnation = self.registry.node(id).unwrap().incarnation;
+                addresses.client = format!("moved {moved}");
+                Some(Command::RegisterNode { incarnation, name: "again".into(), addresses, rack: None })
+            }
+            Wish::LoseWrites { node, retry } => {
+                let node = self.member(node)?.0;
+                self.reissues += u64::from(!retry);
+                let incarnation = self.registry.node(node).unwrap().incarnation;
+                Some(Command::ReissueReplicas { node, incarnation, request: RequestId(self.reissues) })
+            }
+            Wish::Remove { node } => Some(Command::RemoveNode { node: self.member(node)?.0 }),
+            Wish::Create { name, partitions, replicas, request } => Some(Command::CreateTopic {
+                request: RequestId(request.into()),
+                name: format!("topic-{name}"),
+                policy: TopicPolicy::default_for(TopicKind::Queue),
+                partitions,
+                replicas,
+            }),
+            Wish::Alter { topic, attempts } => Some(Command::AlterTopic {
+                topic: self.topic(topic)?,
+                changes: vec![PolicyChange::AttemptsMax(attempts)],
+            }),
+            Wish::Delete { topic } => Some(Command::DeleteTopic { topic: self.topic(topic)? }),
+            Wish::Produce { name, request } => Some(Command::InitProducer {
+                name: name.map(|name| format!("producer-{name}")),
+                request: RequestId(request.into()),
+            }),
+            Wish::Form { group } => self.form(group),
+            Wish::Walk { group } => self.walk(group),
+        }
+    }
+
+    fn register_fresh(&mut self, at: Option<Addresses>, rack: u8) -> Command {
+        self.incarnations += 1;
+        let n = self.incarnations;
+        Command::RegisterNode {
+            incarnation: Incarnation(n),
+            name: format!("n{n}"),
+            addresses: at.unwrap_or_else(|| addresses(n)),
+            rack: (rack > 0).then(|| rack.to_string()),
+        }
+    }
+
+    fn member(&self, pick: usize) -> Option<(NodeId, Addresses)> {
+        let members: Vec<_> = self.registry.members().collect();
+        let node = members.get(pick % members.len().max(1))?;
+        Some((node.id, node.addresses.clone()))
+    }
+
+    fn topic(&self, pick: usize) -> Option<TopicId> {
+        let topics: Vec<TopicId> = self.registry.topics().map(|topic| topic.id).collect();
+        topics.get(pick % topics.len().max(1)).copied()
+    }
+
+    /// Some node that shall start an unformed group does.
+    fn form(&mut self, pick: usize) -> Option<Command> {
+        let nodes: Vec<NodeId> = self.registry.members().map(|node| node.id).collect();
+        let starters: Vec<_> = nodes.iter().flat_map(|node| self.registry.replicas_on(*node)).collect();
+        let mut starters = starters.into_iter().filter(|r| !r.formed && r.role == Role::Voter);
+        let starter = starters.nth(pick % 4)?;
+        let group = starter.partition.group;
+        let initial = ReplicaSet::of_voters(starter.members.voters);
+        let raft = self.groups.entry(group).or_insert_with(|| (initial.clone(), 1));
+        // Whoever starts the group, it starts with the same voters.
+        assert!(raft.1 > 1 || raft.0 == initial);
+        Some(Command::PartitionFormed { group })
+    }
+
+    /// The leader of a group takes the step that the registry asks for and reports it.
+    fn walk(&mut self, pick: usize) -> Option<Command> {
+        let steps: Vec<(GroupId, Step)> = self.registry.steps().collect();
+        let (group, step) = steps.get(pick % steps.len().max(1))?.clone();
+        Some(self.take_step(group, step))
+    }
+
+    fn take_step(&mut self, group: GroupId, step: Step) -> Command {
+        let known = self.registry.membership(group).unwrap();
+        let (raft, generation) =
+            self.groups.entry(group).or_insert_with(|| (known.current.clone(), known.generation));
+        *generation += 1;
+        match step {
+            Step::AddLearner { replica, node } => {
+                raft.learners.insert(replica, node);
+            }
+            Step::ChangeVoters { voters } => {
+                let all: BTreeMap<ReplicaId, NodeId> = raft.iter().collect();
+                assert!(voters.iter().all(|voter| all.contains_key(voter)), "a stranger is to vote");
+                let (voting, following) = all.into_iter().partition(|(replica, _)| voters.contains(replica));
+                *raft = ReplicaSet { voters: voting, learners: following };
+            }
+            Step::RemoveReplica { replica } => {
+                assert!(raft.learners.remove(&replica).is_some(), "only a learner is removed");
+            }
+        }
+        let ReplicaSet { voters, learners } = raft.clone();
+        Command::MembershipChanged { group, voters, learners, generation: *generation }
+    }
+
+    fn apply(&mut self, command: Command) {
+        self.index += 1;
+        let at = At {
+            term: Term(1),
+            index: LogIndex(self.index),
+            wall_clock: WallClock(self.index),
+            ..At::default()
+        };
+        let before = self.registry.clone();
+        let mut out = Output::default();
+        let answer = self.registry.apply(at, command.clone(), &mut out).unwrap();
+        if answer.is_err() {
+            assert_eq!(self.registry, before, "a rejection changes nothing");
+            assert!(out.changes.is_empty() && out.effects.is_empty());
+        }
+        self.stored.write(&out.changes);
+        self.check(&before, out.effects.is_empty());
+        // A second replica in the same state answers in the same bytes.
+        if before.cluster_id().is_some() && self.index.is_multiple_of(3) {
+            let mut again = Output::default();
+            let mut replica = before;
+            assert_eq!(replica.apply(at, command, &mut again).unwrap(), answer);
+            assert_eq!((again.changes, again.effects), (out.changes, out.effects));
+        }
+    }
+
+    fn check(&mut self, before: &Registry, silent: bool) {
+        let registry = &self.registry;
+        registry.check_invariants();
+        assert_eq!(&Registry::restore(self.stored.rows()).unwrap(), registry);
+        let same = registry.routing() == before.routing();
+        assert!(same || registry.version() > before.version(), "routing changed without a new version");
+        assert_eq!(silent, registry.version() == before.version());
+        self.check_replicas(before);
+        self.groups.retain(|group, _| self.registry.membership(*group).is_some());
+    }
+
+    fn check_replicas(&mut self, before: &Registry) {
+        for node in self.registry.members() {
+            for desired in self.registry.replicas_on(node.id) {
+                let group = desired.partition.group;
+                assert_eq!(self.registry.fate(group, desired.replica), Fate::Keep);
+                assert!(!self.registry.is_retired(group, desired.replica));
+                if before.membership(group).and_then(|m| m.node_of(desired.replica)).is_none() {
+                    assert!(self.issued.insert(desired.replica), "a replica id was issued twice");
+                }
+            }
+        }
+    }
+
+    /// Everything that is asked for is done; then every group is where it shall be.
+    fn settle(&mut self) {
+        for _ in 0..10_000 {
+            let command = match self.form(0) {
+                Some(command) => command,
+                None => match self.walk(0) {
+                    Some(command) => command,
+                    None => return,
+                },
+            };
+            self.apply(command);
+        }
+        panic!("the moves never end");
+    }
+}
+
+fn addresses(n: u64) -> Addresses {
+    Addresses { peer: format!("n{n}:1"), client: format!("n{n}:2"), http: format!("n{n}:3") }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 96, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn every_history_keeps_the_laws(
+        founders in 1..5u64,
+        wishes in prop::collection::vec(wish(), 1..60),
+    ) {
+        let mut world = World::formed(founders);
+        for wish in &wishes {
+            if let Some(command) = world.command(wish) {
+                world.apply(command);
+            }
+        }
+        world.settle();
+        for (_, membership) in (0..1_000).filter_map(|g| Some((g, world.registry.membership(GroupId(g))?))) {
+            if membership.formed {
+                prop_assert_eq!(&membership.current, &membership.target);
+            }
+        }
+        // A group that can be formed is; a node is leaving only while a group that cannot holds it.
+        for node in world.registry.nodes().filter(|node| node.state == NodeState::Draining) {
+            let stuck = (0..1_000).filter_map(|g| world.registry.membership(GroupId(g)));
+            prop_assert!(stuck.filter(|m| !m.formed).any(|m| m.uses(node.id)));
+        }
+    }
+
+    #[test]
+    fn a_replica_restored_anywhere_goes_on_alike(
+        wishes in prop::collection::vec(wish(), 1..40),
+        cut in 0..40usize,
+    ) {
+        let mut world = World::formed(3);
+        let mut restored: Option<World> = None;
+        for (at, wish) in wishes.iter().enumerate() {
+            if at == cut {
+                let registry = Registry::restore(world.stored.rows()).unwrap();
+                restored = Some(World { registry, ..world.clone() });
+            }
+            let Some(command) = world.command(wish) else { continue };
+            world.apply(command.clone());
+            if let Some(restored) = &mut restored {
+                restored.apply(command);
+                prop_assert_eq!(&restored.stored, &world.stored);
+            }
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! Properties of the planner.
+
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use proptest::prelude::*;
+use weir_metadata::placement::{Candidate, Placement, place, place_one};
+use weir_types::NodeId;
+
+fn nodes(count: u64, rack: impl Fn(u64) -> Option<String>) -> Vec<Candidate> {
+    (1..=count).map(|n| Candidate { node: NodeId(n), rack: rack(n), replicas: 0, leaders: 0 }).collect()
+}
+
+/// Replicas and leaders per node after the plan.
+fn counts(candidates: &[Candidate], plan: &[Placement]) -> BTreeMap<NodeId, (u64, u64)> {
+    let mut counts: BTreeMap<NodeId, (u64, u64)> =
+        candidates.iter().map(|c| (c.node, (c.replicas, c.leaders))).collect();
+    for placement in plan {
+        for node in &placement.nodes {
+            counts.get_mut(node).unwrap().0 += 1;
+        }
+        counts.get_mut(&placement.leader).unwrap().1 += 1;
+    }
+    counts
+}
+
+fn spread(values: impl Iterator<Item = u64>) -> u64 {
+    let values: Vec<u64> = values.collect();
+    values.iter().max().unwrap() - values.iter().min().unwrap()
+}
+
+fn check_plan(plan: &[Placement], partitions: usize, replicas: usize) {
+    assert_eq!(plan.len(), partitions);
+    for placement in plan {
+        let distinct: BTreeSet<NodeId> = placement.nodes.iter().copied().collect();
+        assert_eq!(distinct.len(), replicas, "a node is twice in {placement:?}");
+        assert_eq!(placement.nodes.len(), replicas);
+        assert!(distinct.contains(&placement.leader));
+    }
+}
+
+proptest! {
+    #[test]
+    fn equal_nodes_end_within_one_replica_and_one_leader(
+        count in 1u64..12,
+        replicas in 1usize..6,
+        partitions in 0usize..60,
+    ) {
+        let candidates = nodes(count, |_| None);
+        let Some(plan) = place(&candidates, partitions, replicas) else {
+            prop_assert!(replicas > count as usize);
+            return Ok(());
+        };
+        check_plan(&plan, partitions, replicas);
+        let counts = counts(&candidates, &plan);
+        prop_assert!(spread(counts.values().map(|count| count.0)) <= 1, "{counts:?}");
+        prop_assert!(spread(counts.values().map(|count| count.1)) <= 1, "{counts:?}");
+    }
+
+    #[test]
+    fn equal_racks_are_used_evenly_and_apart(
+        racks in 1u64..5,
+        per_rack in 1u64..4,
+        replicas in 1usize..6,
+        partitions in 0usize..60,
+    ) {
+        let rack = |n: u64| Some(format!("rack {}", n % racks));
+        let candidates = nodes(racks * per_rack, rack);
+        let Some(plan) = place(&candidates, partitions, replicas) else { return Ok(()) };
+        check_plan(&plan, partitions, replicas);
+        for placement in &plan {
+            let mut used: BTreeMap<u64, u64> = BTreeMap::new();
+            for node in &placement.nodes {
+                *used.entry(node.0 % racks).or_default() += 1;
+            }
+            prop_assert_eq!(used.len(), replicas.min(racks as usize));
+            prop_assert!(spread(used.values().copied()) <= 1);
+        }
+        let counts = counts(&candidates, &plan);
+        prop_assert!(spread(counts.values().map(|count| count.0)) <= 1, "{counts:?}");
+        prop_assert!(spread(counts.values().map(|count| count.1)) <= 1, "{counts:?}");
+    }
+
+    #[test]
+    fn any_cluster_keeps_racks_apart_and_fills_the_least_loaded(
+        described in prop::collection::vec((0u64..4, 0u64..20, 0u64..10), 1..10),
+        replicas in 1usize..5,
+        partitions in 1usize..20,
+    ) {
+        let candidate = |(n, (rack, replicas, leaders)): (usize, &(u64, u64, u64))| Candidate {
+            node: NodeId(n as u64 + 1),
+            rack: (*rack > 0).then(|| rack.to_string()),
+            replicas: *replicas,
+            leaders: *leaders,
+        };
+        let candidates: Vec<Candidate> = described.iter().enumerate().map(candidate).collect();
+        let Some(plan) = place(&candidates, partitions, replicas) else { return Ok(()) };
+        check_plan(&plan, partitions, replicas);
+        let rack_of = |node: NodeId| {
+            let candidate = &candidates[node.0 as usize - 1];
+            candidate.rack.clone().unwrap_or_else(|| format!("alone {node}"))
+        };
+        let racks: BTreeSet<String> = candidates.iter().map(|candidate| rack_of(candidate.node)).collect();
+        for placement in &plan {
+            let used: BTreeSet<String> = placement.nodes.iter().map(|node| rack_of(*node)).collect();
+            prop_assert_eq!(used.len(), replicas.min(racks.len()));
+        }
+        // The order in which nodes are listed decides nothing.
+        let reversed: Vec<Candidate> = candidates.iter().rev().cloned().collect();
+        prop_assert_eq!(place(&reversed, partitions, replicas), Some(plan));
+    }
+
+    #[test]
+    fn leaders_level_what_was_uneven_before(before in prop::collection::vec(0u64..6, 3)) {
+        let mut candidates = nodes(3, |_| None);
+        for (candidate, leaders) in candidates.iter_mut().zip(&before) {
+            candidate.leaders = *leaders;
+        }
+        // Every node is in every set, so leaders can go anywhere.
+        let plan = place(&candidates, 12, 3).unwrap();
+        let counts = counts(&candidates, &plan);
+        prop_assert!(spread(counts.values().map(|count| count.1)) <= 1, "{counts:?}");
+    }
+}
+
+#[test]
+fn a_single_replica_goes_to_the_least_loaded_node_that_is_not_taken() {
+    let mut candidates = nodes(3, |_| None);
+    candidates[0].replicas = 5;
+    candidates[1].replicas = 1;
+    assert_eq!(place_one(&candidates, &BTreeSet::new()), Some(NodeId(3)));
+    assert_eq!(place_one(&candidates, &BTreeSet::from([NodeId(3)])), Some(NodeId(2)));
+    assert_eq!(place_one(&candidates, &(1..=3).map(NodeId).collect()), None);
+}
+
+#[test]
+fn a_rack_in_use_is_avoided_even_if_its_nodes_are_empty() {
+    let mut candidates = nodes(3, |n| Some(if n == 3 { "b" } else { "a" }.to_owned()));
+    candidates[2].replicas = 9;
+    assert_eq!(place_one(&candidates, &BTreeSet::from([NodeId(1)])), Some(NodeId(3)));
+}

@@ -1,0 +1,300 @@
+//! Transcripts: each block of a scenario is a command or a question, `----`, and what the registry answers.
+//! After every command the invariants must hold and the rows written so far must restore to the same state.
+
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+mod expected;
+mod stored;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
+use std::str::FromStr;
+
+use stored::Stored;
+use weir_metadata::{
+    Addresses, Command, DesiredReplica, Founder, Membership, PolicyChange, Registry, ReplicaSet, Role, Step,
+};
+use weir_types::{
+    At, ClusterId, GroupId, Incarnation, KeyHash, LogIndex, NodeId, Output, ReplicaId, RequestId, RowChange,
+    Term, TopicId, TopicKind, TopicPolicy, WallClock,
+};
+
+#[test]
+fn scenarios_answer_as_written() {
+    let mut files: Vec<_> = std::fs::read_dir(expected::path("scenarios"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "txt"))
+        .collect();
+    files.sort();
+    assert!(!files.is_empty());
+    for file in files {
+        let text = std::fs::read_to_string(&file).unwrap();
+        expected::compare(&file, &replay(&text));
+    }
+}
+
+/// The text with every answer replaced by the present one.
+fn replay(text: &str) -> String {
+    let mut scenario = Scenario::default();
+    let mut replayed = Vec::new();
+    for block in text.trim_end().split("\n\n") {
+        let asked = block.split("\n----").next().unwrap();
+        let Some(line) = asked.lines().find(|line| !line.starts_with('#')) else {
+            replayed.push(asked.to_owned());
+            continue;
+        };
+        replayed.push(format!("{asked}\n----\n{}", scenario.run(line).trim_end()));
+    }
+    replayed.join("\n\n") + "\n"
+}
+
+#[derive(Default)]
+struct Scenario {
+    registry: Registry,
+    stored: Stored,
+    index: u64,
+}
+
+impl Scenario {
+    fn run(&mut self, line: &str) -> String {
+        let (verb, rest) = line.split_once(' ').unwrap_or((line, ""));
+        let words = Words(rest.split_whitespace().map(|word| word.split_once('=').unwrap()).collect());
+        match question(&self.registry, verb, &words) {
+            Some(answer) => answer,
+            None => self.apply(command(verb, &words)),
+        }
+    }
+
+    fn apply(&mut self, command: Command) -> String {
+        self.index += 1;
+        let at = At {
+            term: Term(1),
+            index: LogIndex(self.index),
+            wall_clock: WallClock(1000 * self.index),
+            ..At::default()
+        };
+        assert_eq!(Command::decode(&command.encode()).unwrap(), command);
+        let mut out = Output::default();
+        let answer = self.registry.apply(at, command, &mut out).unwrap();
+        self.stored.write(&out.changes);
+        self.check();
+        let mut text = match answer {
+            Ok(reply) => format!("{reply:?}\n"),
+            Err(rejection) => format!("{}: {rejection} [{}]\n", rejection.kind(), rejection.code()),
+        };
+        for change in &out.changes {
+            writeln!(text, "  {}", row(change)).unwrap();
+        }
+        for effect in &out.effects {
+            writeln!(text, "  {effect:?}").unwrap();
+        }
+        text
+    }
+
+    fn check(&self) {
+        self.registry.check_invariants();
+        assert_eq!(Registry::restore(self.stored.rows()).unwrap(), self.registry);
+    }
+}
+
+struct Words<'a>(BTreeMap<&'a str, &'a str>);
+
+impl Words<'_> {
+    fn text(&self, name: &str) -> Option<String> {
+        self.0.get(name).map(|value| (*value).to_owned())
+    }
+
+    fn number<T: FromStr<Err: std::fmt::Debug>>(&self, name: &str) -> T {
+        self.0.get(name).unwrap_or_else(|| panic!("{name}=… is missing")).parse().unwrap()
+    }
+
+    fn list(&self, name: &str) -> Vec<&str> {
+        self.0
+            .get(name)
+            .into_iter()
+            .flat_map(|list| list.split(','))
+            .filter(|item| !item.is_empty())
+            .collect()
+    }
+
+    /// `replica@node,…`
+    fn replicas(&self, name: &str) -> BTreeMap<ReplicaId, NodeId> {
+        let pair = |item: &str| {
+            let (replica, node) = item.split_once('@').unwrap();
+            (ReplicaId(replica.parse().unwrap()), NodeId(node.parse().unwrap()))
+        };
+        self.list(name).into_iter().map(pair).collect()
+    }
+}
+
+fn command(verb: &str, words: &Words<'_>) -> Command {
+    match verb {
+        "form" => form(words),
+        "register" => Command::RegisterNode {
+            incarnation: Incarnation(words.number("incarnation")),
+            name: words.text("at").unwrap(),
+            addresses: addresses(&words.text("at").unwrap()),
+            rack: words.text("rack"),
+        },
+        "reissue" => Command::ReissueReplicas {
+            node: NodeId(words.number("node")),
+            incarnation: Incarnation(words.number("incarnation")),
+            request: RequestId(words.number("request")),
+        },
+        "create" => Command::CreateTopic {
+            request: RequestId(words.number("request")),
+            name: words.text("name").unwrap_or_default(),
+            policy: TopicPolicy::default_for(words.number::<TopicKind>("kind")),
+            partitions: words.number("partitions"),
+            replicas: words.number("replicas"),
+        },
+        "alter" => Command::AlterTopic { topic: TopicId(words.number("topic")), changes: changes(words) },
+        "delete" => Command::DeleteTopic { topic: TopicId(words.number("topic")) },
+        "producer" => {
+            Command::InitProducer { name: words.text("name"), request: RequestId(words.number("request")) }
+        }
+        "formed" => Command::PartitionFormed { group: GroupId(words.number("group")) },
+        "report" => Command::MembershipChanged {
+            group: GroupId(words.number("group")),
+            voters: words.replicas("voters"),
+            learners: words.replicas("learners"),
+            generation: words.number("generation"),
+        },
+        "remove" => Command::RemoveNode { node: NodeId(words.number("node")) },
+        other => panic!("unknown verb {other}"),
+    }
+}
+
+/// `form cluster=N founders=N shards=N [racks=a,b,…]`: node n has replica n and incarnation 100 + n.
+fn form(words: &Words<'_>) -> Command {
+    let racks = words.list("racks");
+    let founder = |n: u64| Founder {
+        node: NodeId(n),
+        replica: ReplicaId(n),
+        incarnation: Incarnation(100 + n),
+        name: format!("n{n}"),
+        addresses: addresses(&format!("n{n}")),
+        rack: racks.get(n as usize - 1).map(|rack| (*rack).to_owned()),
+    };
+    Command::FormCluster {
+        cluster: ClusterId(words.number("cluster")),
+        founders: (1..=words.number("founders")).map(founder).collect(),
+        coordinator_shards: words.number("shards"),
+    }
+}
+
+fn addresses(at: &str) -> Addresses {
+    Addresses { peer: format!("{at}:1"), client: format!("{at}:2"), http: format!("{at}:3") }
+}
+
+fn changes(words: &Words<'_>) -> Vec<PolicyChange> {
+    let change = |(name, value): (&&str, &&str)| match *name {
+        "lease_ms" => Some(PolicyChange::LeaseMs(value.parse().unwrap())),
+        "attempts_max" => Some(PolicyChange::AttemptsMax(value.parse().unwrap())),
+        "ttl_ms" => Some(PolicyChange::TtlMs(value.parse().ok())),
+        "retention_age_ms" => Some(PolicyChange::RetentionAgeMs(value.parse().ok())),
+        _ => None,
+    };
+    words.0.iter().filter_map(change).collect()
+}
+
+fn question(registry: &Registry, verb: &str, words: &Words<'_>) -> Option<String> {
+    Some(match verb {
+        "nodes" => lines(registry.nodes().map(|node| {
+            let rack = node.rack.as_deref().unwrap_or("-");
+            let (id, peer, replica) = (node.id, &node.addresses.peer, node.metadata_replica);
+            format!("node {id} at {peer} rack {rack}: {:?}, metadata replica {replica}", node.state)
+        })),
+        "groups" => lines((0..=10_000).map(GroupId).filter_map(|group| {
+            let membership = registry.membership(group)?;
+            Some(format!("group {group}: {}", describe(membership)))
+        })),
+        "steps" => lines(registry.steps().map(|(group, step)| match step {
+            Step::AddLearner { replica, node } => format!("group {group}: add learner {replica}@{node}"),
+            Step::ChangeVoters { voters } => {
+                let voters: Vec<_> = voters.iter().map(ToString::to_string).collect();
+                format!("group {group}: make voters {}", voters.join(","))
+            }
+            Step::RemoveReplica { replica } => format!("group {group}: remove {replica}"),
+        })),
+        "replicas" => lines(registry.replicas_on(NodeId(words.number("node"))).iter().map(desired)),
+        "fate" => {
+            let (group, replica) = (GroupId(words.number("group")), ReplicaId(words.number("replica")));
+            format!("{:?}", registry.fate(group, replica))
+        }
+        "route" => {
+            let topic = registry.topic_named(&words.text("topic").unwrap()).unwrap();
+            let hash = KeyHash(words.number("hash"));
+            let partition = registry.partition_for(topic.id, hash).unwrap();
+            assert_eq!(registry.topic_route(topic).partition_for(hash).unwrap().group, partition.group);
+            format!("partition {} (group {}, {})", partition.index, partition.group, partition.range)
+        }
+        "transfers" => {
+            let leaders =
+                words.replicas("leaders").into_iter().map(|(r, n)| (GroupId(n.0 as u32), r)).collect();
+            let up: BTreeSet<_> = words.list("up").iter().map(|node| NodeId(node.parse().unwrap())).collect();
+            let transfers = registry.leader_transfers(&leaders, &up);
+            lines(transfers.iter().map(|t| format!("group {}: from {} to {}", t.group, t.from, t.to)))
+        }
+        _ => return None,
+    })
+}
+
+fn lines(lines: impl Iterator<Item = String>) -> String {
+    let all: Vec<String> = lines.collect();
+    if all.is_empty() { "none".to_owned() } else { all.join("\n") }
+}
+
+fn describe(membership: &Membership) -> String {
+    let formed = if membership.formed { "formed" } else { "unformed" };
+    let mut text = format!("{formed} {}", set(&membership.current));
+    if membership.target != membership.current {
+        write!(text, " to be {}", set(&membership.target)).unwrap();
+    }
+    write!(text, ", prefers {}", membership.preferred_leader).unwrap();
+    if !membership.kept.is_empty() {
+        write!(text, ", keeps {:?}", membership.kept).unwrap();
+    }
+    text
+}
+
+fn set(set: &ReplicaSet) -> String {
+    let list = |replicas: &BTreeMap<ReplicaId, NodeId>| {
+        let all: Vec<String> = replicas.iter().map(|(replica, node)| format!("{replica}@{node}")).collect();
+        all.join(",")
+    };
+    let voters = list(&set.voters);
+    if set.learners.is_empty() { voters } else { format!("{voters} + {}", list(&set.learners)) }
+}
+
+fn desired(desired: &DesiredReplica) -> String {
+    let DesiredReplica { partition, replica, contents, role, members, formed } = desired;
+    let contents = format!("{contents:?}");
+    let kind = contents.split('(').next().unwrap();
+    let forms = if !formed && *role == Role::Voter { ", forms" } else { "" };
+    let (group, topic, index) = (partition.group, partition.topic, partition.index);
+    format!(
+        "group {group} (topic {topic}/{index}, {kind}): replica {replica} {role:?} of {}{forms}",
+        set(members)
+    )
+}
+
+fn row(change: &RowChange) -> String {
+    let (tag, id) = change.key.split_first().unwrap();
+    let number = || id.iter().fold(0u64, |all, byte| all << 8 | u64::from(*byte)).to_string();
+    let name = match tag {
+        1 => "cluster".to_owned(),
+        2 => format!("node {}", number()),
+        3 => format!("topic {}", number()),
+        4 => format!("partition {}", number()),
+        5 => format!("membership {}", number()),
+        6 => format!("producer {}", String::from_utf8_lossy(id)),
+        7 => format!("reissue {}", number()),
+        other => panic!("unknown row {other}"),
+    };
+    match change.value {
+        Some(_) => format!("put {name}"),
+        None => format!("delete {name}"),
+    }
+}
