@@ -1,0 +1,160 @@
+//! A thread for what may wait a little: syncing the superblock, dropping the files of dead buckets, looking whether
+//! a full disk has room again. It sleeps until one of them is due.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::{Condvar, Mutex};
+
+use crate::ballast::Ballast;
+use crate::catalog::Catalog;
+use crate::engine::{Engine, Family};
+use crate::pressure::Pressure;
+use crate::superblock::Superblock;
+use crate::tables::stream_log;
+use crate::{Error, buckets::Run};
+
+/// The window in which a power cut may hide a loss from the amnesia guard.
+const SUPERBLOCK_SYNC_EVERY: Duration = Duration::from_millis(100);
+/// How often a full disk is looked at.
+const LOOK_WHILE_FULL_EVERY: Duration = Duration::from_secs(1);
+
+/// The handle; [`Chore`] does the work.
+#[derive(Default)]
+pub(crate) struct Housekeeper {
+    due: Mutex<Due>,
+    wake: Condvar,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Due {
+    superblock: bool,
+    buckets: bool,
+    full: bool,
+    stop: bool,
+}
+
+impl Housekeeper {
+    /// The watermark was noted, and buckets have perhaps died.
+    pub(crate) fn after_sync(&self, drop_buckets: bool) {
+        let mut due = self.due.lock();
+        let woken = due.superblock && !drop_buckets;
+        due.superblock = true;
+        due.buckets |= drop_buckets;
+        drop(due);
+        if !woken {
+            self.wake.notify_one();
+        }
+    }
+
+    /// The disk is full: look again until it is not.
+    pub(crate) fn watch_disk(&self) {
+        self.due.lock().full = true;
+        self.wake.notify_one();
+    }
+
+    pub(crate) fn stop(&self) {
+        self.due.lock().stop = true;
+        self.wake.notify_one();
+    }
+
+    /// Waits until something is due, and takes it.
+    fn wait(&self) -> Due {
+        let mut due = self.due.lock();
+        loop {
+            if due.stop || due.superblock || due.buckets {
+                break;
+            }
+            if due.full {
+                self.wake.wait_for(&mut due, LOOK_WHILE_FULL_EVERY);
+                break;
+            }
+            self.wake.wait(&mut due);
+        }
+        let taken = *due;
+        *due = Due { stop: due.stop, ..Due::default() };
+        taken
+    }
+
+    /// Lets the interval between two syncs pass, unless it is time to stop.
+    fn pause(&self) {
+        let mut due = self.due.lock();
+        if !due.stop {
+            self.wake.wait_while_for(&mut due, |due| !due.stop, SUPERBLOCK_SYNC_EVERY);
+        }
+    }
+}
+
+/// What the thread works on.
+pub(crate) struct Chore {
+    pub(crate) handle: Arc<Housekeeper>,
+    pub(crate) engine: Arc<dyn Engine>,
+    pub(crate) catalog: Arc<Mutex<Catalog>>,
+    pub(crate) superblock: Arc<Superblock>,
+    pub(crate) pressure: Arc<Pressure>,
+    pub(crate) ballast: Option<Ballast>,
+    /// Stops the store when the superblock cannot be synced.
+    pub(crate) fail: Box<dyn Fn(Error) + Send>,
+}
+
+impl Chore {
+    /// Runs until told to stop; the superblock is synced last.
+    pub(crate) fn run(mut self) {
+        loop {
+            let due = self.handle.wait();
+            if due.buckets {
+                drop_dead_buckets(&*self.engine, &self.catalog);
+            }
+            if (due.superblock || due.stop)
+                && let Err(error) = self.superblock.sync()
+            {
+                (self.fail)(error);
+                return;
+            }
+            if due.full {
+                self.look_at_disk();
+            }
+            if due.stop {
+                return;
+            }
+            if due.superblock {
+                self.handle.pause();
+            }
+        }
+    }
+
+    fn look_at_disk(&mut self) {
+        self.pressure.look(&*self.engine);
+        if self.pressure.is_full() {
+            self.handle.watch_disk();
+        } else if let Some(ballast) = &mut self.ballast {
+            ballast.restore();
+        }
+    }
+}
+
+/// Drops the files of buckets that nobody holds; what is not gone after that is tried again at the next switch.
+pub(crate) fn drop_dead_buckets(engine: &dyn Engine, catalog: &Mutex<Catalog>) {
+    let runs = catalog.lock().buckets.dead_runs();
+    for run in runs {
+        if let Err(error) = drop_run(engine, catalog, run) {
+            // Space is not freed now; nothing else depends on it.
+            tracing::warn!(%error, first = run.0.0, last = run.1.0, "dead buckets were not dropped");
+        }
+    }
+}
+
+fn drop_run(engine: &dyn Engine, catalog: &Mutex<Catalog>, run: Run) -> Result<(), Error> {
+    engine.drop_files(Family::StreamLog, &stream_log::buckets(run.0, run.1))?;
+    let view = engine.view();
+    let mut bucket = run.0;
+    while bucket <= run.1 {
+        let keys = stream_log::buckets(bucket, bucket);
+        if view.last(Family::StreamLog, &keys)?.is_none() {
+            catalog.lock().buckets.dropped(bucket);
+            metrics::counter!("weir_storage_buckets_dropped_total").increment(1);
+        }
+        bucket = bucket.next();
+    }
+    Ok(())
+}

@@ -1,0 +1,9 @@
+//! The RocksDB engine. The only module that names a RocksDB type.
+
+mod database;
+mod directory;
+mod guard;
+mod options;
+mod view;
+
+pub(crate) use directory::Directory;
