@@ -1,0 +1,125 @@
+//! Stored bytes and logged bytes outlive the program that wrote them: these may be added to, never changed.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use weir_queue::{
+    Action, Attributes, Command, DedupId, DedupRecord, Enqueue, Lease, ParkKind, ProducerBatch, Queue, Run,
+    Select, SessionEnding, Settle, SettleItem,
+};
+use weir_types::{
+    At, KeyHash, LeaseClock, LeaseId, LogIndex, MessageId, Output, ProducerEpoch, ProducerId, QueuePolicy,
+    RequestId, SessionId, Term, WallClock,
+};
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        write!(text, "{byte:02x}").unwrap();
+        text
+    })
+}
+
+fn at(index: u64, lease_ms: u64) -> At {
+    let (lease_clock, wall_clock) = (LeaseClock(lease_ms), WallClock(1_700_000_000_000 + lease_ms));
+    At { term: Term(3), index: LogIndex(index), lease_clock, wall_clock }
+}
+
+fn batch() -> Enqueue {
+    let urgent = Attributes {
+        key: Some(KeyHash(0x0102_0304)),
+        priority: 7,
+        deliver_at: Some(WallClock(1_700_000_009_000)),
+        expires_at: Some(WallClock(1_700_000_099_000)),
+    };
+    Enqueue {
+        position: 100,
+        length: 300,
+        count: 4,
+        bytes: 400,
+        producer: Some(ProducerBatch { id: ProducerId(5), epoch: ProducerEpoch(2), sequence: 0 }),
+        runs: vec![Run { count: 3, attributes: Attributes::default() }, Run { count: 1, attributes: urgent }],
+        dedup: vec![DedupRecord { record: 0, id: DedupId(0xabcd) }],
+    }
+}
+
+fn lease(request: u64) -> Lease {
+    Lease {
+        request: RequestId(request),
+        session: Some(SessionId(9)),
+        max_messages: 2,
+        max_bytes: 1_000,
+        lease_ms: Some(5_000),
+    }
+}
+
+fn settle() -> Settle {
+    let item = |lease, action| SettleItem { message: MessageId(lease - 1), lease: LeaseId(lease), action };
+    let items = vec![
+        item(1, Action::Nack { delay_ms: Some(250) }),
+        item(2, Action::Reject { reason: "broken".to_owned() }),
+        item(3, Action::Ack),
+        item(4, Action::Extend { lease_ms: 60_000 }),
+        item(5, Action::Release),
+    ];
+    Settle { request: Some(RequestId(12)), items }
+}
+
+/// `WEIR_UPDATE=1` writes the file anew, for bytes that were never released.
+fn check(name: &str, got: &[String]) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name);
+    let got = got.join("\n") + "\n";
+    if std::env::var_os("WEIR_UPDATE").is_some() {
+        std::fs::write(&path, &got).unwrap();
+    }
+    assert_eq!(got, std::fs::read_to_string(&path).unwrap(), "{name} changed");
+}
+
+#[test]
+fn commands_are_logged_in_these_bytes() {
+    let commands = [
+        Command::Enqueue(batch()),
+        Command::Lease(lease(11)),
+        Command::Settle(settle()),
+        Command::OpenSession { session: SessionId(9) },
+        Command::KeepSession { session: SessionId(9) },
+        Command::CloseSession { session: SessionId(9), ending: SessionEnding::Lost },
+        Command::Redrive { select: Select::Reason(ParkKind::Rejected), max: 100 },
+        Command::Discard { select: Select::One(MessageId(7)), max: 1 },
+        Command::CancelScheduled { message: MessageId(3) },
+        Command::Purge { before: Some(MessageId(500)), max: 10 },
+        Command::SetPolicy { policy: QueuePolicy::default() },
+        Command::Tick,
+    ];
+    let bytes: Vec<Vec<u8>> =
+        commands.iter().map(|command| postcard::to_allocvec(command).unwrap()).collect();
+    for (command, bytes) in commands.iter().zip(&bytes) {
+        assert_eq!(postcard::from_bytes::<Command>(bytes).unwrap(), *command);
+    }
+    let got: Vec<String> = bytes.iter().map(|bytes| hex(bytes)).collect();
+    check("commands.txt", &got);
+}
+
+#[test]
+fn rows_are_stored_in_these_bytes() {
+    let mut queue = Queue::new(QueuePolicy::default(), LeaseId(0));
+    let mut out = Output::default();
+    let begin = [Command::OpenSession { session: SessionId(9) }, Command::Enqueue(batch())];
+    queue.apply_entry(at(10, 1_000), begin, &mut out).unwrap();
+    queue.apply(at(11, 2_000), Command::Lease(lease(11)), &mut out).unwrap().unwrap();
+    queue.apply(at(12, 3_000), Command::Settle(settle()), &mut out).unwrap().unwrap();
+    queue.apply(at(13, 4_000), Command::Lease(lease(13)), &mut out).unwrap().unwrap();
+    let lost = Command::CloseSession { session: SessionId(9), ending: SessionEnding::Lost };
+    queue.apply(at(14, 9_000), lost, &mut out).unwrap().unwrap();
+
+    let got: Vec<String> = out
+        .changes
+        .iter()
+        .map(|change| {
+            let value = change.value.as_ref().map_or_else(|| "-".to_owned(), |value| hex(value));
+            format!("{} {value} {}", hex(&change.key), weir_queue::describe(change).unwrap())
+        })
+        .collect();
+    check("rows.txt", &got);
+}

@@ -1,0 +1,561 @@
+//! What a consumer and a producer would swear to, told by the machine's answers alone.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use weir_queue::{
+    Action, Attributes, Command, DedupId, DedupRecord, Duplicate, Enqueue, Granted, Lease, MessageState,
+    ParkKind, ProducerBatch, Queue, Rejection, Reply, Run, Select, SessionEnding, Settle, SettleItem,
+    Settled,
+};
+use weir_types::limits::{DEDUP_WINDOW_MS, SESSION_GRACE_MS};
+use weir_types::{
+    At, KeyHash, LeaseClock, LeaseId, LogIndex, MessageId, ProducerEpoch, ProducerId, QueuePolicy, RequestId,
+    Row, RowChange, SessionId, Term, WallClock,
+};
+
+/// What to do next; what exactly depends on what happened so far.
+#[derive(Clone, Debug)]
+pub(crate) enum Step {
+    /// Key, priority, delay and TTL of each record; 0 for none.
+    Enqueue {
+        records: Vec<(u32, u8, u64, u64)>,
+        sequenced: bool,
+    },
+    EnqueueWithIds {
+        ids: Vec<u8>,
+    },
+    RepeatBatch {
+        back: u8,
+    },
+    Lease {
+        max: u32,
+        session: u64,
+        lease_ms: u64,
+    },
+    RepeatLease {
+        back: u8,
+    },
+    /// Which grant (counted back from the last one), which action, which time.
+    Settle {
+        items: Vec<(u8, u8, u64)>,
+    },
+    RepeatSettle {
+        back: u8,
+    },
+    Open(u64),
+    Keep(u64),
+    Close {
+        session: u64,
+        clean: bool,
+    },
+    Redrive {
+        kind: Option<ParkKind>,
+        max: u32,
+    },
+    Discard {
+        kind: Option<ParkKind>,
+        max: u32,
+    },
+    Cancel {
+        pick: u8,
+    },
+    Purge {
+        pick: u8,
+        max: u32,
+    },
+}
+
+/// What is known of a message that came in.
+#[derive(Clone, Debug)]
+struct Known {
+    deliver_at: WallClock,
+    ttl: Ttl,
+    key: Option<KeyHash>,
+    attempts: u32,
+    /// The last grant, and whether it must still be running.
+    grant: Option<(Granted, Running)>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ttl {
+    None,
+    Until(WallClock),
+    /// A redrive may have made it start anew.
+    Unknown,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Running {
+    /// Nothing has ended it but, perhaps, time or its session.
+    Surely,
+    /// It was settled, or may have been revoked.
+    Perhaps,
+}
+
+pub(crate) struct Oracle {
+    pub(crate) at: At,
+    policy: QueuePolicy,
+    rows: BTreeMap<Vec<u8>, Vec<u8>>,
+    alive: BTreeMap<MessageId, Known>,
+    grants: Vec<Granted>,
+    batches: Vec<(Enqueue, MessageId)>,
+    next_sequence: u32,
+    leases: Vec<(Lease, Vec<Granted>)>,
+    settles: Vec<(Settle, Vec<Settled>)>,
+    requests: u64,
+    last_lease: LeaseId,
+    /// Dedup ids, the message that carried each, and when that was.
+    ids: BTreeMap<DedupId, (MessageId, LeaseClock)>,
+}
+
+impl Oracle {
+    pub(crate) fn new(policy: QueuePolicy) -> Self {
+        let start = WallClock(1_000_000);
+        Self {
+            at: At { term: Term(1), index: LogIndex(0), lease_clock: LeaseClock(0), wall_clock: start },
+            policy,
+            rows: BTreeMap::new(),
+            alive: BTreeMap::new(),
+            grants: Vec::new(),
+            batches: Vec::new(),
+            next_sequence: 0,
+            leases: Vec::new(),
+            settles: Vec::new(),
+            requests: 0,
+            last_lease: LeaseId(1_000),
+            ids: BTreeMap::new(),
+        }
+    }
+
+    pub(crate) fn advance(&mut self, lease_ms: u64, wall_ms: u64) {
+        self.at.index = self.at.index.next();
+        self.at.lease_clock = self.at.lease_clock + lease_ms;
+        self.at.wall_clock = self.at.wall_clock + wall_ms;
+    }
+
+    pub(crate) fn store(&mut self, changes: Vec<RowChange>) {
+        for change in changes {
+            match change.value {
+                Some(value) => self.rows.insert(change.key, value),
+                None => self.rows.remove(&change.key),
+            };
+        }
+    }
+
+    pub(crate) fn rows(&self) -> impl Iterator<Item = Row> {
+        self.rows.iter().map(|(key, value)| Row { key: key.clone(), value: value.clone() })
+    }
+
+    pub(crate) fn command_for(&mut self, step: &Step, queue: &Queue) -> Option<Command> {
+        let back = |back: u8, len: usize| len.checked_sub(1 + usize::from(back) % len.max(1));
+        Some(match step {
+            Step::Enqueue { records, sequenced } => Command::Enqueue(self.batch(records, *sequenced)),
+            Step::EnqueueWithIds { ids } => Command::Enqueue(self.batch_with_ids(ids)),
+            Step::RepeatBatch { back: b } => {
+                Command::Enqueue(self.batches.get(back(*b, self.batches.len())?)?.0.clone())
+            }
+            Step::Lease { max, session, lease_ms } => Command::Lease(self.lease(*max, *session, *lease_ms)),
+            Step::RepeatLease { back: b } => {
+                Command::Lease(self.leases.get(back(*b, self.leases.len())?)?.0.clone())
+            }
+            Step::Settle { items } => Command::Settle(self.settle(items)?),
+            Step::RepeatSettle { back: b } => {
+                Command::Settle(self.settles.get(back(*b, self.settles.len())?)?.0.clone())
+            }
+            Step::Open(session) => Command::OpenSession { session: SessionId(*session) },
+            Step::Keep(session) => Command::KeepSession { session: SessionId(*session) },
+            Step::Close { session, clean } => Command::CloseSession {
+                session: SessionId(*session),
+                ending: if *clean { SessionEnding::Clean } else { SessionEnding::Lost },
+            },
+            Step::Redrive { kind, max } => {
+                Command::Redrive { select: kind.map_or(Select::All, Select::Reason), max: *max }
+            }
+            Step::Discard { kind, max } => {
+                let one = queue.parked(*kind, MessageId(0), 1).first().map(|view| Select::One(view.message));
+                Command::Discard { select: one?, max: *max }
+            }
+            Step::Cancel { pick } => {
+                let scheduled =
+                    |view: &weir_queue::MessageView| matches!(view.state, MessageState::Scheduled { .. });
+                let all: Vec<_> = queue.peek(MessageId(0), 1_000).into_iter().filter(scheduled).collect();
+                Command::CancelScheduled { message: all.get(usize::from(*pick) % all.len().max(1))?.message }
+            }
+            Step::Purge { pick, max } => {
+                let horizon = queue.stats().next_message.0.saturating_sub(u64::from(*pick % 40));
+                Command::Purge { before: (pick % 2 == 0).then_some(MessageId(horizon)), max: *max }
+            }
+        })
+    }
+
+    /// Leases all it can for long, and acks all that it holds.
+    pub(crate) fn drain_commands(&mut self, queue: &Queue) -> Vec<Command> {
+        let held = queue.peek(MessageId(0), 1_000).into_iter().filter_map(|view| match view.state {
+            MessageState::Leased { lease, .. } => {
+                Some(SettleItem { message: view.message, lease, action: Action::Ack })
+            }
+            _ => None,
+        });
+        let settle = Settle { request: None, items: held.collect() };
+        vec![Command::Settle(settle), Command::Lease(self.lease(100, 0, 10_000))]
+    }
+
+    fn batch(&mut self, records: &[(u32, u8, u64, u64)], sequenced: bool) -> Enqueue {
+        let time = |ms: u64| (ms > 0).then(|| self.at.wall_clock + ms);
+        let runs = records.iter().map(|(key, priority, delay, ttl)| {
+            let key = (*key > 0).then_some(KeyHash(*key));
+            let (deliver_at, expires_at) = (time(*delay), time(*ttl));
+            Run { count: 1, attributes: Attributes { key, priority: *priority, deliver_at, expires_at } }
+        });
+        let count = records.len() as u32;
+        let producer = sequenced.then(|| {
+            let (id, epoch) = (ProducerId(1), ProducerEpoch(1));
+            ProducerBatch { id, epoch, sequence: self.next_sequence }
+        });
+        Enqueue {
+            position: 0,
+            length: 100 * count,
+            count,
+            bytes: 90 * u64::from(count),
+            producer,
+            runs: runs.collect(),
+            dedup: Vec::new(),
+        }
+    }
+
+    fn batch_with_ids(&mut self, ids: &[u8]) -> Enqueue {
+        let records = vec![(0, 0, 0, 0); ids.len()];
+        let dedup = (0..).zip(ids).map(|(record, id)| DedupRecord { record, id: DedupId(u128::from(*id)) });
+        Enqueue { dedup: dedup.collect(), ..self.batch(&records, false) }
+    }
+
+    fn lease(&mut self, max: u32, session: u64, lease_ms: u64) -> Lease {
+        self.requests += 1;
+        Lease {
+            request: RequestId(self.requests),
+            session: (session > 0).then_some(SessionId(session)),
+            max_messages: max,
+            max_bytes: 400,
+            lease_ms: Some(lease_ms),
+        }
+    }
+
+    fn settle(&mut self, items: &[(u8, u8, u64)]) -> Option<Settle> {
+        let picked = items.iter().filter_map(|(back, action, ms)| {
+            let back = usize::from(*back) % 12;
+            let granted = self.grants.get(self.grants.len().checked_sub(back + 1)?)?;
+            let action = match action {
+                0 | 1 => Action::Ack,
+                2 => Action::Nack { delay_ms: (*ms < 60).then_some(*ms) },
+                3 => Action::Extend { lease_ms: *ms },
+                4 => Action::Release,
+                _ => Action::Reject { reason: "unwilling".to_owned() },
+            };
+            Some(SettleItem { message: granted.message, lease: granted.lease, action })
+        });
+        let items: Vec<SettleItem> = picked.collect();
+        self.requests += 1;
+        (!items.is_empty()).then_some(Settle { request: Some(RequestId(self.requests)), items })
+    }
+
+    /// Holds the answers and the resulting state against the promises.
+    pub(crate) fn judge(
+        &mut self,
+        commands: &[Command],
+        answers: &[Result<Reply, Rejection>],
+        queue: &Queue,
+    ) {
+        assert_eq!(commands.len(), answers.len());
+        let mut horizon = MessageId(0);
+        for (command, answer) in commands.iter().zip(answers) {
+            match (command, answer) {
+                (Command::Enqueue(batch), Ok(reply)) => self.judge_enqueue(batch, reply),
+                (Command::Enqueue(_), Err(rejection)) => judge_refusal(rejection),
+                (Command::Lease(request), Ok(Reply::Leased { messages })) => {
+                    self.judge_lease(request, messages);
+                }
+                (Command::Settle(settle), Ok(Reply::Settled { outcomes })) => {
+                    self.judge_settle(settle, outcomes);
+                }
+                (Command::CancelScheduled { message }, Ok(_)) => {
+                    self.alive.remove(message).expect("a cancelled message was alive");
+                }
+                (Command::Discard { select: Select::One(message), .. }, Ok(_)) => {
+                    self.alive.remove(message).expect("a discarded message was alive");
+                }
+                (Command::Purge { .. }, Ok(Reply::Purged { before, .. })) => {
+                    self.doubt(|id, _| id < *before);
+                    horizon = horizon.max(*before);
+                }
+                (Command::CloseSession { .. } | Command::KeepSession { .. }, _) => self.doubt_sessions(),
+                (Command::Redrive { .. }, Ok(_)) => self.redriven(),
+                _ => {}
+            }
+        }
+        self.time_passed();
+        // A purge takes what it can; which messages is seen only now.
+        self.alive.retain(|id, _| *id >= horizon || queue.message(*id).is_some());
+        self.check_nothing_lost(queue);
+        self.check_prefixes(queue);
+    }
+
+    fn judge_enqueue(&mut self, batch: &Enqueue, reply: &Reply) {
+        let Reply::Enqueued { first, count, duplicates, repeated } = reply else { panic!("{reply:?}") };
+        assert_eq!(*count, batch.count);
+        if *repeated {
+            let original = self.batches.iter().find(|(known, _)| known.producer == batch.producer);
+            let (_, original) = original.expect("P10: a repeat has an original");
+            assert_eq!(first, original, "P10: a repeat gets the original ids");
+            return;
+        }
+        if let Some(producer) = batch.producer {
+            assert_eq!(producer.sequence, self.next_sequence, "P10: a batch is taken in sequence");
+            self.next_sequence += batch.count;
+            self.batches.push((batch.clone(), *first));
+        }
+        for duplicate in duplicates {
+            self.judge_duplicate(batch, *first, duplicate);
+        }
+        self.add_messages(batch, *first, &duplicates.iter().map(|duplicate| duplicate.record).collect());
+    }
+
+    /// It names the message that first carried its id: from before, or from earlier in the batch.
+    fn judge_duplicate(&self, batch: &Enqueue, first: MessageId, duplicate: &Duplicate) {
+        let tagged = |record| batch.dedup.iter().find(move |tagged| tagged.record == record);
+        let id = tagged(duplicate.record).expect("only a record with an id is a duplicate").id;
+        let here = batch.dedup.iter().find(|tagged| tagged.id == id).map(|tagged| tagged.record);
+        let known = self.ids.get(&id).filter(|(_, since)| self.at.lease_clock - *since < DEDUP_WINDOW_MS);
+        let original =
+            known.map_or_else(|| MessageId(first.0 + u64::from(here.unwrap())), |(message, _)| *message);
+        assert_eq!(duplicate.original, original, "a duplicate names the original");
+    }
+
+    fn add_messages(&mut self, batch: &Enqueue, first: MessageId, dropped: &BTreeSet<u32>) {
+        let ttl = self.policy.ttl_ms.map(|ms| self.at.wall_clock + ms);
+        let attributes =
+            batch.runs.iter().flat_map(|run| std::iter::repeat_n(run.attributes, run.count as usize));
+        for (record, attributes) in (0..).zip(attributes) {
+            let message = MessageId(first.0 + u64::from(record));
+            let known = Known {
+                deliver_at: attributes.deliver_at.unwrap_or_default(),
+                ttl: attributes.expires_at.into_iter().chain(ttl).min().map_or(Ttl::None, Ttl::Until),
+                key: attributes.key,
+                attempts: 0,
+                grant: None,
+            };
+            if !dropped.contains(&record) {
+                let old = self.alive.insert(message, known);
+                assert!(old.is_none(), "message {message} came twice");
+                if let Some(tagged) = batch.dedup.iter().find(|tagged| tagged.record == record) {
+                    self.ids.insert(tagged.id, (message, self.at.lease_clock));
+                }
+            }
+        }
+    }
+
+    fn judge_lease(&mut self, request: &Lease, messages: &[Granted]) {
+        // An empty answer is not remembered: its retry may find something.
+        let answered = |(known, messages): &&(Lease, Vec<Granted>)| {
+            known.request == request.request && !messages.is_empty()
+        };
+        if let Some((_, earlier)) = self.leases.iter().find(answered)
+            && self.at.lease_clock.0 < DEDUP_WINDOW_MS
+        {
+            // Extends may have moved a deadline since: message and lease are what a retry has to get again.
+            for granted in messages {
+                let same = |old: &Granted| (old.message, old.lease) == (granted.message, granted.lease);
+                assert!(earlier.iter().any(same), "a retry gets {granted:?} after {earlier:?}");
+            }
+            return;
+        }
+        assert!(messages.len() <= request.max_messages as usize);
+        for granted in messages {
+            assert!(granted.lease > self.last_lease, "P5: lease {} after {}", granted.lease, self.last_lease);
+            self.last_lease = granted.lease;
+            self.judge_grant(*granted);
+            self.grants.push(*granted);
+        }
+        self.leases.push((request.clone(), messages.to_vec()));
+    }
+
+    fn judge_grant(&mut self, granted: Granted) {
+        let id = granted.message;
+        let known =
+            self.alive.get_mut(&id).unwrap_or_else(|| panic!("P2, P8: message {id} is gone, and delivered"));
+        assert!(known.deliver_at <= self.at.wall_clock, "P8: message {id} before {}", known.deliver_at);
+        if let Ttl::Until(expires_at) = known.ttl {
+            assert!(self.at.wall_clock < expires_at, "message {id} is delivered after its TTL");
+        }
+        assert!(
+            granted.attempt <= self.policy.attempts_max,
+            "P7: attempt {} of message {id}",
+            granted.attempt
+        );
+        assert!(granted.attempt <= known.attempts + 1, "message {id} jumps to attempt {}", granted.attempt);
+        known.attempts = granted.attempt;
+        if let Some((earlier, Running::Surely)) = known.grant {
+            panic!("P3: message {id} is granted under {} while {} runs", granted.lease, earlier.lease);
+        }
+        known.grant = Some((granted, Running::Surely));
+    }
+
+    fn judge_settle(&mut self, settle: &Settle, outcomes: &[Settled]) {
+        let answered = |(known, _): &&(Settle, Vec<Settled>)| {
+            settle.request.is_some() && known.request == settle.request
+        };
+        if let Some((_, earlier)) = self.settles.iter().find(answered)
+            && self.at.lease_clock.0 < DEDUP_WINDOW_MS
+        {
+            assert_eq!(outcomes, earlier, "a repeated settle gets the same answer");
+            return;
+        }
+        for (item, outcome) in settle.items.iter().zip(outcomes) {
+            self.judge_outcome(item, *outcome);
+        }
+        self.settles.push((settle.clone(), outcomes.to_vec()));
+    }
+
+    fn judge_outcome(&mut self, item: &SettleItem, outcome: Settled) {
+        let id = item.message;
+        let Some(known) = self.alive.get_mut(&id) else {
+            assert_eq!(outcome, Settled::LeaseLost, "P2: message {id} is gone, and settled again");
+            return;
+        };
+        let Some((granted, running)) = known.grant.filter(|(granted, _)| granted.lease == item.lease) else {
+            assert_eq!(outcome, Settled::LeaseLost, "P6: a superseded settle of message {id} succeeds");
+            return;
+        };
+        if outcome == Settled::LeaseLost {
+            assert_ne!(running, Running::Surely, "the lease {} of message {id} runs", granted.lease);
+            return;
+        }
+        let mut granted = granted;
+        match (&item.action, outcome) {
+            (Action::Ack, Settled::Done) => {
+                self.alive.remove(&id);
+                return;
+            }
+            (Action::Extend { .. }, Settled::Extended { deadline }) => {
+                granted.deadline = deadline;
+                known.grant = Some((granted, Running::Surely));
+                return;
+            }
+            (Action::Nack { .. }, Settled::Done | Settled::Parked)
+            | (Action::Release, Settled::Done)
+            | (Action::Reject { .. }, Settled::Parked) => {}
+            other => panic!("{other:?}"),
+        }
+        known.grant = Some((granted, Running::Perhaps));
+        let key = known.key;
+        if self.policy.fifo {
+            self.doubt_later(key, id);
+        }
+    }
+
+    /// What returned may have revoked later leases of its key.
+    fn doubt_later(&mut self, key: Option<KeyHash>, id: MessageId) {
+        self.doubt(|later, known| later >= id && known.key == key);
+    }
+
+    /// Leases that belong to no session go on whatever happens to sessions.
+    fn doubt_sessions(&mut self) {
+        let bound: BTreeSet<LeaseId> = self
+            .leases
+            .iter()
+            .filter(|(request, _)| request.session.is_some())
+            .flat_map(|(_, messages)| messages.iter().map(|granted| granted.lease))
+            .collect();
+        let fifo = self.policy.fifo;
+        self.doubt(|_, known| fifo || known.grant.is_some_and(|(granted, _)| bound.contains(&granted.lease)));
+    }
+
+    /// A redrive resets attempts and TTL of messages that were parked, and may revoke in a FIFO queue.
+    fn redriven(&mut self) {
+        for known in self.alive.values_mut() {
+            let perhaps =
+                known.grant.is_none_or(|(_, running)| running == Running::Perhaps) || self.policy.fifo;
+            if perhaps {
+                if known.ttl != Ttl::None {
+                    known.ttl = Ttl::Unknown;
+                }
+                known.grant = known.grant.map(|(granted, _)| (granted, Running::Perhaps));
+            }
+        }
+    }
+
+    /// At the end of an entry due timers have fired.
+    fn time_passed(&mut self) {
+        let now = self.at.lease_clock;
+        let mut returned = Vec::new();
+        for (id, known) in &mut self.alive {
+            if let Some((granted, running)) = &mut known.grant
+                && granted.deadline <= now
+            {
+                *running = Running::Perhaps;
+                returned.push((known.key, *id));
+            }
+        }
+        // Sessions lost earlier may end now, without a command.
+        if now.0 >= SESSION_GRACE_MS {
+            self.doubt_sessions();
+        }
+        if self.policy.fifo {
+            for (key, id) in returned {
+                self.doubt_later(key, id);
+            }
+        }
+    }
+
+    /// Leases of which nobody can say from outside whether they still run.
+    fn doubt(&mut self, doubtful: impl Fn(MessageId, &Known) -> bool) {
+        for (id, known) in &mut self.alive {
+            if doubtful(*id, known) {
+                known.grant = known.grant.map(|(granted, _)| (granted, Running::Perhaps));
+            }
+        }
+    }
+
+    /// P1: every message that came in is there, unless it was acked, discarded, cancelled, purged or is too old.
+    fn check_nothing_lost(&mut self, queue: &Queue) {
+        let there: BTreeSet<MessageId> =
+            queue.peek(MessageId(0), 1_000).into_iter().map(|view| view.message).collect();
+        for id in &there {
+            assert!(self.alive.contains_key(id), "message {id} is gone, and there");
+        }
+        let now = self.at.wall_clock;
+        self.alive.retain(|id, known| {
+            let may_expire = match known.ttl {
+                Ttl::None => false,
+                Ttl::Until(time) => time <= now,
+                Ttl::Unknown => true,
+            };
+            assert!(there.contains(id) || may_expire, "P1: message {id} is lost: {known:?}");
+            there.contains(id)
+        });
+    }
+
+    /// P4, and the attempts of whatever is in the queue (P7).
+    fn check_prefixes(&self, queue: &Queue) {
+        let mut keys: BTreeMap<Option<KeyHash>, (u32, bool)> = BTreeMap::new();
+        for view in queue.peek(MessageId(0), 1_000) {
+            assert!(view.attempts <= self.policy.attempts_max, "P7: {view:?}");
+            let (leased, broken) = keys.entry(view.key).or_default();
+            match view.state {
+                MessageState::Leased { .. } => {
+                    assert!(!self.policy.fifo || !*broken, "P4: {view:?} is leased out of turn");
+                    *leased += 1;
+                    let max = self.policy.max_inflight_per_key;
+                    assert!(!self.policy.fifo || *leased <= max, "P4: {leased} leased of {:?}", view.key);
+                }
+                MessageState::Parked { holds_key, .. } => *broken |= holds_key,
+                _ => *broken = true,
+            }
+        }
+    }
+}
+
+/// A full queue and a repeat that is out of the window are the only reasons to refuse a well-formed batch.
+fn judge_refusal(rejection: &Rejection) {
+    let expected = matches!(rejection, Rejection::QueueFull { .. } | Rejection::OutOfSequence { .. });
+    assert!(expected, "{rejection}");
+}

@@ -1,0 +1,393 @@
+//! Transcripts of the machine: `tests/scenarios/*.txt`, each a story told in entries.
+//!
+//! ```text
+//! # A comment.
+//! wait 5s                              both clocks, or one: `wait lease 5s`, `wait wall 5s`
+//! enqueue count=3                      the commands of one entry, one a line
+//! lease request=1 max=2
+//! ----
+//! enqueued 0..3                        one answer per command
+//! leased 0#1 1#2                       message#lease, `try 2` from the second attempt on
+//!   put span/2, put message/0 …        rows that changed (the header is left out)
+//!   hint: 1 ready                      effects
+//! ```
+//!
+//! `peek` and `stats` are questions, not commands, and stand alone. The first block may say `policy …`.
+//! `WEIR_UPDATE=1 cargo test -p weir-queue --test scenarios` writes the answers anew.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::Path;
+
+use weir_queue::{
+    Action, Attributes, Command, DedupId, DedupRecord, Effect, Enqueue, Granted, Lease, MessageState,
+    MessageView, ParkKind, ProducerBatch, Queue, Reply, Run, Select, SessionEnding, Settle, SettleItem,
+    Settled, describe,
+};
+use weir_types::{
+    At, Backoff, KeyHash, LeaseClock, LeaseId, LogIndex, MessageId, Output, ParkPolicy, ProducerEpoch,
+    ProducerId, QueuePolicy, RequestId, Row, SessionId, Term, WallClock,
+};
+
+/// The wall clock of every story starts here, so that its times are easy to read.
+const START: WallClock = WallClock(1_000_000);
+
+#[test]
+fn every_story_goes_as_written() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scenarios");
+    let mut stories: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    stories.sort();
+    assert!(!stories.is_empty(), "there are stories");
+    let update = std::env::var_os("WEIR_UPDATE").is_some();
+    for path in stories {
+        let written = std::fs::read_to_string(&path).unwrap();
+        let told = Story::tell(&written);
+        if update {
+            std::fs::write(&path, &told).unwrap();
+        } else {
+            assert_eq!(told, written, "{} goes differently (WEIR_UPDATE=1 rewrites it)", path.display());
+        }
+    }
+}
+
+struct Story {
+    queue: Queue,
+    rows: BTreeMap<Vec<u8>, Vec<u8>>,
+    at: At,
+}
+
+impl Story {
+    fn tell(written: &str) -> String {
+        let at = At { term: Term(1), index: LogIndex(0), lease_clock: LeaseClock(0), wall_clock: START };
+        let queue = Queue::new(QueuePolicy::default(), LeaseId(0));
+        let mut story = Self { queue, rows: BTreeMap::new(), at };
+        let blocks = written.split("\n\n").map(|block| story.block(block.trim_matches('\n')));
+        let mut told = blocks.filter(|block| !block.is_empty()).collect::<Vec<_>>().join("\n\n");
+        told.push('\n');
+        told
+    }
+
+    fn block(&mut self, block: &str) -> String {
+        let lines: Vec<&str> = block.lines().take_while(|line| *line != "----").collect();
+        let mut told = lines.join("\n");
+        let spoken: Vec<&str> = lines.into_iter().filter(|line| !line.starts_with('#')).collect();
+        if spoken.is_empty() {
+            return told;
+        }
+        let answer = self.answer(&spoken);
+        write!(told, "\n----\n{}", answer.trim_end()).unwrap();
+        told
+    }
+
+    fn answer(&mut self, lines: &[&str]) -> String {
+        let mut commands = Vec::new();
+        for line in lines {
+            let mut words = Words::of(line);
+            match words.verb {
+                "policy" => {
+                    self.queue = Queue::new(policy(&mut words), LeaseId(0));
+                    return "ok".to_owned();
+                }
+                "peek" => return self.peek(),
+                "stats" => return self.stats(),
+                "wait" => self.wait(line),
+                _ => commands.push(self.command(&mut words)),
+            }
+            words.end();
+        }
+        self.entry(commands)
+    }
+
+    fn wait(&mut self, line: &str) {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let ms = milliseconds(words[words.len() - 1]);
+        if words[1] != "wall" {
+            self.at.lease_clock = self.at.lease_clock + ms;
+        }
+        if words[1] != "lease" {
+            self.at.wall_clock = self.at.wall_clock + ms;
+        }
+    }
+
+    fn entry(&mut self, commands: Vec<Command>) -> String {
+        self.at.index = self.at.index.next();
+        let mut out = Output::default();
+        let answers = self.queue.apply_entry(self.at, commands, &mut out).unwrap();
+        self.queue.check_invariants();
+        let mut told = String::new();
+        for answer in answers {
+            match answer {
+                Ok(reply) => writeln!(told, "{}", reply_in_words(&reply)).unwrap(),
+                Err(rejection) => {
+                    writeln!(told, "{}: {rejection} [{}]", rejection.kind(), rejection.code()).unwrap();
+                }
+            }
+        }
+        let mut names = Vec::new();
+        for change in out.changes {
+            let words = describe(&change).unwrap();
+            names.push(words.split_whitespace().take(2).collect::<Vec<_>>().join(" "));
+            match change.value {
+                Some(value) => self.rows.insert(change.key, value),
+                None => self.rows.remove(&change.key),
+            };
+        }
+        names.retain(|name| name != "put header" && name != "put policy");
+        if !names.is_empty() {
+            writeln!(told, "  {}", names.join(", ")).unwrap();
+        }
+        for Effect::Ready { count } in out.effects {
+            writeln!(told, "  hint: {count} ready").unwrap();
+        }
+        let rows = self.rows.iter().map(|(key, value)| Row { key: key.clone(), value: value.clone() });
+        assert_eq!(Queue::restore(rows).unwrap(), self.queue, "restored from rows");
+        told
+    }
+
+    fn command(&self, words: &mut Words) -> Command {
+        let session = SessionId(words.number("session").unwrap_or(0));
+        let max = words.number("max").map_or(u32::MAX, |max| max as u32);
+        match words.verb {
+            "enqueue" => Command::Enqueue(self.enqueue(words)),
+            "lease" => Command::Lease(Lease {
+                request: RequestId(words.number("request").unwrap()),
+                session: (session.0 > 0).then_some(session),
+                max_messages: max,
+                max_bytes: words.number("bytes").unwrap_or(u64::MAX),
+                lease_ms: words.time("for"),
+            }),
+            "open" => Command::OpenSession { session },
+            "keep" => Command::KeepSession { session },
+            "close" => Command::CloseSession { session, ending: SessionEnding::Clean },
+            "lose" => Command::CloseSession { session, ending: SessionEnding::Lost },
+            "redrive" => Command::Redrive { select: select(words), max },
+            "discard" => Command::Discard { select: select(words), max },
+            "cancel" => Command::CancelScheduled { message: MessageId(words.number("message").unwrap()) },
+            "purge" => Command::Purge { before: words.number("before").map(MessageId), max },
+            "set-policy" => Command::SetPolicy { policy: policy(words) },
+            "tick" => Command::Tick,
+            _ => Command::Settle(settle(words)),
+        }
+    }
+
+    fn enqueue(&self, words: &mut Words) -> Enqueue {
+        let attributes = Attributes {
+            key: words.number("key").map(|key| KeyHash(key as u32)),
+            priority: words.number("priority").unwrap_or(0) as u8,
+            deliver_at: words.time("delay").map(|ms| self.at.wall_clock + ms),
+            expires_at: words.time("ttl").map(|ms| self.at.wall_clock + ms),
+        };
+        let keys: Option<Vec<Run>> = words.value("keys").map(|keys| {
+            let keys = keys.split(',').map(|key| Some(KeyHash(key.parse().unwrap())));
+            keys.map(|key| Run { count: 1, attributes: Attributes { key, ..attributes } }).collect()
+        });
+        let ids: Vec<u128> = words
+            .value("ids")
+            .map_or_else(Vec::new, |ids| ids.split(',').map(|id| id.parse().unwrap()).collect());
+        let many = keys.as_ref().map_or_else(|| ids.len().max(1), Vec::len) as u64;
+        let count = words.number("count").unwrap_or(many) as u32;
+        Enqueue {
+            position: 0,
+            length: 61 + 10 * count,
+            count,
+            bytes: words.number("bytes").unwrap_or_else(|| 10 * u64::from(count)),
+            producer: words.value("producer").map(|text| {
+                let numbers: Vec<u64> = text.split('/').map(|number| number.parse().unwrap()).collect();
+                let (id, epoch) = (ProducerId(numbers[0]), ProducerEpoch(numbers[1] as u32));
+                ProducerBatch { id, epoch, sequence: numbers[2] as u32 }
+            }),
+            runs: keys.unwrap_or_else(|| vec![Run { count, attributes }]),
+            dedup: (0..).zip(ids).map(|(record, id)| DedupRecord { record, id: DedupId(id) }).collect(),
+        }
+    }
+
+    fn peek(&self) -> String {
+        let lines = self.queue.peek(MessageId(0), 100).into_iter().map(|view| view_in_words(&view));
+        let told = lines.collect::<Vec<_>>().join("\n");
+        if told.is_empty() { "nothing".to_owned() } else { told }
+    }
+
+    fn stats(&self) -> String {
+        let stats = self.queue.stats();
+        let deadlines = self.queue.next_deadlines();
+        let retained = self.queue.retained_from();
+        format!(
+            "ready {} scheduled {} delayed {} leased {} parked {}\nmessages {} bytes {}\n\
+             retained from {retained:?}\nnext tick: lease {:?} wall {:?}",
+            stats.ready,
+            stats.scheduled,
+            stats.delayed,
+            stats.leased,
+            stats.parked,
+            stats.messages,
+            stats.bytes,
+            deadlines.lease.map(|time| time.0),
+            deadlines.wall.map(|time| time - START),
+        )
+    }
+}
+
+/// One line of a story: a verb, then `key=value` or flags, each of which has to be used.
+struct Words<'a> {
+    verb: &'a str,
+    rest: Vec<&'a str>,
+}
+
+impl<'a> Words<'a> {
+    fn of(line: &'a str) -> Self {
+        let mut words = line.split_whitespace();
+        let verb = words.next().unwrap();
+        let rest = if verb == "wait" { Vec::new() } else { words.collect() };
+        Self { verb, rest }
+    }
+
+    fn value(&mut self, key: &str) -> Option<&'a str> {
+        let is_key = |word: &&str| word.split_once('=').is_some_and(|(name, _)| name == key);
+        let found = self.rest.iter().position(is_key)?;
+        self.rest.remove(found).split_once('=').map(|(_, value)| value)
+    }
+
+    fn flag(&mut self, name: &str) -> bool {
+        let found = self.rest.iter().position(|word| *word == name);
+        found.map(|found| self.rest.remove(found)).is_some()
+    }
+
+    fn number(&mut self, key: &str) -> Option<u64> {
+        self.value(key).map(|value| value.parse().unwrap())
+    }
+
+    fn time(&mut self, key: &str) -> Option<u64> {
+        self.value(key).map(milliseconds)
+    }
+
+    fn end(&self) {
+        assert!(self.rest.is_empty(), "`{}` does not know {:?}", self.verb, self.rest);
+    }
+}
+
+fn milliseconds(text: &str) -> u64 {
+    let (digits, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap());
+    let factor = match unit {
+        "ms" => 1,
+        "s" => 1_000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        other => panic!("unit `{other}`"),
+    };
+    digits.parse::<u64>().unwrap() * factor
+}
+
+fn policy(words: &mut Words) -> QueuePolicy {
+    let mut policy = QueuePolicy { fifo: words.flag("fifo"), ..QueuePolicy::default() };
+    if words.flag("park-key") {
+        policy.park = ParkPolicy::ParkKey;
+    }
+    policy.max_inflight_per_key = words.number("inflight").map_or(1, |max| max as u32);
+    policy.attempts_max = words.number("attempts").map_or(policy.attempts_max, |max| max as u32);
+    policy.messages_max = words.number("messages").unwrap_or(policy.messages_max);
+    policy.bytes_max = words.number("bytes").unwrap_or(policy.bytes_max);
+    policy.ttl_ms = words.time("ttl");
+    if let Some(base_ms) = words.time("backoff") {
+        policy.backoff = Backoff { base_ms, max_ms: 60_000 };
+    }
+    policy
+}
+
+fn select(words: &mut Words) -> Select {
+    match (words.number("message"), words.value("reason")) {
+        (Some(message), _) => Select::One(MessageId(message)),
+        (None, Some("rejected")) => Select::Reason(ParkKind::Rejected),
+        (None, Some("attempts")) => Select::Reason(ParkKind::AttemptsUsedUp),
+        (None, Some(other)) => panic!("reason `{other}`"),
+        (None, None) => Select::All,
+    }
+}
+
+/// `ack 3#7 4#8 request=1`, and so on for the other actions.
+fn settle(words: &mut Words) -> Settle {
+    let request = words.number("request").map(RequestId);
+    let action = match words.verb {
+        "ack" => Action::Ack,
+        "nack" => Action::Nack { delay_ms: words.time("delay") },
+        "extend" => Action::Extend { lease_ms: words.time("for").unwrap() },
+        "release" => Action::Release,
+        "reject" => Action::Reject { reason: words.value("reason").unwrap_or("").to_owned() },
+        other => panic!("verb `{other}`"),
+    };
+    let items = words.rest.drain(..).map(|word| {
+        let (message, lease) = word.split_once('#').unwrap();
+        let (message, lease) = (MessageId(message.parse().unwrap()), LeaseId(lease.parse().unwrap()));
+        SettleItem { message, lease, action: action.clone() }
+    });
+    Settle { request, items: items.collect() }
+}
+
+fn reply_in_words(reply: &Reply) -> String {
+    match reply {
+        Reply::Enqueued { first, count, duplicates, repeated } => {
+            let mut words = format!("enqueued {first}..{}", first.0 + u64::from(*count));
+            if *repeated {
+                words += " again";
+            }
+            for duplicate in duplicates {
+                write!(words, ", record {} is message {}", duplicate.record, duplicate.original).unwrap();
+            }
+            words
+        }
+        Reply::Leased { messages } if messages.is_empty() => "leased nothing".to_owned(),
+        Reply::Leased { messages } => messages
+            .iter()
+            .fold("leased".to_owned(), |words, granted| words + " " + &granted_in_words(granted)),
+        Reply::Settled { outcomes } => outcomes
+            .iter()
+            .map(|outcome| match outcome {
+                Settled::Done => "done".to_owned(),
+                Settled::Extended { deadline } => format!("extended to {deadline}"),
+                Settled::Parked => "parked".to_owned(),
+                Settled::LeaseLost => "lease lost".to_owned(),
+            })
+            .collect::<Vec<_>>()
+            .join(", "),
+        Reply::Redriven { count } => format!("redriven {count}"),
+        Reply::Discarded { count } => format!("discarded {count}"),
+        Reply::Purged { messages, before, more } => {
+            format!("purged {messages} before {before}{}", if *more { ", more to do" } else { "" })
+        }
+        Reply::Done => "done".to_owned(),
+    }
+}
+
+fn granted_in_words(granted: &Granted) -> String {
+    let attempt = if granted.attempt > 1 { format!(" (try {})", granted.attempt) } else { String::new() };
+    format!("{}#{}{attempt}", granted.message, granted.lease)
+}
+
+fn view_in_words(view: &MessageView) -> String {
+    let mut words = format!("{}", view.message);
+    match &view.state {
+        MessageState::Ready => words += " ready",
+        MessageState::Scheduled { until } => write!(words, " scheduled in {}ms", *until - START).unwrap(),
+        MessageState::Delayed { until } => write!(words, " delayed until {}ms", *until - START).unwrap(),
+        MessageState::Leased { lease, session, deadline } => {
+            write!(words, " leased #{lease} until {deadline}").unwrap();
+            if let Some(session) = session {
+                write!(words, " by session {}", session.0).unwrap();
+            }
+        }
+        MessageState::Parked { reason, holds_key, .. } => {
+            write!(words, " parked, {reason:?}{}", if *holds_key { ", holds its key" } else { "" }).unwrap();
+        }
+    }
+    if view.attempts > 0 {
+        write!(words, ", attempts {}", view.attempts).unwrap();
+    }
+    if let Some(key) = view.key {
+        write!(words, ", key {}", key.0).unwrap();
+    }
+    if let Some(before) = view.waits_behind {
+        write!(words, ", waits behind {before}").unwrap();
+    }
+    words
+}
