@@ -2,7 +2,7 @@
 
 use std::io;
 
-use weir_types::Codec;
+use weir_types::{Codec, ErrorKind};
 
 /// Why bytes could not be compressed or decompressed.
 #[derive(Debug, thiserror::Error)]
@@ -52,6 +52,19 @@ pub enum Error {
 }
 
 impl Error {
+    /// What the caller does next.
+    pub fn kind(&self) -> ErrorKind {
+        ErrorKind::Invalid
+    }
+
+    /// The stable code, as in `docs/errors/`.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::TooLarge { .. } | Self::Compress { .. } => "batch-too-large",
+            Self::CutOff { .. } | Self::TrailingBytes { .. } | Self::Malformed { .. } => "batch-malformed",
+        }
+    }
+
     /// From what a decoder says of its input.
     pub(crate) fn malformed(codec: Codec, source: impl Into<io::Error>) -> Self {
         let source = source.into();

@@ -23,9 +23,10 @@ pub(crate) fn retire(
         }
         batches_left -= run.batches;
         index.retire_front_run(run, changes);
-        start = start.max(run.end);
+        start = run.end;
         retired = true;
     }
+    // What was retired may have lain below the start already.
     if start > index.start() {
         index.move_start(start, changes);
     }

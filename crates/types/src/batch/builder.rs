@@ -59,7 +59,6 @@ impl BatchBuilder {
             return Err(BatchError::RecordCount { count, limit: BATCH_RECORDS_MAX });
         }
         check_header_count(record, headers.len())?;
-        let size = optional_len(key) + optional_len(value) + headers_len(headers);
         let bytes = key.map_or(0, <[u8]>::len) + value.map_or(0, <[u8]>::len) + headers_len(headers);
         check_sizes(record, key, bytes)?;
 
@@ -68,30 +67,45 @@ impl BatchBuilder {
         let length = 1
             + varint::len(timestamp_delta)
             + varint::len(i64::from(record))
+            + optional_len(key)
+            + optional_len(value)
             + varint::len(from_length(headers.len()))
-            + size;
+            + headers_len(headers);
         let total = self.section.len() + varint::len(from_length(length)) + length;
         if total > BATCH_UNCOMPRESSED_BYTES_MAX {
             return Err(BatchError::BatchTooLarge { bytes: total, limit: BATCH_UNCOMPRESSED_BYTES_MAX });
         }
 
-        varint::put(&mut self.section, from_length(length));
-        self.section.push(0);
-        varint::put(&mut self.section, timestamp_delta);
-        varint::put(&mut self.section, i64::from(record));
-        put_optional(&mut self.section, key);
-        put_optional(&mut self.section, value);
-        varint::put(&mut self.section, from_length(headers.len()));
-        for (name, value) in headers {
-            put_optional(&mut self.section, Some(name.as_bytes()));
-            put_optional(&mut self.section, *value);
-        }
-        debug_assert_eq!(self.section.len(), total, "the record's length was computed");
+        self.write_record(length, timestamp_delta, key, value, headers);
+        debug_assert_eq!(self.section.len(), total, "the record is as long as computed");
         self.max_timestamp_ms =
             if record == 0 { timestamp_ms } else { self.max_timestamp_ms.max(timestamp_ms) };
         self.first_timestamp_ms = first_timestamp_ms;
         self.count += 1;
         Ok(())
+    }
+
+    /// Writes a record as laid out at [`RecordView`](super::RecordView).
+    fn write_record(
+        &mut self,
+        length: usize,
+        timestamp_delta: i64,
+        key: Option<&[u8]>,
+        value: Option<&[u8]>,
+        headers: &[(&str, Option<&[u8]>)],
+    ) {
+        let out = &mut self.section;
+        varint::put(out, from_length(length));
+        out.push(0);
+        varint::put(out, timestamp_delta);
+        varint::put(out, i64::from(self.count));
+        put_optional(out, key);
+        put_optional(out, value);
+        varint::put(out, from_length(headers.len()));
+        for (name, value) in headers {
+            put_optional(out, Some(name.as_bytes()));
+            put_optional(out, *value);
+        }
     }
 
     /// The batch, uncompressed.

@@ -1,5 +1,7 @@
 //! What can be wrong with a batch.
 
+use crate::ErrorKind;
+
 /// Why bytes are not a batch that Weir takes. Every variant holds the numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BatchError {
@@ -125,4 +127,35 @@ pub enum BatchError {
         /// Which record of the batch, from 0.
         record: u32,
     },
+}
+
+impl BatchError {
+    /// What the caller does next: damaged bytes may be sent again, all else can never succeed as it is.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::BadCrc { .. } => ErrorKind::Corrupt,
+            _ => ErrorKind::Invalid,
+        }
+    }
+
+    /// The stable code, as in `docs/errors/`.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::BadCrc { .. } => "batch-crc-mismatch",
+            Self::BatchTooLarge { .. } => "batch-too-large",
+            Self::RecordCount { .. } => "batch-record-count",
+            Self::RecordTooLarge { .. } => "record-too-large",
+            Self::KeyTooLarge { .. } => "key-too-large",
+            Self::TooManyHeaders { .. } => "too-many-headers",
+            Self::Truncated { .. }
+            | Self::TrailingBytes { .. }
+            | Self::LengthTooSmall { .. }
+            | Self::BadMagic { .. }
+            | Self::UnknownAttributes { .. }
+            | Self::OffsetDelta { .. }
+            | Self::ProducerFields { .. }
+            | Self::RecordMalformed { .. }
+            | Self::HeaderName { .. } => "batch-malformed",
+        }
+    }
 }
