@@ -1,0 +1,54 @@
+//! What a failed gRPC call means.
+
+use std::error::Error as _;
+
+use tonic::Status;
+use weir_proto::error_from_status;
+use weir_types::{ErrorKind, WeirError};
+
+use super::attempts::Failure;
+
+impl Failure {
+    /// Reads the status of a failed call. A call whose connection could not be opened reached nobody.
+    pub(crate) fn from_status(status: &Status) -> Self {
+        let mut error = error_from_status(status);
+        let connected = !is_connect_error(status);
+        if !connected {
+            error.kind = ErrorKind::Retry;
+        }
+        Self { maybe_happened: error.kind == ErrorKind::OutcomeUnknown, error }
+    }
+
+    /// No answer within an attempt's time.
+    pub(crate) fn no_answer(address: &str) -> Self {
+        let text = format!("{address} did not answer in time");
+        Self { error: WeirError::new(ErrorKind::OutcomeUnknown, "no-answer", text), maybe_happened: true }
+    }
+
+    /// A stream of answers ended before all of them came.
+    pub(crate) fn stream_ended() -> Self {
+        let text = "the connection ended before the answer";
+        Self { error: WeirError::new(ErrorKind::OutcomeUnknown, "stream-ended", text), maybe_happened: true }
+    }
+
+    /// An answer inside a stream, which says whether something happened.
+    pub(crate) fn answered(error: WeirError) -> Self {
+        Self { maybe_happened: error.kind == ErrorKind::OutcomeUnknown, error }
+    }
+
+    /// Whether the node itself is in question, so that another one should be asked next.
+    pub(crate) fn is_of_node(&self) -> bool {
+        matches!(self.error.code.as_str(), "transport" | "no-answer" | "stream-ended")
+    }
+}
+
+fn is_connect_error(status: &Status) -> bool {
+    let mut source = status.source();
+    while let Some(error) = source {
+        if error.is::<tonic::ConnectError>() {
+            return true;
+        }
+        source = error.source();
+    }
+    false
+}

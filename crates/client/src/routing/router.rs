@@ -1,0 +1,191 @@
+//! Which node to ask.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use parking_lot::Mutex;
+use tokio::sync::watch;
+use weir_types::GroupId;
+
+use super::table::RoutingTable;
+
+/// Redirects remembered; a client of more partitions than that forgets them all and is redirected again.
+const HINTS_MAX: usize = 65_536;
+
+/// Whom a call is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Target {
+    /// The leader of this group.
+    Leader(GroupId),
+    /// Any node.
+    Any,
+}
+
+/// The routing table, and what redirects have told since it came.
+pub(crate) struct Router {
+    seeds: Vec<String>,
+    table: watch::Sender<Arc<RoutingTable>>,
+    hints: Mutex<BTreeMap<GroupId, String>>,
+    turn: AtomicUsize,
+}
+
+impl Router {
+    pub(crate) fn new(seeds: Vec<String>, turn: usize) -> Self {
+        let (table, _) = watch::channel(Arc::default());
+        Self { seeds, table, hints: Mutex::default(), turn: AtomicUsize::new(turn) }
+    }
+
+    pub(crate) fn table(&self) -> Arc<RoutingTable> {
+        Arc::clone(&self.table.borrow())
+    }
+
+    pub(crate) fn watch(&self) -> watch::Receiver<Arc<RoutingTable>> {
+        self.table.subscribe()
+    }
+
+    /// Takes in a table, unless it is older than the one at hand: another node may lag behind.
+    pub(crate) fn update(&self, table: RoutingTable) {
+        let new = self.table.send_if_modified(|current| {
+            let new = table.version > current.version || !current.known;
+            if new {
+                *current = Arc::new(table);
+            }
+            new
+        });
+        if new {
+            self.hints.lock().clear();
+        }
+    }
+
+    /// A node named the leader of a group.
+    pub(crate) fn learn_leader(&self, group: GroupId, address: String) {
+        let mut hints = self.hints.lock();
+        if hints.len() >= HINTS_MAX {
+            hints.clear();
+        }
+        hints.insert(group, address);
+    }
+
+    /// The node at `address` did not serve a group: what was learned about it is void.
+    pub(crate) fn forget_leader(&self, group: GroupId, address: &str) {
+        let mut hints = self.hints.lock();
+        if hints.get(&group).is_some_and(|hint| hint == address) {
+            hints.remove(&group);
+        }
+    }
+
+    /// Whom to ask at the given attempt, 0 being the first: the best guess, then the others in turn.
+    pub(crate) fn pick(&self, target: Target, attempt: usize) -> String {
+        let candidates = self.candidates(target);
+        candidates[attempt % candidates.len()].clone()
+    }
+
+    fn candidates(&self, target: Target) -> Vec<String> {
+        let table = self.table();
+        let mut candidates: Vec<String> = Vec::new();
+        let mut add = |address: &str| {
+            if !candidates.iter().any(|known| known == address) {
+                candidates.push(address.to_owned());
+            }
+        };
+        if let Target::Leader(group) = target {
+            if let Some(hint) = self.hints.lock().get(&group) {
+                add(hint);
+            }
+            table.leader(group).into_iter().for_each(&mut add);
+            table.voters(group).for_each(&mut add);
+        }
+        if candidates.is_empty() {
+            candidates = table.addresses().map(str::to_owned).collect();
+            if candidates.is_empty() {
+                candidates.clone_from(&self.seeds);
+            }
+            let turn = self.turn.fetch_add(1, Ordering::Relaxed) % candidates.len();
+            candidates.rotate_left(turn);
+        }
+        candidates
+    }
+
+    /// Addresses to find the cluster by: the nodes known now, then the seeds.
+    pub(crate) fn entrances(&self) -> Vec<String> {
+        let table = self.table();
+        let mut entrances: Vec<String> = table.addresses().map(str::to_owned).collect();
+        entrances
+            .extend(self.seeds.iter().filter(|seed| table.addresses().all(|known| known != *seed)).cloned());
+        entrances
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use weir_proto::v1;
+
+    use super::*;
+
+    fn table(version: u64, leader: Option<u64>) -> RoutingTable {
+        let node = |node_id: u64| v1::RoutingNode { node_id, client_address: format!("n{node_id}:1") };
+        RoutingTable::from_wire(v1::RoutingTable {
+            cluster_id: String::new(),
+            version,
+            nodes: (1..=3).map(node).collect(),
+            topics: vec![v1::RoutingTopic {
+                topic_id: 1,
+                name: "t".to_owned(),
+                kind: v1::TopicKind::Queue as i32,
+                partitions: vec![v1::RoutingPartition {
+                    partition: 0,
+                    group_id: 7,
+                    key_first: 0,
+                    key_last: u32::MAX,
+                    leader,
+                    voters: vec![1, 2, 3],
+                }],
+            }],
+        })
+    }
+
+    const GROUP: Target = Target::Leader(GroupId(7));
+
+    fn picks(router: &Router, count: usize) -> Vec<String> {
+        (0..count).map(|attempt| router.pick(GROUP, attempt)).collect()
+    }
+
+    #[test]
+    fn the_leader_is_asked_first_and_then_the_other_voters() {
+        let router = Router::new(vec!["seed:1".to_owned()], 0);
+        router.update(table(1, Some(2)));
+        assert_eq!(picks(&router, 4), ["n2:1", "n1:1", "n3:1", "n2:1"]);
+    }
+
+    #[test]
+    fn a_redirect_beats_the_table_until_it_is_disproved_or_a_newer_table_comes() {
+        let router = Router::new(vec!["seed:1".to_owned()], 0);
+        router.update(table(1, Some(2)));
+        router.learn_leader(GroupId(7), "n3:1".to_owned());
+        assert_eq!(picks(&router, 1), ["n3:1"]);
+        router.forget_leader(GroupId(7), "n1:1");
+        assert_eq!(picks(&router, 1), ["n3:1"]);
+        router.forget_leader(GroupId(7), "n3:1");
+        assert_eq!(picks(&router, 1), ["n2:1"]);
+        router.learn_leader(GroupId(7), "n3:1".to_owned());
+        router.update(table(2, Some(1)));
+        assert_eq!(picks(&router, 1), ["n1:1"]);
+    }
+
+    #[test]
+    fn an_older_table_from_a_lagging_node_changes_nothing() {
+        let router = Router::new(vec!["seed:1".to_owned()], 0);
+        router.update(table(5, Some(2)));
+        router.update(table(4, Some(1)));
+        assert_eq!(router.table().version, 5);
+    }
+
+    #[test]
+    fn seeds_serve_until_the_nodes_are_known_and_stay_an_entrance() {
+        let router = Router::new(vec!["seed:1".to_owned(), "n1:1".to_owned()], 0);
+        assert_eq!(router.pick(GROUP, 0), "seed:1");
+        router.update(table(1, None));
+        assert_eq!(router.entrances(), ["n1:1", "n2:1", "n3:1", "seed:1"]);
+    }
+}
