@@ -143,6 +143,12 @@ impl Buckets {
         runs
     }
 
+    /// How many are held.
+    #[cfg(test)]
+    pub(crate) fn held(&self) -> usize {
+        self.holds.len()
+    }
+
     /// The files of a dead bucket are gone.
     pub(crate) fn dropped(&mut self, bucket: Bucket) {
         self.dead.remove(&bucket);

@@ -38,10 +38,6 @@ pub(crate) struct Group {
 }
 
 impl Group {
-    pub(crate) fn row(&self) -> GroupRow {
-        GroupRow { class: self.class, alive: self.alive, generation: self.generation }
-    }
-
     fn from_row(row: GroupRow) -> Self {
         Self {
             class: row.class,
@@ -131,16 +127,17 @@ impl Catalog {
 
     /// The group, made alive if it is not: the first write of a group brings its row.
     pub(crate) fn touch(&mut self, id: GroupId, class: LogClass, batch: &mut Batch) -> &mut Group {
-        let fresh = GroupRow { class, alive: true, generation: Generation(1) };
-        let group = self.groups.entry(id).or_insert_with(|| {
-            batch.put(Family::Meta, group_row::key(id), group_row::encode(fresh));
-            Group::from_row(fresh)
-        });
-        if !group.alive {
-            *group = Group::from_row(GroupRow { generation: group.generation.next(), ..fresh });
-            batch.put(Family::Meta, group_row::key(id), group_row::encode(group.row()));
+        if !self.groups.get(&id).is_some_and(|group| group.alive) {
+            let generation = self.generation_unused(id);
+            self.make(id, GroupRow { class, alive: true, generation }, batch);
         }
-        group
+        self.groups.get_mut(&id).expect("made above when it was not there")
+    }
+
+    /// Gives a group a new, empty life. Returns the one before.
+    pub(crate) fn make(&mut self, id: GroupId, row: GroupRow, batch: &mut Batch) -> Option<Group> {
+        batch.put(Family::Meta, group_row::key(id), group_row::encode(row));
+        self.groups.insert(id, Group::from_row(row))
     }
 
     /// The next generation of a group that neither it nor an import of it uses.

@@ -1,5 +1,5 @@
 //! What the store needs of a database: one ordered map per family, atomic batches in one write-ahead log, and
-//! consistent views. RocksDB and the memory twin stand behind it.
+//! consistent views. `RocksDB` and the memory twin stand behind it.
 
 use std::ops::{ControlFlow, Range};
 use std::sync::Arc;

@@ -20,6 +20,7 @@ use crate::span::{Front, Known};
 use crate::store::{Store, answering};
 use crate::tables::group_slot::{self, Slot};
 use crate::tables::machine_row;
+use crate::tail_cache::Ticket;
 use crate::{Error, GroupState, LogClass, LogPosition, LogRecord, Reader};
 
 /// One group's part of the store. Cheap to clone; all clones are the same group.
@@ -94,8 +95,8 @@ impl GroupStore {
         self.know().await?;
         let done: Done = Box::new(done);
         let mut op =
-            Op::Append { group: self.group, class: self.class, records, ticket: Default::default(), done };
-        let room = self.room(&op).await?;
+            Op::Append { group: self.group, class: self.class, records, ticket: Ticket::default(), done };
+        let room = self.room(op.cost()).await?;
         let mut known = self.front.0.lock();
         if let Op::Append { records, ticket, .. } = &mut op {
             *known = known.appended(self.group, records)?;
@@ -124,7 +125,7 @@ impl GroupStore {
         self.know().await?;
         let from = last_kept.map_or(LogIndex(0), LogIndex::next);
         let op = Op::Truncate { group: self.group, from };
-        let room = self.room(&op).await?;
+        let room = self.room(op.cost()).await?;
         let mut known = self.front.0.lock();
         *known = known.truncated(from);
         self.store.inner.cache.truncate(self.group, from);
@@ -261,7 +262,7 @@ impl GroupStore {
             Installation { class: self.class, generation, extra_rows, purged: purged.to_vec() };
         let (done, answer) = answering();
         let op = Op::Install { group: self.group, installation, done };
-        let room = self.room(&op).await?;
+        let room = self.room(op.cost()).await?;
         self.replace(Known::from_ends(ends), room, op)?;
         answer.await.map_err(|_| Error::Closed)?
     }
@@ -271,7 +272,7 @@ impl GroupStore {
     pub async fn destroy(&self) -> Result<(), Error> {
         let (done, answer) = answering();
         let op = Op::Destroy { group: self.group, class: self.class, done };
-        let room = self.room(&op).await?;
+        let room = self.room(op.cost()).await?;
         self.replace(Known::from_ends(None), room, op)?;
         answer.await.map_err(|_| Error::Closed)?
     }
@@ -310,12 +311,12 @@ impl GroupStore {
         Op::Slot { group: self.group, class: self.class, slot, value, done }
     }
 
-    async fn room(&self, op: &Op) -> Result<Room<'_>, Error> {
-        self.store.inner.inbox.room(op.cost()).await
+    async fn room(&self, bytes: usize) -> Result<Room<'_>, Error> {
+        self.store.inner.inbox.room(bytes).await
     }
 
     pub(crate) async fn queue(&self, op: Op) -> Result<(), Error> {
-        let room = self.room(&op).await?;
+        let room = self.room(op.cost()).await?;
         self.store.inner.inbox.push(room, op)
     }
 

@@ -26,6 +26,7 @@ pub(crate) struct Housekeeper {
     wake: Condvar,
 }
 
+#[expect(clippy::struct_excessive_bools, reason = "four independent flags, not a state")]
 #[derive(Clone, Copy, Debug, Default)]
 struct Due {
     superblock: bool,

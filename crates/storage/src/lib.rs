@@ -1,4 +1,4 @@
-//! The node's one store: the Raft logs and machine rows of every group on this node, in one RocksDB (or in memory),
+//! The node's one store: the Raft logs and machine rows of every group on this node, in one `RocksDB` (or in memory),
 //! written by one log writer.
 //!
 //! ```text
@@ -19,7 +19,7 @@
 //! the store. What it deliberately does not know: Raft (votes and pointers are opaque bytes), what a row means,
 //! and when an entry may go (`retire_before` is the machine's decision).
 //!
-//! No RocksDB call is ever made on an async worker: debug builds panic on one.
+//! No `RocksDB` call is ever made on an async worker: debug builds panic on one.
 
 mod ballast;
 mod buckets;

@@ -212,7 +212,7 @@ impl LogWriter {
             self.cache.written(group, ticket);
         }
         self.meter.wrote(bytes, &self.pressure, &*self.engine);
-        metrics::gauge!("weir_storage_queue_bytes").set(self.inbox.bytes() as f64);
+        metrics::gauge!("weir_storage_queue_bytes").set(f64::from(self.inbox.bytes() as u32));
         Ok(())
     }
 

@@ -143,7 +143,7 @@ impl Tables {
     }
 }
 
-/// The entries of a range; an empty range where the bounds cross, as RocksDB sees it.
+/// The entries of a range; an empty range where the bounds cross, as `RocksDB` sees it.
 fn within<'a>(
     table: &'a BTreeMap<Vec<u8>, Bytes>,
     keys: &Range<Vec<u8>>,

@@ -34,13 +34,13 @@ pub struct Options {
 /// Where the data live.
 #[derive(Clone)]
 pub enum Backend {
-    /// A RocksDB in a directory.
+    /// A `RocksDB` in a directory.
     Rocks(RocksOptions),
     /// Memory that survives a reopening, for tests and simulation.
     Memory(MemoryDisk),
 }
 
-/// How RocksDB is set up.
+/// How `RocksDB` is set up.
 #[derive(Clone, Debug)]
 pub struct RocksOptions {
     /// The node's data directory; made when missing.
@@ -83,7 +83,7 @@ pub enum WriterMode {
 const MIB: usize = 1 << 20;
 
 impl Options {
-    /// A RocksDB in `path`, with default sizes.
+    /// A `RocksDB` in `path`, with default sizes.
     pub fn rocks(path: impl Into<PathBuf>) -> Self {
         Self::with_backend(Backend::Rocks(RocksOptions::new(path)))
     }

@@ -1,5 +1,5 @@
 //! Disk pressure: the disk counts as full while bytes are still free, so that the layers above can refuse writes
-//! that add data before RocksDB meets the end.
+//! that add data before `RocksDB` meets the end.
 
 use tokio::sync::watch;
 

@@ -1,7 +1,7 @@
 //! The superblock: a small file outside the database that says whose directory this is and how far the database
 //! must at least recover (the amnesia guard).
 //!
-//! RocksDB's recovery stops silently at a damaged record, in every mode that is fast. So after each sync the
+//! `RocksDB`'s recovery stops silently at a damaged record, in every mode that is fast. So after each sync the
 //! writer notes the database's sequence number here, **before** the acknowledgements that the sync covers. A
 //! kill loses nothing that was written; a power cut may lose the last 100 ms of notes, because the file itself
 //! is synced by a timer. A database that recovers below the note has lost acknowledged writes.

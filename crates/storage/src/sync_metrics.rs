@@ -31,8 +31,8 @@ impl SyncMetrics {
     pub(crate) fn synced(&self) {
         let seconds = self.begun.map_or(0.0, |begun| begun.elapsed().as_secs_f64());
         metrics::histogram!("weir_storage_sync_seconds").record(seconds);
-        metrics::histogram!("weir_storage_sync_entries").record(self.entries as f64);
-        metrics::histogram!("weir_storage_sync_groups").record(self.groups.len() as f64);
-        metrics::histogram!("weir_storage_sync_bytes").record(self.bytes as f64);
+        metrics::histogram!("weir_storage_sync_entries").record(f64::from(self.entries as u32));
+        metrics::histogram!("weir_storage_sync_groups").record(f64::from(self.groups.len() as u32));
+        metrics::histogram!("weir_storage_sync_bytes").record(f64::from(self.bytes as u32));
     }
 }

@@ -5,8 +5,9 @@ use weir_types::{GroupId, LogIndex, RowChange};
 use crate::LogClass;
 use crate::catalog::{Catalog, Generation, Group, delete_generation};
 use crate::engine::{Batch, Family};
+use crate::tables::group_row::GroupRow;
 use crate::tables::group_slot::{self, Slot};
-use crate::tables::{group_row, machine_row, segment, staging, stream_log};
+use crate::tables::{machine_row, segment, staging, stream_log};
 
 /// What to install.
 #[derive(Debug)]
@@ -27,25 +28,17 @@ pub(crate) fn install(
     let generation = installation.generation;
     let Some(staged) = catalog.staged.remove(&(group, generation)) else { return false };
     batch.sync = true;
-    let known = catalog.touch(group, installation.class, batch);
-    let before = std::mem::replace(
-        known,
-        Group {
-            class: known.class,
-            alive: true,
-            generation,
-            segments: staged.segments.clone(),
-            deleted_before: None,
-            appended: (0, 0),
-        },
-    );
-    batch.put(Family::Meta, group_row::key(group), group_row::encode(known.row()));
+    let row = GroupRow { class: installation.class, alive: true, generation };
+    let before = catalog.make(group, row, batch);
     batch.put(Family::Meta, group_slot::key(group, Slot::Purged), installation.purged);
     batch.delete(Family::Meta, staging::key(group, generation));
-    remove_contents(catalog, group, &before, batch);
-    for segment in staged.segments {
-        batch.put(Family::Meta, segment::key(group, segment.first), segment::value(segment));
+    if let Some(before) = before {
+        remove_contents(catalog, group, &before, batch);
     }
+    for segment in &staged.segments {
+        batch.put(Family::Meta, segment::key(group, segment.first), segment::value(*segment));
+    }
+    catalog.groups.get_mut(&group).expect("made above").segments = staged.segments;
     for change in installation.extra_rows {
         put_row(group, generation, change, batch);
     }

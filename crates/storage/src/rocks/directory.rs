@@ -5,7 +5,7 @@
 //! | `weir.lock` | locked by the process that uses the directory |
 //! | `superblock` | see `superblock` |
 //! | `ballast` | room to give up, see `ballast` |
-//! | `db/` | RocksDB's |
+//! | `db/` | `RocksDB`'s |
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::os::unix::fs::FileExt;

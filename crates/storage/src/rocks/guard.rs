@@ -1,4 +1,4 @@
-//! No RocksDB call is made on an async worker: one that waits for the disk there stops every task behind it.
+//! No `RocksDB` call is made on an async worker: one that waits for the disk there stops every task behind it.
 
 /// Panics in debug and test builds when called within an async runtime.
 pub(crate) fn off_the_runtime() {

@@ -1,4 +1,4 @@
-//! The RocksDB engine. The only module that names a RocksDB type.
+//! The `RocksDB` engine. The only module that names a `RocksDB` type.
 
 mod database;
 mod directory;

@@ -1,4 +1,4 @@
-//! How RocksDB is tuned. The numbers come from measurements: time buckets with a recycled write-ahead log reach
+//! How `RocksDB` is tuned. The numbers come from measurements: time buckets with a recycled write-ahead log reach
 //! over 80 % of the device at a write amplification of 2, six times the default options.
 
 use rocksdb::{BlockBasedOptions, Cache, DBCompressionType, DBRecoveryMode, Options};
