@@ -73,7 +73,7 @@ impl Catalog {
         let mut catalog = Self::default();
         let mut next = Bucket(1);
         let keys = vec![kind::GROUP]..vec![kind::NODE];
-        view.scan(Family::Meta, &keys, &mut |key, value| {
+        view.scan(Family::Meta, &keys, usize::MAX, &mut |key, value| {
             match key.first() {
                 Some(&kind::GROUP) => catalog.add_group(key, value)?,
                 Some(&kind::SEGMENT) => catalog.add_segment(key, value)?,
@@ -115,7 +115,7 @@ impl Catalog {
         loop {
             let mut found = None;
             let keys = stream_log::buckets(from, Bucket(u32::MAX - 1));
-            view.scan(Family::StreamLog, &keys, &mut |key, _| {
+            view.scan(Family::StreamLog, &keys, 0, &mut |key, _| {
                 found = Some(stream_log::decode(key)?.0);
                 Ok(ControlFlow::Break(()))
             })?;

@@ -133,8 +133,14 @@ pub(crate) type Visit<'a> = &'a mut dyn FnMut(&[u8], &[u8]) -> Result<ControlFlo
 pub(crate) trait View: Send + Sync + 'static {
     fn get(&self, family: Family, key: &[u8]) -> Result<Option<Bytes>, Error>;
 
-    /// Visits the keys of a range in order.
-    fn scan(&self, family: Family, keys: &Range<Vec<u8>>, visit: Visit<'_>) -> Result<(), Error>;
+    /// Visits the keys of a range in order. About `expected_bytes` will be looked at: how far to read ahead.
+    fn scan(
+        &self,
+        family: Family,
+        keys: &Range<Vec<u8>>,
+        expected_bytes: usize,
+        visit: Visit<'_>,
+    ) -> Result<(), Error>;
 
     /// The last key of a range, with its value.
     fn last(&self, family: Family, keys: &Range<Vec<u8>>) -> Result<Option<(Vec<u8>, Bytes)>, Error>;

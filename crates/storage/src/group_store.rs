@@ -13,7 +13,7 @@ use crate::edits::retire::Retirement;
 use crate::engine::Family;
 use crate::inbox::Room;
 use crate::log_reader;
-use crate::op::{Done, Op};
+use crate::op::{Done, OP_OVERHEAD_BYTES, Op};
 use crate::pool::Written;
 use crate::snapshot::{Export, Import, ImportReady};
 use crate::span::{Front, Known};
@@ -133,10 +133,11 @@ impl GroupStore {
     }
 
     /// Gives up every entry before `index` for good and frees their disk space when a whole bucket or enough of them
-    /// is dead. The caller vouches that nobody needs them.
+    /// is dead. The caller vouches that nobody needs them. After a restart some entries of a queue may be there
+    /// again, always without a gap to the rest.
     pub async fn retire_before(&self, index: LogIndex) -> Result<(), Error> {
         self.know().await?;
-        let room = self.store.inner.inbox.room(0).await?;
+        let room = self.room(OP_OVERHEAD_BYTES).await?;
         let mut known = self.front.0.lock();
         let Some(span) = known.span().filter(|span| span.first < index) else { return Ok(()) };
         let empties = span.last < index;
@@ -224,7 +225,7 @@ impl GroupStore {
                 let mut rows = Vec::new();
                 let Some(group) = written.group.filter(|group| group.alive) else { return Ok(rows) };
                 let keys = machine_row::with_prefix(id, group.generation, &prefix);
-                written.view.scan(Family::Rows, &keys, &mut |key, value| {
+                written.view.scan(Family::Rows, &keys, usize::MAX, &mut |key, value| {
                     rows.push(Row { key: machine_row::decode(key).to_vec(), value: value.to_vec() });
                     Ok(ControlFlow::Continue(()))
                 })?;

@@ -50,8 +50,10 @@ impl Housekeeper {
 
     /// The disk is full: look again until it is not.
     pub(crate) fn watch_disk(&self) {
-        self.due.lock().full = true;
-        self.wake.notify_one();
+        let watched = std::mem::replace(&mut self.due.lock().full, true);
+        if !watched {
+            self.wake.notify_one();
+        }
     }
 
     pub(crate) fn stop(&self) {

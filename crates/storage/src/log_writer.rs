@@ -211,9 +211,19 @@ impl LogWriter {
         for (group, ticket) in round.written.drain(..) {
             self.cache.written(group, ticket);
         }
-        self.meter.wrote(bytes, &self.pressure, &*self.engine);
+        self.look_at_disk(bytes);
         metrics::gauge!("weir_storage_queue_bytes").set(f64::from(self.inbox.bytes() as u32));
         Ok(())
+    }
+
+    fn look_at_disk(&mut self, written: usize) {
+        self.meter.wrote(written, &self.pressure, &*self.engine);
+        if let Chores::Housekeeper(housekeeper) = &self.chores
+            && self.pressure.is_full()
+        {
+            // Nobody may write until there is room: a timer has to find it.
+            housekeeper.watch_disk();
+        }
     }
 
     /// Files of dead buckets may go now, and the superblock wants its sync.

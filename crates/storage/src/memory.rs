@@ -3,13 +3,14 @@
 
 use std::collections::BTreeMap;
 use std::ops::{ControlFlow, Range};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
 
 use crate::Error;
 use crate::engine::{Batch, Edit, Engine, Family, View, Visit};
+use crate::pressure::Pressure;
 use crate::superblock::Device;
 
 /// A disk in memory. Clones are the same disk.
@@ -30,6 +31,8 @@ struct State {
     /// Raised by each opening and each crash: a store of before is cut off.
     life: u64,
     free_bytes: Option<u64>,
+    /// Of the store that uses the disk: told when the free bytes change, in place of a timer.
+    pressure: Weak<Pressure>,
     fail_next_write: bool,
 }
 
@@ -84,7 +87,17 @@ impl MemoryDisk {
 
     /// Sets the free bytes that the disk reports; none means plenty.
     pub fn set_free_bytes(&self, free_bytes: Option<u64>) {
-        self.0.lock().free_bytes = free_bytes;
+        let mut state = self.0.lock();
+        state.free_bytes = free_bytes;
+        let pressure = state.pressure.upgrade();
+        drop(state);
+        if let Some(pressure) = pressure {
+            pressure.note(free_bytes.unwrap_or(u64::MAX));
+        }
+    }
+
+    pub(crate) fn report_to(&self, pressure: &Arc<Pressure>) {
+        self.0.lock().pressure = Arc::downgrade(pressure);
     }
 
     pub(crate) fn open(&self) -> MemoryEngine {
@@ -213,7 +226,13 @@ impl View for Tables {
         Ok(self.families.get(&family).and_then(|table| table.get(key)).cloned())
     }
 
-    fn scan(&self, family: Family, keys: &Range<Vec<u8>>, visit: Visit<'_>) -> Result<(), Error> {
+    fn scan(
+        &self,
+        family: Family,
+        keys: &Range<Vec<u8>>,
+        _expected_bytes: usize,
+        visit: Visit<'_>,
+    ) -> Result<(), Error> {
         let Some(table) = self.families.get(&family) else { return Ok(()) };
         for (key, value) in within(table, keys) {
             if let ControlFlow::Break(()) = visit(key, value)? {

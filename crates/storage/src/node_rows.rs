@@ -33,7 +33,7 @@ impl NodeRows {
         self.store
             .written(None, false, move |written| {
                 let mut rows = Vec::new();
-                written.view.scan(Family::Meta, &keys, &mut |key, value| {
+                written.view.scan(Family::Meta, &keys, 0, &mut |key, value| {
                     rows.push(Row { key: node_row::decode(key).to_vec(), value: value.to_vec() });
                     Ok(ControlFlow::Continue(()))
                 })?;

@@ -18,7 +18,7 @@ use crate::{Error, LogClass, LogRecord};
 pub(crate) type Done = Box<dyn FnOnce(Result<(), Error>) + Send>;
 
 /// What an operation costs the queue beside its bytes.
-const OP_OVERHEAD_BYTES: usize = 64;
+pub(crate) const OP_OVERHEAD_BYTES: usize = 64;
 
 /// One request to the log writer.
 pub(crate) enum Op {

@@ -99,6 +99,9 @@ fn start(options: &Options, opened: Opened) -> Result<Store, Error> {
     drop_dead_buckets(&*engine, &catalog);
     let pressure = Arc::new(Pressure::new(options.free_bytes_min));
     pressure.look(&*engine);
+    if let Backend::Memory(disk) = &options.backend {
+        disk.report_to(&pressure);
+    }
 
     let superblock = Arc::new(superblock);
     let inbox = Arc::new(Inbox::new(options.queue_bytes_max));

@@ -12,8 +12,10 @@ use crate::engine::{Family, View, Visit};
 use crate::rocks::database::{engine_error, handle};
 use crate::rocks::guard::off_the_runtime;
 
-/// Read ahead of a scan, which is what cold reads and exports are.
-const READAHEAD_BYTES: usize = 2 << 20;
+/// Most that a long scan reads ahead.
+const READAHEAD_BYTES_MAX: usize = 2 << 20;
+/// Scans shorter than this are left to RocksDB's own judgement.
+const READAHEAD_BYTES_MIN: usize = 64 << 10;
 
 self_cell!(
     struct OwnedSnapshot {
@@ -46,11 +48,19 @@ impl View for RocksView {
         Ok(value.map(Bytes::from))
     }
 
-    fn scan(&self, family: Family, keys: &Range<Vec<u8>>, visit: Visit<'_>) -> Result<(), Error> {
+    fn scan(
+        &self,
+        family: Family,
+        keys: &Range<Vec<u8>>,
+        expected_bytes: usize,
+        visit: Visit<'_>,
+    ) -> Result<(), Error> {
         off_the_runtime();
         let mut options = ReadOptions::default();
         options.set_iterate_upper_bound(keys.end.clone());
-        options.set_readahead_size(READAHEAD_BYTES);
+        if expected_bytes >= READAHEAD_BYTES_MIN {
+            options.set_readahead_size(expected_bytes.min(READAHEAD_BYTES_MAX));
+        }
         options.fill_cache(family == Family::Meta);
         let mut iterator = self.snapshot().raw_iterator_cf_opt(self.handle(family), options);
         iterator.seek(&keys.start);

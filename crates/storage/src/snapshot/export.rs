@@ -152,7 +152,7 @@ impl Source {
         let Next::Rows { keys } = &mut self.next else { return Ok(()) };
         let encoder = &mut self.encoder;
         let mut resume = None;
-        self.view.scan(Family::Rows, keys, &mut |key, value| {
+        self.view.scan(Family::Rows, keys, bytes, &mut |key, value| {
             if encoder.pending() >= bytes {
                 resume = Some(key.to_vec());
                 return Ok(ControlFlow::Break(()));

@@ -3,8 +3,10 @@
 #![expect(clippy::unwrap_used, reason = "a failed step is a failed test")]
 
 mod crash;
+mod disk_files;
 mod identity;
 mod log;
+mod model;
 mod rows;
 mod snapshot;
 

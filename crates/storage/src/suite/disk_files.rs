@@ -1,0 +1,70 @@
+//! What happens to real files: space comes back, and a damaged log is noticed.
+
+use std::path::{Path, PathBuf};
+
+use super::*;
+
+/// Files of the database whose name ends so.
+fn files(directory: &Path, ending: &str) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(directory.join("db")).unwrap();
+    let paths = entries.map(|entry| entry.unwrap().path());
+    paths.filter(|path| path.to_string_lossy().ends_with(ending)).collect()
+}
+
+fn bytes(paths: &[PathBuf]) -> u64 {
+    paths.iter().map(|path| std::fs::metadata(path).map_or(0, |metadata| metadata.len())).sum()
+}
+
+#[tokio::test]
+async fn retired_buckets_give_their_files_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let disk = Disk::Rocks(dir);
+    let Disk::Rocks(dir) = &disk else { unreachable!("made above") };
+    let options = Options { bucket_bytes: 256 << 10, ..disk.options() };
+    let store = Store::start(options.clone()).await.unwrap().0;
+    let group = store.group(GROUP, LogClass::Stream);
+    let payload = Bytes::from(vec![7; 16 << 10]);
+    let big = |index| LogRecord { payload: payload.clone(), ..record(index, 1) };
+    for index in 1..640 {
+        append(&group, vec![big(index)]).await;
+    }
+    let before = bytes(&files(dir.path(), ".sst"));
+    assert!(before > 8 << 20, "{before} bytes in table files");
+    group.retire_before(LogIndex(630)).await.unwrap();
+    group.save_vote(Bytes::new()).await.unwrap();
+    store.close().await;
+    drop((group, store));
+    // Whatever was still at level 0 goes at the next opening or the next switches.
+    let store = Store::start(options).await.unwrap().0;
+    let group = store.group(GROUP, LogClass::Stream);
+    for index in 640..720 {
+        append(&group, vec![big(index)]).await;
+    }
+    store.close().await;
+    let after = bytes(&files(dir.path(), ".sst"));
+    assert!(after < before / 2, "{after} of {before} bytes left");
+}
+
+#[tokio::test]
+async fn a_flipped_bit_in_the_write_ahead_log_is_noticed() {
+    let disk = Disk::rocks();
+    let Disk::Rocks(dir) = &disk else { unreachable!("made above") };
+    let store = disk.open().await;
+    let group = store.group(GROUP, LogClass::Queue);
+    append_each(&group, 1..200, 1).await;
+    store.close().await;
+    drop((group, store));
+    let mut logs = files(dir.path(), ".log");
+    logs.sort_by_key(|path| std::fs::metadata(path).unwrap().len());
+    let log = logs.last().unwrap();
+    let mut content = std::fs::read(log).unwrap();
+    let written = content.iter().rposition(|byte| *byte != 0).unwrap();
+    content[written / 2] ^= 1;
+    std::fs::write(log, content).unwrap();
+
+    let (store, recovered) = disk.recover().await;
+    assert!(recovered.lost_writes, "RocksDB dropped half of the entries without a word");
+    let last = store.group(GROUP, LogClass::Queue).load().await.unwrap().last;
+    assert!(last.is_some_and(|last| last.index < LogIndex(199)));
+    store.close().await;
+}
