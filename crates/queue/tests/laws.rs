@@ -45,8 +45,10 @@ fn steps() -> impl Strategy<Value = Step> {
         (prop_oneof![4 => Just(0_u64), 1 => 1..300_u64], prop_oneof![4 => Just(0_u64), 1 => 1..400_u64]);
     let kinds = prop_oneof![Just(None), Just(Some(ParkKind::Rejected)), Just(Some(ParkKind::AttemptsUsedUp))];
     prop_oneof![
-        6 => (vec((key_and_priority, times), 1..5), any::<bool>()).prop_map(|(records, sequenced)| {
-            let records = records.into_iter().map(|((key, priority), (delay, ttl))| (key, priority, delay, ttl));
+        6 => (vec((key_and_priority, times, 1..4_usize), 1..4), any::<bool>()).prop_map(|(runs, sequenced)| {
+            let records = runs.into_iter().flat_map(|((key, priority), (delay, ttl), count)| {
+                std::iter::repeat_n((key, priority, delay, ttl), count)
+            });
             Step::Enqueue { records: records.collect(), sequenced }
         }),
         1 => vec(0..20_u8, 1..4).prop_map(|ids| Step::EnqueueWithIds { ids }),
@@ -62,7 +64,7 @@ fn steps() -> impl Strategy<Value = Step> {
         1 => (1..3_u64, any::<bool>()).prop_map(|(session, clean)| Step::Close { session, clean }),
         1 => (kinds.clone(), 1..4_u32).prop_map(|(kind, max)| Step::Redrive { kind, max }),
         1 => (kinds, 1..4_u32).prop_map(|(kind, max)| Step::Discard { kind, max }),
-        1 => any::<u8>().prop_map(|pick| Step::Cancel { pick }),
+        2 => any::<u8>().prop_map(|pick| Step::Cancel { pick }),
         1 => (any::<u8>(), 1..6_u32).prop_map(|(pick, max)| Step::Purge { pick, max }),
     ]
 }

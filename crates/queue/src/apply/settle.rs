@@ -35,6 +35,9 @@ impl Queue {
         if !self.holds(id, item.lease) && !self.revive(at, id, item.lease) {
             return Settled::LeaseLost;
         }
+        if matches!(item.action, Action::Extend { .. }) && self.ends_with_session(id) {
+            return Settled::LeaseLost;
+        }
         let rules = Rules { at, policy: self.policy.get() };
         let backlog = &mut self.backlog;
         match item.action {
@@ -50,6 +53,17 @@ impl Queue {
     fn holds(&self, id: MessageId, lease: LeaseId) -> bool {
         let state = self.backlog.messages.get(id).map(|message| &message.state);
         matches!(state, Some(State::Leased { grant, .. }) if grant.lease == lease)
+    }
+
+    /// Whether the lease is about to be returned, in this entry if timers allow: to extend it would be a promise
+    /// that nobody keeps.
+    fn ends_with_session(&self, id: MessageId) -> bool {
+        match self.backlog.messages.get(id).map(|message| &message.state) {
+            Some(State::Leased { grant, .. }) => {
+                grant.session.is_some_and(|it| !self.sessions.holds_leases(it))
+            }
+            _ => false,
+        }
     }
 
     /// A lease that ran out is still the message's current one until another is granted, so a late consumer is
