@@ -16,6 +16,11 @@ impl Queue {
         assert!(self.header.is_flushed() && self.policy.is_flushed(), "header or policy left to write");
         let backlog = &self.backlog;
         assert!(backlog.spans.is_flushed() && backlog.messages.is_flushed(), "message rows left to write");
+        let policy = self.policy.get();
+        assert!(
+            policy.attempts_max >= 1 && policy.max_inflight_per_key >= 1,
+            "{policy:?} lets nothing through"
+        );
         self.check_index();
         self.check_messages();
         self.check_leases();

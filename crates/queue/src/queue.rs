@@ -49,9 +49,11 @@ pub(crate) struct Rules<'a> {
 
 impl Queue {
     /// An empty partition. Its leases are numbered above `lease_id_base`, which lies over every lease that the
-    /// partition's predecessors gave. Nothing is stored until the first entry.
+    /// partition's predecessors gave. Nothing is stored until the first entry. Of a policy's `attempts_max` and
+    /// `max_inflight_per_key` 0 counts as 1: a queue that hands out nothing is no queue.
     pub fn new(policy: QueuePolicy, lease_id_base: LeaseId) -> Self {
         let header = Header { at: At::default(), next_message: MessageId(0), last_lease: lease_id_base };
+        let policy = usable(policy);
         Self {
             header: Single::new(header),
             backlog: Backlog::new(&policy),
@@ -193,4 +195,11 @@ impl Queue {
         self.dedup.flush(&mut out.changes);
         self.requests.flush(&mut out.changes);
     }
+}
+
+/// The policy with the least that lets a message through.
+pub(crate) fn usable(mut policy: QueuePolicy) -> QueuePolicy {
+    policy.attempts_max = policy.attempts_max.max(1);
+    policy.max_inflight_per_key = policy.max_inflight_per_key.max(1);
+    policy
 }

@@ -16,13 +16,64 @@ pub(crate) struct RememberedRequest {
     pub(crate) until: LeaseClock,
 }
 
-/// What an answer is rebuilt from.
+/// What an answer is rebuilt from. Consumers lease neighbours and settle alike, so both are kept as runs: a
+/// large answer is a small row.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Answer {
     /// Granted messages, in order; the leases count up from the first.
-    Leased { first: LeaseId, messages: Vec<MessageId> },
-    /// Outcomes of a settle.
-    Settled(Vec<Settled>),
+    Leased { first: LeaseId, messages: Vec<MessageRun> },
+    /// Outcomes of a settle, in order.
+    Settled { outcomes: Vec<OutcomeRun> },
+}
+
+/// Messages with consecutive ids.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct MessageRun {
+    first: MessageId,
+    count: u32,
+}
+
+/// Equal outcomes one after the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct OutcomeRun {
+    outcome: Settled,
+    count: u32,
+}
+
+impl Answer {
+    pub(crate) fn leased(first: LeaseId, ids: impl Iterator<Item = MessageId>) -> Self {
+        let mut messages: Vec<MessageRun> = Vec::new();
+        for id in ids {
+            match messages.last_mut() {
+                Some(run) if run.first.0 + u64::from(run.count) == id.0 => run.count += 1,
+                _ => messages.push(MessageRun { first: id, count: 1 }),
+            }
+        }
+        Self::Leased { first, messages }
+    }
+
+    pub(crate) fn settled(all: &[Settled]) -> Self {
+        let mut outcomes: Vec<OutcomeRun> = Vec::new();
+        for outcome in all {
+            match outcomes.last_mut() {
+                Some(run) if run.outcome == *outcome => run.count += 1,
+                _ => outcomes.push(OutcomeRun { outcome: *outcome, count: 1 }),
+            }
+        }
+        Self::Settled { outcomes }
+    }
+}
+
+impl MessageRun {
+    pub(crate) fn ids(self) -> impl Iterator<Item = MessageId> {
+        (self.first.0..).map(MessageId).take(self.count as usize)
+    }
+}
+
+impl OutcomeRun {
+    pub(crate) fn outcomes(self) -> impl Iterator<Item = Settled> {
+        std::iter::repeat_n(self.outcome, self.count as usize)
+    }
 }
 
 /// The answers of the last five minutes of the lease clock, the oldest dropped when there are too many.

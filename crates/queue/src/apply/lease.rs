@@ -9,7 +9,7 @@ use crate::command::Lease;
 use crate::message::{Grant, Message, ParkReason, State};
 use crate::output::{Granted, Rejection, Reply};
 use crate::queue::{Header, Queue, Rules};
-use crate::requests::Answer;
+use crate::requests::{Answer, MessageRun};
 
 impl Queue {
     /// Which messages go is decided here, inside the replicated step, so that requests in flight together never
@@ -19,7 +19,7 @@ impl Queue {
             Some(Answer::Leased { first, messages }) => {
                 return Ok(Reply::Leased { messages: self.still_leased(*first, messages) });
             }
-            Some(Answer::Settled(_)) => {
+            Some(Answer::Settled { .. }) => {
                 return Err(Rejection::Invalid("the request id belongs to a settle"));
             }
             None => {}
@@ -34,17 +34,17 @@ impl Queue {
         let first = LeaseId(self.header.get().last_lease.0 + 1);
         let granted = self.grant_ready(at, request);
         if !granted.is_empty() {
-            let messages = granted.iter().map(|granted| granted.message).collect();
-            self.requests.remember(at.lease_clock, request.request, Answer::Leased { first, messages });
+            let answer = Answer::leased(first, granted.iter().map(|granted| granted.message));
+            self.requests.remember(at.lease_clock, request.request, answer);
         }
         Ok(Reply::Leased { messages: granted })
     }
 
     /// Of an earlier answer what the consumer still holds: the rest has been settled, or somebody else's since.
-    fn still_leased(&self, first: LeaseId, messages: &[MessageId]) -> Vec<Granted> {
+    fn still_leased(&self, first: LeaseId, messages: &[MessageRun]) -> Vec<Granted> {
         let leases = (first.0..).map(LeaseId);
-        let current = messages.iter().zip(leases).filter_map(|(id, lease)| {
-            let granted = self.backlog.messages.get(*id)?.granted(*id)?;
+        let current = messages.iter().flat_map(|run| run.ids()).zip(leases).filter_map(|(id, lease)| {
+            let granted = self.backlog.messages.get(id)?.granted(id)?;
             (granted.lease == lease).then_some(granted)
         });
         current.collect()
@@ -80,7 +80,7 @@ impl Queue {
             self.backlog.remove_item(name);
             return true;
         }
-        if attempts >= self.policy.get().attempts_max.max(1) {
+        if attempts >= self.policy.get().attempts_max {
             let message = self.backlog.detach(name).expect("a ready message exists");
             let rules = Rules { at, policy: self.policy.get() };
             park(&mut self.backlog, rules, name, message, ParkReason::AttemptsUsedUp);
@@ -103,10 +103,7 @@ impl Queue {
             matches!(message.state, State::Ready { .. }),
             "P3: message {id} is handed out while {message:?}"
         );
-        assert!(
-            message.attempts < self.policy.get().attempts_max.max(1),
-            "P7: message {id} has no attempt left"
-        );
+        assert!(message.attempts < self.policy.get().attempts_max, "P7: message {id} has no attempt left");
         let lease = LeaseId(self.header.get().last_lease.0 + 1);
         self.header.set(Header { last_lease: lease, ..*self.header.get() });
         let session: Option<SessionId> = request.session;

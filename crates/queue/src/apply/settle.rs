@@ -13,7 +13,10 @@ use crate::requests::Answer;
 impl Queue {
     pub(crate) fn settle(&mut self, at: At, settle: Settle) -> Result<Reply, Rejection> {
         match settle.request.and_then(|request| self.requests.find(at.lease_clock, request)) {
-            Some(Answer::Settled(outcomes)) => return Ok(Reply::Settled { outcomes: outcomes.clone() }),
+            Some(Answer::Settled { outcomes }) => {
+                let outcomes = outcomes.iter().flat_map(|run| run.outcomes()).collect();
+                return Ok(Reply::Settled { outcomes });
+            }
             Some(Answer::Leased { .. }) => {
                 return Err(Rejection::Invalid("the request id belongs to a lease"));
             }
@@ -25,7 +28,7 @@ impl Queue {
         let outcomes: Vec<Settled> =
             settle.items.into_iter().map(|item| self.settle_item(at, item)).collect();
         if let Some(request) = settle.request {
-            self.requests.remember(at.lease_clock, request, Answer::Settled(outcomes.clone()));
+            self.requests.remember(at.lease_clock, request, Answer::settled(&outcomes));
         }
         Ok(Reply::Settled { outcomes })
     }
