@@ -46,7 +46,8 @@ pub enum Command {
         /// From its `Joined`.
         epoch: Epoch,
     },
-    /// Time has passed: members that were silent for too long expire.
+    /// Time has passed: members that were silent for too long expire, and partitions that were not given up in
+    /// time are taken.
     Tick,
     /// The registry's partitions of a topic; none when the topic is gone.
     SetPartitions {

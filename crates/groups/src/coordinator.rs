@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use weir_types::{At, Corrupt, Deadlines, GroupId, LeaseClock, Output, TopicId};
 
-use crate::apply::Join;
+use crate::apply::{Join, SetPartitions};
 use crate::command::Command;
 use crate::group::Group;
 use crate::member::{Epoch, MemberId};
@@ -28,6 +28,8 @@ pub struct Coordinator {
     pub(crate) groups: BTreeMap<String, Group>,
     // Derived from the above, never stored.
     pub(crate) deadlines: BTreeSet<(LeaseClock, String, MemberId)>,
+    /// When partitions are taken from owners that do not give them up.
+    pub(crate) revocations: BTreeSet<(LeaseClock, String, GroupId)>,
     /// How many members of each group subscribe to a topic.
     pub(crate) subscribers: BTreeMap<TopicId, BTreeMap<String, usize>>,
 }
@@ -48,17 +50,20 @@ impl Coordinator {
             Command::Heartbeat { group, member, epoch, owned } => {
                 self.heartbeat(at, &group, &member, epoch, &owned, out)
             }
-            Command::Leave { group, member, epoch } => self.leave(&group, &member, epoch, out),
+            Command::Leave { group, member, epoch } => self.leave(at, &group, &member, epoch, out),
             Command::Tick => Ok(self.tick(at, out)),
             Command::SetPartitions { topic, partitions, version } => {
-                self.set_partitions(topic, partitions, version, out)
+                self.set_partitions(at, SetPartitions { topic, partitions, version }, out)
             }
             Command::DeleteGroup { group } => self.delete_group(&group, out),
         })
     }
 
-    /// When the next member expires unless it is heard before.
+    /// When the next member expires unless it is heard before, or the next partition is taken from an owner that
+    /// does not give it up.
     pub fn next_deadlines(&self) -> Deadlines {
-        Deadlines { lease: self.deadlines.first().map(|(deadline, _, _)| *deadline), wall: None }
+        let expiry = self.deadlines.first().map(|(deadline, _, _)| *deadline);
+        let revocation = self.revocations.first().map(|(deadline, _, _)| *deadline);
+        Deadlines { lease: expiry.into_iter().chain(revocation).min(), wall: None }
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
-use weir_types::{GroupId, TopicId, WallClock};
+use weir_types::{GroupId, LeaseClock, TopicId, WallClock};
 
 use crate::member::{Epoch, Member, MemberId};
 
@@ -25,6 +25,9 @@ pub struct Slot {
     pub owner: Option<Owner>,
     /// Who shall have it. While that is not the owner, the owner is told to give it up.
     pub target: Option<MemberId>,
+    /// When it is taken from an owner that was told to give it up but does not: one session after it was told.
+    /// None while the owner is the one that shall have it.
+    pub give_up_by: Option<LeaseClock>,
 }
 
 impl Slot {
@@ -67,6 +70,17 @@ impl Group {
     pub(crate) fn grant(&mut self, mut next_epoch: impl FnMut() -> Epoch) {
         for slot in self.slots.values_mut().filter(|slot| slot.owner.is_none()) {
             slot.owner = slot.target.clone().map(|member| Owner { member, epoch: next_epoch() });
+        }
+    }
+
+    /// Starts the time that owners have to give up what is newly meant for others. A change of plan meanwhile
+    /// does not start it anew.
+    pub(crate) fn time_revocations(&mut self, now: LeaseClock) {
+        for slot in self.slots.values_mut() {
+            let owner = slot.owner.as_ref().filter(|_| !slot.is_settled());
+            let member = owner.and_then(|owner| self.members.get(&owner.member));
+            let started = slot.give_up_by;
+            slot.give_up_by = member.map(|member| started.unwrap_or(now + member.session_timeout_ms));
         }
     }
 }

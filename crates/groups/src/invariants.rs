@@ -19,14 +19,16 @@ impl Coordinator {
 
     pub(crate) fn check(&self) -> Result<(), Corrupt> {
         let mut epochs = BTreeSet::new();
-        let mut members = 0;
+        let (mut members, mut revoked) = (0, 0);
         for (name, group) in &self.groups {
             self.check_members(name, group, &mut epochs)?;
             self.check_slots(name, group, &mut epochs)?;
             members += group.members.len();
+            revoked += group.slots.values().filter(|slot| slot.give_up_by.is_some()).count();
         }
         holds(epochs.last().is_none_or(|epoch| *epoch <= self.epoch), || "an epoch was never given".into())?;
         holds(members == self.deadlines.len(), || "a deadline belongs to no member".into())?;
+        holds(revoked == self.revocations.len(), || "a deadline belongs to no revocation".into())?;
         holds(self.topics.values().all(|topic| !topic.partitions.is_empty()), || {
             "a topic without partitions is kept".into()
         })?;
@@ -65,6 +67,13 @@ impl Coordinator {
             holds(target.is_some_and(|member| member.topics.contains(&slot.topic)), || {
                 format!("partition {partition} of `{name}` is meant for nobody who subscribes to it")
             })?;
+            holds(slot.give_up_by.is_some() != slot.is_settled(), || {
+                format!("partition {partition} of `{name}` is revoked without end, or for nothing")
+            })?;
+            let timed = slot
+                .give_up_by
+                .is_none_or(|at| self.revocations.contains(&(at, name.to_owned(), *partition)));
+            holds(timed, || format!("the revocation of partition {partition} of `{name}` is not timed"))?;
             holds(slot.owner.is_some(), || format!("partition {partition} of `{name}` lies idle"))?;
         }
         Ok(())

@@ -6,7 +6,7 @@
 //!
 //! ```text
 //!            plan: target = B              A's heartbeat no longer lists it,
-//!                                          or A leaves or expires
+//!                                          or A leaves or expires, or its time is up
 //!  owner A ───────────────────► owner A, ─────────────────────────────────► owner B
 //!  target A                     target B                                    target B
 //!  epoch 7                      epoch 7   (A is told "revoked")             epoch 8  (B is told "yours")

@@ -17,12 +17,13 @@ pub struct AssignedPartition {
 }
 
 /// The whole of what a member has, in order of partition. Never a difference, so that a lost answer costs
-/// nothing.
+/// nothing. What is in neither list is not the member's (any more).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Assignment {
     /// What it may read.
     pub partitions: Vec<AssignedPartition>,
-    /// What it must give up: it stops, commits, and leaves them out of `owned` in its next heartbeat.
+    /// What it must give up: it stops, commits, and leaves them out of `owned` in its next heartbeat. It has one
+    /// session timeout for that; then they are taken from it.
     pub revoked: Vec<GroupId>,
 }
 
@@ -47,6 +48,8 @@ pub enum Reply {
     Ticked {
         /// Members that expired.
         expired: u32,
+        /// Partitions that were taken from members that did not give them up in time.
+        taken: u32,
     },
     /// The topic's partitions are known (or newer ones were).
     PartitionsSet,

@@ -11,8 +11,6 @@
 //!
 //! Keys that start with `00` belong to consensus.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use weir_types::{Corrupt, GroupId, Output, Row, RowChange, TopicId, WallClock};
@@ -97,30 +95,12 @@ pub(crate) fn put_epoch(epoch: Epoch, out: &mut Output<Effect>) {
     put(out, key(EPOCH, &[]), &epoch);
 }
 
-/// Writes the slots that differ, and hints at the members whose assignment changes by it.
-pub(crate) fn put_slots(
-    name: &str,
-    before: &BTreeMap<GroupId, Slot>,
-    group: &Group,
-    out: &mut Output<Effect>,
-) {
-    let mut touched = BTreeSet::new();
-    let all: BTreeSet<GroupId> = before.keys().chain(group.slots.keys()).copied().collect();
-    for partition in all {
-        let (old, new) = (before.get(&partition), group.slots.get(&partition));
-        if old == new {
-            continue;
-        }
-        touched.extend(old.into_iter().chain(new).filter_map(|slot| slot.owner.as_ref()).map(|o| &o.member));
-        let key = key_in_group(SLOT, name, &partition.0.to_be_bytes());
-        match new {
-            Some(slot) => put(out, key, slot),
-            None => out.changes.push(RowChange::delete(key)),
-        }
-    }
-    for member in touched.into_iter().filter(|member| group.members.contains_key(member)) {
-        out.effects.push(Effect::AssignmentChanged { group: name.to_owned(), member: member.clone() });
-    }
+pub(crate) fn put_slot(group: &str, partition: GroupId, slot: &Slot, out: &mut Output<Effect>) {
+    put(out, key_in_group(SLOT, group, &partition.0.to_be_bytes()), slot);
+}
+
+pub(crate) fn delete_slot(group: &str, partition: GroupId, out: &mut Output<Effect>) {
+    out.changes.push(RowChange::delete(key_in_group(SLOT, group, &partition.0.to_be_bytes())));
 }
 
 impl Coordinator {
@@ -174,6 +154,10 @@ impl Coordinator {
                 for topic in &member.topics {
                     *self.subscribers.entry(*topic).or_default().entry(name.clone()).or_default() += 1;
                 }
+            }
+            for (partition, slot) in &group.slots {
+                let deadline = slot.give_up_by.map(|deadline| (deadline, name.clone(), *partition));
+                self.revocations.extend(deadline);
             }
         }
     }

@@ -24,13 +24,13 @@ impl Coordinator {
         if !freed.is_empty() {
             let before = group.slots.clone();
             self.free(name, &freed);
-            self.grant_freed(name, &before, out);
+            self.grant(at, name, &before, out);
         }
         self.renew(name, id, at.lease_clock, out);
         Ok(Reply::Alive { assignment: self.groups[name].assignment(id) })
     }
 
-    fn free(&mut self, name: &str, freed: &[GroupId]) {
+    pub(super) fn free(&mut self, name: &str, freed: &[GroupId]) {
         let Some(group) = self.groups.get_mut(name) else { return };
         for partition in freed {
             if let Some(slot) = group.slots.get_mut(partition) {

@@ -39,7 +39,7 @@ impl Coordinator {
         }
         let member = Member { epoch, topics, session_timeout_ms, deadline, request };
         self.insert_member(&name, id.clone(), member, out);
-        self.rebalance(&name, &before, out);
+        self.rebalance(at, &name, &before, out);
         Ok(self.joined(&name, &id))
     }
 

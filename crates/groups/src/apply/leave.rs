@@ -1,6 +1,6 @@
 //! `Leave`: a member goes, and only its own partitions move.
 
-use weir_types::Output;
+use weir_types::{At, Output};
 
 use crate::coordinator::Coordinator;
 use crate::member::{Epoch, MemberId};
@@ -10,6 +10,7 @@ use crate::rows;
 impl Coordinator {
     pub(crate) fn leave(
         &mut self,
+        at: At,
         name: &str,
         id: &MemberId,
         epoch: Epoch,
@@ -19,7 +20,7 @@ impl Coordinator {
         let before = group.slots.clone();
         self.take_member(name, id);
         rows::delete_member(name, id, out);
-        self.rebalance(name, &before, out);
+        self.rebalance(at, name, &before, out);
         Ok(Reply::Left)
     }
 }

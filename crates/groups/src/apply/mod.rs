@@ -10,3 +10,4 @@ mod set_partitions;
 mod tick;
 
 pub(crate) use join::Join;
+pub(crate) use set_partitions::SetPartitions;

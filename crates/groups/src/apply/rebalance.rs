@@ -1,8 +1,8 @@
 //! What follows whenever members or partitions change: a new plan, and grants of what nobody has.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use weir_types::{GroupId, LeaseClock, Output, TopicId};
+use weir_types::{At, GroupId, LeaseClock, Output, TopicId};
 
 use crate::assignment;
 use crate::coordinator::{Coordinator, Topic};
@@ -11,38 +11,58 @@ use crate::member::{Epoch, Member, MemberId};
 use crate::output::{Effect, Rejection};
 use crate::rows;
 
+/// The slots of a group as they were when a command began.
+pub(super) type Before = BTreeMap<GroupId, Slot>;
+
 impl Coordinator {
-    /// Plans the group anew. `before` is what its slots were when the command began.
-    pub(super) fn rebalance(
-        &mut self,
-        name: &str,
-        before: &BTreeMap<GroupId, Slot>,
-        out: &mut Output<Effect>,
-    ) {
-        let Self { epoch, topics, groups, .. } = self;
-        let Some(group) = groups.get_mut(name) else { return };
-        fit_slots(group, topics);
+    /// Plans the group anew and grants what nobody has.
+    pub(super) fn rebalance(&mut self, at: At, name: &str, before: &Before, out: &mut Output<Effect>) {
+        let Some(group) = self.groups.get_mut(name) else { return };
+        fit_slots(group, &self.topics);
         assignment::plan(group);
+        self.grant(at, name, before, out);
+    }
+
+    /// Grants what nobody has, by the plan that there is.
+    pub(super) fn grant(&mut self, at: At, name: &str, before: &Before, out: &mut Output<Effect>) {
+        let Self { epoch, groups, .. } = self;
+        let Some(group) = groups.get_mut(name) else { return };
         let last = *epoch;
         group.grant(|| next(epoch));
-        rows::put_slots(name, before, group, out);
+        group.time_revocations(at.lease_clock);
         if *epoch != last {
             rows::put_epoch(*epoch, out);
         }
+        self.slots_changed(name, before, out);
     }
 
-    /// Grants what a member has given up, by the plan that there is.
-    pub(super) fn grant_freed(
-        &mut self,
-        name: &str,
-        before: &BTreeMap<GroupId, Slot>,
-        out: &mut Output<Effect>,
-    ) {
-        let Self { epoch, groups, .. } = self;
-        let Some(group) = groups.get_mut(name) else { return };
-        group.grant(|| next(epoch));
-        rows::put_slots(name, before, group, out);
-        rows::put_epoch(*epoch, out);
+    /// Writes the slots that differ, and hints at the members whose assignment changes by it.
+    fn slots_changed(&mut self, name: &str, before: &Before, out: &mut Output<Effect>) {
+        let Self { groups, revocations, .. } = self;
+        let Some(group) = groups.get(name) else { return };
+        let mut touched = BTreeSet::new();
+        let all: BTreeSet<GroupId> = before.keys().chain(group.slots.keys()).copied().collect();
+        for partition in all {
+            let (old, new) = (before.get(&partition), group.slots.get(&partition));
+            if old == new {
+                continue;
+            }
+            let owners = old.into_iter().chain(new).filter_map(|slot| slot.owner.as_ref());
+            touched.extend(owners.map(|owner| &owner.member));
+            if let Some(deadline) = old.and_then(|slot| slot.give_up_by) {
+                revocations.remove(&(deadline, name.to_owned(), partition));
+            }
+            if let Some(deadline) = new.and_then(|slot| slot.give_up_by) {
+                revocations.insert((deadline, name.to_owned(), partition));
+            }
+            match new {
+                Some(slot) => rows::put_slot(name, partition, slot, out),
+                None => rows::delete_slot(name, partition, out),
+            }
+        }
+        for member in touched.into_iter().filter(|member| group.members.contains_key(member)) {
+            out.effects.push(Effect::AssignmentChanged { group: name.to_owned(), member: member.clone() });
+        }
     }
 
     pub(super) fn take_epoch(&mut self, out: &mut Output<Effect>) -> Epoch {
@@ -139,6 +159,6 @@ fn fit_slots(group: &mut Group, topics: &BTreeMap<TopicId, Topic>) {
     }
     group.slots.retain(|partition, slot| wanted.get(partition) == Some(&slot.topic));
     for (partition, topic) in wanted {
-        group.slots.entry(partition).or_insert(Slot { topic, owner: None, target: None });
+        group.slots.entry(partition).or_insert(Slot { topic, owner: None, target: None, give_up_by: None });
     }
 }

@@ -2,21 +2,27 @@
 
 use std::collections::BTreeSet;
 
-use weir_types::{GroupId, Output, TopicId};
+use weir_types::{At, GroupId, Output, TopicId};
 
 use crate::coordinator::{Coordinator, Topic};
 use crate::limits::TOPICS_MAX;
 use crate::output::{Effect, Rejection, Reply};
 use crate::rows;
 
+pub(crate) struct SetPartitions {
+    pub(crate) topic: TopicId,
+    pub(crate) partitions: BTreeSet<GroupId>,
+    pub(crate) version: u64,
+}
+
 impl Coordinator {
     pub(crate) fn set_partitions(
         &mut self,
-        id: TopicId,
-        partitions: BTreeSet<GroupId>,
-        version: u64,
+        at: At,
+        asked: SetPartitions,
         out: &mut Output<Effect>,
     ) -> Result<Reply, Rejection> {
+        let SetPartitions { topic: id, partitions, version } = asked;
         let known = self.topics.get(&id);
         if known.is_some_and(|known| known.version >= version) {
             return Ok(Reply::PartitionsSet);
@@ -37,7 +43,7 @@ impl Coordinator {
             self.subscribers.get(&id).into_iter().flat_map(|groups| groups.keys().cloned()).collect();
         for name in groups {
             let before = self.groups[&name].slots.clone();
-            self.rebalance(&name, &before, out);
+            self.rebalance(at, &name, &before, out);
         }
         Ok(Reply::PartitionsSet)
     }
