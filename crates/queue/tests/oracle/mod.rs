@@ -1,69 +1,19 @@
 //! What a consumer and a producer would swear to, told by the machine's answers alone.
 
+mod commands;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use weir_queue::{
-    Action, Attributes, Command, DedupId, DedupRecord, Duplicate, Enqueue, Granted, Lease, MessageState,
-    ParkKind, ProducerBatch, Queue, Rejection, Reply, Run, Select, SessionEnding, Settle, SettleItem,
-    Settled,
+    Action, Command, DedupId, Duplicate, Enqueue, Granted, Lease, MessageState, Queue, Rejection, Reply,
+    Select, Settle, SettleItem, Settled,
 };
 use weir_types::limits::{DEDUP_WINDOW_MS, SESSION_GRACE_MS};
 use weir_types::{
-    At, KeyHash, LeaseClock, LeaseId, LogIndex, MessageId, ProducerEpoch, ProducerId, QueuePolicy, RequestId,
-    Row, RowChange, SessionId, Term, WallClock,
+    At, KeyHash, LeaseClock, LeaseId, LogIndex, MessageId, QueuePolicy, Row, RowChange, Term, WallClock,
 };
 
-/// What to do next; what exactly depends on what happened so far.
-#[derive(Clone, Debug)]
-pub(crate) enum Step {
-    /// Key, priority, delay and TTL of each record; 0 for none.
-    Enqueue {
-        records: Vec<(u32, u8, u64, u64)>,
-        sequenced: bool,
-    },
-    EnqueueWithIds {
-        ids: Vec<u8>,
-    },
-    RepeatBatch {
-        back: u8,
-    },
-    Lease {
-        max: u32,
-        session: u64,
-        lease_ms: u64,
-    },
-    RepeatLease {
-        back: u8,
-    },
-    /// Which grant (counted back from the last one), which action, which time.
-    Settle {
-        items: Vec<(u8, u8, u64)>,
-    },
-    RepeatSettle {
-        back: u8,
-    },
-    Open(u64),
-    Keep(u64),
-    Close {
-        session: u64,
-        clean: bool,
-    },
-    Redrive {
-        kind: Option<ParkKind>,
-        max: u32,
-    },
-    Discard {
-        kind: Option<ParkKind>,
-        max: u32,
-    },
-    Cancel {
-        pick: u8,
-    },
-    Purge {
-        pick: u8,
-        max: u32,
-    },
-}
+pub(crate) use commands::Step;
 
 /// What is known of a message that came in.
 #[derive(Clone, Debug)]
@@ -144,118 +94,6 @@ impl Oracle {
 
     pub(crate) fn rows(&self) -> impl Iterator<Item = Row> {
         self.rows.iter().map(|(key, value)| Row { key: key.clone(), value: value.clone() })
-    }
-
-    pub(crate) fn command_for(&mut self, step: &Step, queue: &Queue) -> Option<Command> {
-        let back = |back: u8, len: usize| len.checked_sub(1 + usize::from(back) % len.max(1));
-        Some(match step {
-            Step::Enqueue { records, sequenced } => Command::Enqueue(self.batch(records, *sequenced)),
-            Step::EnqueueWithIds { ids } => Command::Enqueue(self.batch_with_ids(ids)),
-            Step::RepeatBatch { back: b } => {
-                Command::Enqueue(self.batches.get(back(*b, self.batches.len())?)?.0.clone())
-            }
-            Step::Lease { max, session, lease_ms } => Command::Lease(self.lease(*max, *session, *lease_ms)),
-            Step::RepeatLease { back: b } => {
-                Command::Lease(self.leases.get(back(*b, self.leases.len())?)?.0.clone())
-            }
-            Step::Settle { items } => Command::Settle(self.settle(items)?),
-            Step::RepeatSettle { back: b } => {
-                Command::Settle(self.settles.get(back(*b, self.settles.len())?)?.0.clone())
-            }
-            Step::Open(session) => Command::OpenSession { session: SessionId(*session) },
-            Step::Keep(session) => Command::KeepSession { session: SessionId(*session) },
-            Step::Close { session, clean } => Command::CloseSession {
-                session: SessionId(*session),
-                ending: if *clean { SessionEnding::Clean } else { SessionEnding::Lost },
-            },
-            Step::Redrive { kind, max } => {
-                Command::Redrive { select: kind.map_or(Select::All, Select::Reason), max: *max }
-            }
-            Step::Discard { kind, max } => {
-                let one = queue.parked(*kind, MessageId(0), 1).first().map(|view| Select::One(view.message));
-                Command::Discard { select: one?, max: *max }
-            }
-            Step::Cancel { pick } => {
-                let scheduled =
-                    |view: &weir_queue::MessageView| matches!(view.state, MessageState::Scheduled { .. });
-                let all: Vec<_> = queue.peek(MessageId(0), 1_000).into_iter().filter(scheduled).collect();
-                Command::CancelScheduled { message: all.get(usize::from(*pick) % all.len().max(1))?.message }
-            }
-            Step::Purge { pick, max } => {
-                let horizon = queue.stats().next_message.0.saturating_sub(u64::from(*pick % 40));
-                Command::Purge { before: (pick % 2 == 0).then_some(MessageId(horizon)), max: *max }
-            }
-        })
-    }
-
-    /// Leases all it can for long, and acks all that it holds.
-    pub(crate) fn drain_commands(&mut self, queue: &Queue) -> Vec<Command> {
-        let held = queue.peek(MessageId(0), 1_000).into_iter().filter_map(|view| match view.state {
-            MessageState::Leased { lease, .. } => {
-                Some(SettleItem { message: view.message, lease, action: Action::Ack })
-            }
-            _ => None,
-        });
-        let settle = Settle { request: None, items: held.collect() };
-        vec![Command::Settle(settle), Command::Lease(self.lease(100, 0, 10_000))]
-    }
-
-    fn batch(&mut self, records: &[(u32, u8, u64, u64)], sequenced: bool) -> Enqueue {
-        let time = |ms: u64| (ms > 0).then(|| self.at.wall_clock + ms);
-        let runs = records.iter().map(|(key, priority, delay, ttl)| {
-            let key = (*key > 0).then_some(KeyHash(*key));
-            let (deliver_at, expires_at) = (time(*delay), time(*ttl));
-            Run { count: 1, attributes: Attributes { key, priority: *priority, deliver_at, expires_at } }
-        });
-        let count = records.len() as u32;
-        let producer = sequenced.then(|| {
-            let (id, epoch) = (ProducerId(1), ProducerEpoch(1));
-            ProducerBatch { id, epoch, sequence: self.next_sequence }
-        });
-        Enqueue {
-            position: 0,
-            length: 100 * count,
-            count,
-            bytes: 90 * u64::from(count),
-            producer,
-            runs: runs.collect(),
-            dedup: Vec::new(),
-        }
-    }
-
-    fn batch_with_ids(&mut self, ids: &[u8]) -> Enqueue {
-        let records = vec![(0, 0, 0, 0); ids.len()];
-        let dedup = (0..).zip(ids).map(|(record, id)| DedupRecord { record, id: DedupId(u128::from(*id)) });
-        Enqueue { dedup: dedup.collect(), ..self.batch(&records, false) }
-    }
-
-    fn lease(&mut self, max: u32, session: u64, lease_ms: u64) -> Lease {
-        self.requests += 1;
-        Lease {
-            request: RequestId(self.requests),
-            session: (session > 0).then_some(SessionId(session)),
-            max_messages: max,
-            max_bytes: 400,
-            lease_ms: Some(lease_ms),
-        }
-    }
-
-    fn settle(&mut self, items: &[(u8, u8, u64)]) -> Option<Settle> {
-        let picked = items.iter().filter_map(|(back, action, ms)| {
-            let back = usize::from(*back) % 12;
-            let granted = self.grants.get(self.grants.len().checked_sub(back + 1)?)?;
-            let action = match action {
-                0 | 1 => Action::Ack,
-                2 => Action::Nack { delay_ms: (*ms < 60).then_some(*ms) },
-                3 => Action::Extend { lease_ms: *ms },
-                4 => Action::Release,
-                _ => Action::Reject { reason: "unwilling".to_owned() },
-            };
-            Some(SettleItem { message: granted.message, lease: granted.lease, action })
-        });
-        let items: Vec<SettleItem> = picked.collect();
-        self.requests += 1;
-        (!items.is_empty()).then_some(Settle { request: Some(RequestId(self.requests)), items })
     }
 
     /// Holds the answers and the resulting state against the promises.
