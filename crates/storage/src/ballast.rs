@@ -26,8 +26,12 @@ impl Ballast {
         }
     }
 
-    /// Takes its room again; without room there is no ballast until the next time.
-    pub(crate) fn restore(&mut self) {
+    /// Takes its room again, if so much is free beside `free_bytes_min`; else there is no ballast until the next
+    /// time.
+    pub(crate) fn restore(&self, free_bytes: u64, free_bytes_min: u64) {
+        if self.bytes == 0 || free_bytes < free_bytes_min.saturating_add(self.bytes) {
+            return;
+        }
         if fs::metadata(&self.path).is_ok_and(|metadata| metadata.len() == self.bytes) {
             return;
         }
@@ -59,11 +63,13 @@ mod tests {
     #[test]
     fn a_ballast_given_up_frees_its_bytes_and_can_be_restored() {
         let dir = tempfile::tempdir().unwrap();
-        let mut ballast = Ballast::new(dir.path().join("ballast"), 3 << 20);
+        let ballast = Ballast::new(dir.path().join("ballast"), 3 << 20);
         assert_eq!(ballast.give_up(), 0);
-        ballast.restore();
+        ballast.restore((4 << 20) - 1, 1 << 20);
+        assert_eq!(ballast.give_up(), 0, "there was no room for it");
+        ballast.restore(4 << 20, 1 << 20);
         assert_eq!(ballast.give_up(), 3 << 20);
-        ballast.restore();
+        ballast.restore(u64::MAX, 0);
         assert_eq!(fs::metadata(dir.path().join("ballast")).unwrap().len(), 3 << 20);
     }
 }

@@ -8,6 +8,7 @@ use weir_types::{GroupId, LogIndex};
 
 use crate::buckets::{Bucket, Buckets, Segment};
 use crate::engine::{Batch, Family, View};
+use crate::reclaim::Garbage;
 use crate::tables::group_row::GroupRow;
 use crate::tables::{bucket_counter, group_row, kind, machine_row, queue_log, segment, staging, stream_log};
 use crate::{Error, LogClass};
@@ -65,6 +66,7 @@ pub(crate) struct Catalog {
     pub(crate) groups: BTreeMap<GroupId, Group>,
     pub(crate) staged: BTreeMap<(GroupId, Generation), Staged>,
     pub(crate) buckets: Buckets,
+    pub(crate) queue_garbage: Garbage,
 }
 
 impl Catalog {

@@ -122,6 +122,16 @@ pub(crate) trait Engine: Send + Sync + 'static {
     /// Drops table files that lie wholly within `keys`. Views do not protect them: the caller does.
     fn drop_files(&self, family: Family, keys: &Range<Vec<u8>>) -> Result<(), Error>;
 
+    /// Bytes of a family's table files.
+    fn table_bytes(&self, family: Family) -> Result<u64, Error>;
+
+    /// Rewrites what deletions cover, so that its space comes back; range deletions alone never cause that. May
+    /// take long, and ends early after [`Self::halt`].
+    fn compact(&self, family: Family);
+
+    /// Ends work in the background: the store is about to be closed.
+    fn halt(&self);
+
     /// Bytes free where the data live.
     fn free_bytes(&self) -> Result<u64, Error>;
 }

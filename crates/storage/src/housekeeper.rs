@@ -2,6 +2,7 @@
 //! a full disk has room again. It sleeps until one of them is due.
 
 use std::sync::Arc;
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
@@ -9,7 +10,9 @@ use parking_lot::{Condvar, Mutex};
 use crate::ballast::Ballast;
 use crate::catalog::Catalog;
 use crate::engine::{Engine, Family};
+use crate::open::spawn;
 use crate::pressure::Pressure;
+use crate::reclaim::{self, Urgency};
 use crate::superblock::Superblock;
 use crate::tables::stream_log;
 use crate::{Error, buckets::Run};
@@ -31,6 +34,7 @@ pub(crate) struct Housekeeper {
 struct Due {
     superblock: bool,
     buckets: bool,
+    garbage: bool,
     full: bool,
     stop: bool,
 }
@@ -46,6 +50,12 @@ impl Housekeeper {
         if !woken {
             self.wake.notify_one();
         }
+    }
+
+    /// So much of the queue log was deleted that its space may be worth taking back.
+    pub(crate) fn weigh_garbage(&self) {
+        self.due.lock().garbage = true;
+        self.wake.notify_one();
     }
 
     /// The disk is full: look again until it is not.
@@ -65,7 +75,7 @@ impl Housekeeper {
     fn wait(&self) -> Due {
         let mut due = self.due.lock();
         loop {
-            if due.stop || due.superblock || due.buckets {
+            if due.stop || due.superblock || due.buckets || due.garbage {
                 break;
             }
             if due.full {
@@ -96,6 +106,8 @@ pub(crate) struct Chore {
     pub(crate) superblock: Arc<Superblock>,
     pub(crate) pressure: Arc<Pressure>,
     pub(crate) ballast: Option<Ballast>,
+    /// The compaction under way, or the last one.
+    pub(crate) reclaiming: Option<JoinHandle<()>>,
     /// Stops the store when the superblock cannot be synced.
     pub(crate) fail: Box<dyn Fn(Error) + Send>,
 }
@@ -114,10 +126,14 @@ impl Chore {
                 (self.fail)(error);
                 return;
             }
+            if due.garbage {
+                self.reclaim(Urgency::Usual);
+            }
             if due.full {
                 self.look_at_disk();
             }
             if due.stop {
+                self.end_reclaiming();
                 return;
             }
             if due.superblock {
@@ -127,11 +143,39 @@ impl Chore {
     }
 
     fn look_at_disk(&mut self) {
-        self.pressure.look(&*self.engine);
+        let free_bytes = self.pressure.look(&*self.engine);
         if self.pressure.is_full() {
+            drop_dead_buckets(&*self.engine, &self.catalog);
+            self.reclaim(Urgency::DiskFull);
             self.handle.watch_disk();
-        } else if let Some(ballast) = &mut self.ballast {
-            ballast.restore();
+        } else if let (Some(ballast), Some(free_bytes)) = (&self.ballast, free_bytes) {
+            ballast.restore(free_bytes, self.pressure.free_bytes_min());
+        }
+    }
+}
+
+impl Chore {
+    /// Compacts on a thread of its own, because the superblock's sync cannot wait for it; one at a time.
+    fn reclaim(&mut self, urgency: Urgency) {
+        if self.reclaiming.as_ref().is_some_and(|thread| !thread.is_finished())
+            || !reclaim::take_garbage(&*self.engine, &self.catalog, urgency)
+        {
+            return;
+        }
+        let engine = Arc::clone(&self.engine);
+        match spawn("weir-reclaim", move || reclaim::reclaim(&*engine)) {
+            Ok(thread) => self.reclaiming = Some(thread),
+            Err(error) => tracing::warn!(%error, "space of the queue log is not taken back now"),
+        }
+    }
+
+    fn end_reclaiming(&mut self) {
+        if let Some(thread) = self.reclaiming.take() {
+            if !thread.is_finished() {
+                self.engine.halt();
+            }
+            // A thread that panicked has reported it where it happened.
+            drop(thread.join());
         }
     }
 }

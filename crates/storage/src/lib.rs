@@ -40,6 +40,7 @@ mod open;
 mod options;
 mod pool;
 mod pressure;
+mod reclaim;
 mod record;
 mod rocks;
 mod snapshot;

@@ -212,6 +212,7 @@ impl LogWriter {
             self.cache.written(group, ticket);
         }
         self.look_at_disk(bytes);
+        self.weigh_garbage();
         metrics::gauge!("weir_storage_queue_bytes").set(f64::from(self.inbox.bytes() as u32));
         Ok(())
     }
@@ -223,6 +224,14 @@ impl LogWriter {
         {
             // Nobody may write until there is room: a timer has to find it.
             housekeeper.watch_disk();
+        }
+    }
+
+    fn weigh_garbage(&self) {
+        if let Chores::Housekeeper(housekeeper) = &self.chores
+            && self.catalog.lock().queue_garbage.is_worth_asking()
+        {
+            housekeeper.weigh_garbage();
         }
     }
 

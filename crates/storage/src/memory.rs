@@ -216,6 +216,14 @@ impl Engine for MemoryEngine {
         Ok(())
     }
 
+    fn table_bytes(&self, _family: Family) -> Result<u64, Error> {
+        Ok(0)
+    }
+
+    fn compact(&self, _family: Family) {}
+
+    fn halt(&self) {}
+
     fn free_bytes(&self) -> Result<u64, Error> {
         Ok(self.disk.0.lock().free_bytes.unwrap_or(u64::MAX))
     }

@@ -90,47 +90,37 @@ fn check_identity(expected: Expected, found: Option<Identity>) -> Result<(), Err
 
 fn start(options: &Options, opened: Opened) -> Result<Store, Error> {
     let Opened { engine, superblock, ballast } = opened;
-    let mut leftovers = Batch::default();
-    let catalog = Catalog::open(&*engine.view(), &mut leftovers)?;
-    if !leftovers.is_empty() {
-        engine.write(leftovers)?;
-    }
-    let catalog = Arc::new(Mutex::new(catalog));
-    drop_dead_buckets(&*engine, &catalog);
+    let catalog = read_catalog(&*engine)?;
     let pressure = Arc::new(Pressure::new(options.free_bytes_min));
     pressure.look(&*engine);
-    if let Backend::Memory(disk) = &options.backend {
-        disk.report_to(&pressure);
-    }
 
     let superblock = Arc::new(superblock);
     let inbox = Arc::new(Inbox::new(options.queue_bytes_max));
     let cache = Arc::new(TailCache::new(options.tail_cache_bytes_max));
     let fatal = watch::Sender::new(None);
     let mut threads = Vec::new();
-    let in_memory = matches!(options.backend, Backend::Memory(_));
-    let pool = if in_memory {
-        Pool::in_place(&engine)
-    } else {
-        let (pool, readers) = Pool::with_threads(&engine, options.read_threads)?;
-        threads.extend(readers);
-        pool
+    let (pool, housekeeper) = match &options.backend {
+        Backend::Memory(disk) => {
+            disk.report_to(&pressure);
+            (Pool::in_place(&engine), None)
+        }
+        Backend::Rocks(_) => {
+            let (pool, readers) = Pool::with_threads(&engine, options.read_threads)?;
+            threads.extend(readers);
+            let chore = Chore {
+                handle: Arc::default(),
+                engine: Arc::clone(&engine),
+                catalog: Arc::clone(&catalog),
+                superblock: Arc::clone(&superblock),
+                pressure: Arc::clone(&pressure),
+                ballast,
+                reclaiming: None,
+                fail: failing(&inbox, &fatal),
+            };
+            (pool, Some(keep_house(chore, &mut threads)?))
+        }
     };
     let pool = Arc::new(pool);
-    let housekeeper = if in_memory {
-        None
-    } else {
-        let chore = Chore {
-            handle: Arc::default(),
-            engine: Arc::clone(&engine),
-            catalog: Arc::clone(&catalog),
-            superblock: Arc::clone(&superblock),
-            pressure: Arc::clone(&pressure),
-            ballast,
-            fail: failing(&inbox, &fatal),
-        };
-        Some(keep_house(chore, &mut threads)?)
-    };
     let writer = LogWriter {
         engine,
         catalog: Arc::clone(&catalog),
@@ -144,13 +134,9 @@ fn start(options: &Options, opened: Opened) -> Result<Store, Error> {
         bucket_bytes: options.bucket_bytes,
         meter: Meter::default(),
     };
-    match &options.writer {
-        WriterMode::Thread => threads.push(spawn("weir-log-writer", move || writer.run())?),
-        WriterMode::Task(spawn) if in_memory => spawn(Box::pin(writer.run_as_task())),
-        WriterMode::Task(_) => {
-            return Err(Error::Engine("a log writer that is a task needs the memory engine".to_owned()));
-        }
-    }
+    let fatal = fatal.subscribe();
+    start_writer(options, writer, &mut threads)?;
+    let (fronts, threads) = (Mutex::default(), Mutex::new(threads));
     Ok(Store::new(Inner {
         catalog,
         inbox,
@@ -158,11 +144,38 @@ fn start(options: &Options, opened: Opened) -> Result<Store, Error> {
         pool,
         superblock,
         pressure,
-        fatal: fatal.subscribe(),
-        fronts: Mutex::default(),
+        fatal,
+        fronts,
         housekeeper,
-        threads: Mutex::new(threads),
+        threads,
     }))
+}
+
+/// Reads the catalog, and clears away what a crash left.
+fn read_catalog(engine: &dyn Engine) -> Result<Arc<Mutex<Catalog>>, Error> {
+    let mut leftovers = Batch::default();
+    let catalog = Catalog::open(&*engine.view(), &mut leftovers)?;
+    if !leftovers.is_empty() {
+        engine.write(leftovers)?;
+    }
+    let catalog = Arc::new(Mutex::new(catalog));
+    drop_dead_buckets(engine, &catalog);
+    Ok(catalog)
+}
+
+fn start_writer(
+    options: &Options,
+    writer: LogWriter,
+    threads: &mut Vec<JoinHandle<()>>,
+) -> Result<(), Error> {
+    match (&options.writer, &options.backend) {
+        (WriterMode::Thread, _) => threads.push(spawn("weir-log-writer", move || writer.run())?),
+        (WriterMode::Task(spawn), Backend::Memory(_)) => spawn(Box::pin(writer.run_as_task())),
+        (WriterMode::Task(_), Backend::Rocks(_)) => {
+            return Err(Error::Engine("a log writer that is a task needs the memory engine".to_owned()));
+        }
+    }
+    Ok(())
 }
 
 fn keep_house(chore: Chore, threads: &mut Vec<JoinHandle<()>>) -> Result<Arc<Housekeeper>, Error> {

@@ -53,12 +53,22 @@ impl Pressure {
         }
     }
 
-    /// Looks at the free space.
-    pub(crate) fn look(&self, engine: &dyn Engine) {
+    /// Looks at the free space and returns it.
+    pub(crate) fn look(&self, engine: &dyn Engine) -> Option<u64> {
         match engine.free_bytes() {
-            Ok(free_bytes) => self.note(free_bytes),
-            Err(error) => tracing::warn!(%error, "free disk space is unknown"),
+            Ok(free_bytes) => {
+                self.note(free_bytes);
+                Some(free_bytes)
+            }
+            Err(error) => {
+                tracing::warn!(%error, "free disk space is unknown");
+                None
+            }
         }
+    }
+
+    pub(crate) fn free_bytes_min(&self) -> u64 {
+        self.free_bytes_min
     }
 
     /// Takes note of the free space.

@@ -5,7 +5,9 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rocksdb::{ColumnFamily, ColumnFamilyDescriptor, DB, FlushOptions, WriteBatch, WriteOptions};
+use rocksdb::{
+    ColumnFamily, ColumnFamilyDescriptor, CompactOptions, DB, FlushOptions, WriteBatch, WriteOptions,
+};
 
 use crate::engine::{Batch, Edit, Engine, Family, View};
 use crate::rocks::guard::off_the_runtime;
@@ -94,6 +96,26 @@ impl Engine for Database {
         self.db
             .delete_file_in_range_cf(handle(&self.db, family), &keys.start, &keys.end)
             .map_err(engine_error)
+    }
+
+    fn table_bytes(&self, family: Family) -> Result<u64, Error> {
+        off_the_runtime();
+        let bytes = self.db.property_int_value_cf(handle(&self.db, family), "rocksdb.live-sst-files-size");
+        bytes.map(Option::unwrap_or_default).map_err(engine_error)
+    }
+
+    fn compact(&self, family: Family) {
+        off_the_runtime();
+        let mut options = CompactOptions::default();
+        // Other compactions go on meanwhile.
+        options.set_exclusive_manual_compaction(false);
+        let all = None::<&[u8]>;
+        self.db.compact_range_cf_opt(handle(&self.db, family), all, all, &options);
+    }
+
+    fn halt(&self) {
+        off_the_runtime();
+        self.db.cancel_all_background_work(false);
     }
 
     fn free_bytes(&self) -> Result<u64, Error> {

@@ -14,7 +14,7 @@ use crate::rocks::guard::off_the_runtime;
 
 /// Most that a long scan reads ahead.
 const READAHEAD_BYTES_MAX: usize = 2 << 20;
-/// Scans shorter than this are left to RocksDB's own judgement.
+/// Scans shorter than this are left to `RocksDB`'s own judgement.
 const READAHEAD_BYTES_MIN: usize = 64 << 10;
 
 self_cell!(

@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use super::*;
+use crate::engine::Family;
+use crate::reclaim::{self, Urgency};
 
 /// Files of the database whose name ends so.
 fn files(directory: &Path, ending: &str) -> Vec<PathBuf> {
@@ -43,6 +45,37 @@ async fn retired_buckets_give_their_files_back() {
     store.close().await;
     let after = bytes(&files(dir.path(), ".sst"));
     assert!(after < before / 2, "{after} of {before} bytes left");
+}
+
+#[tokio::test]
+async fn retired_queue_entries_give_their_space_back() {
+    let disk = Disk::rocks();
+    let mut options = disk.options();
+    if let Backend::Rocks(rocks) = &mut options.backend {
+        rocks.queue_buffer_bytes = 512 << 10;
+    }
+    let Disk::Rocks(dir) = &disk else { unreachable!("made above") };
+    let store = Store::start(options).await.unwrap().0;
+    let group = store.group(GROUP, LogClass::Queue);
+    let payload = Bytes::from(vec![7; 16 << 10]);
+    for index in 1..640 {
+        append(&group, vec![LogRecord { payload: payload.clone(), ..record(index, 1) }]).await;
+    }
+    let before = bytes(&files(dir.path(), ".sst"));
+    assert!(before > 4 << 20, "{before} bytes in table files");
+    group.retire_before(LogIndex(630)).await.unwrap();
+    group.save_vote(Bytes::new()).await.unwrap();
+    let catalog = std::sync::Arc::clone(&store.inner.catalog);
+    let compacted = store.inner.pool.run(move |engine| {
+        assert!(!reclaim::take_garbage(engine, &catalog, Urgency::Usual), "it is less than worth it");
+        assert!(reclaim::take_garbage(engine, &catalog, Urgency::DiskFull));
+        reclaim::reclaim(engine);
+        engine.table_bytes(Family::QueueLog)
+    });
+    let after = compacted.await.unwrap();
+    assert!(after < 1 << 20, "{after} of {before} bytes left");
+    assert_eq!(group.read(630..640, 1 << 20).await.unwrap().len(), 10);
+    store.close().await;
 }
 
 #[tokio::test]
