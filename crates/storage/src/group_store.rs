@@ -4,7 +4,6 @@ use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use parking_lot::MutexGuard;
 use weir_types::{GroupId, LogIndex, Row, RowChange};
 
 use crate::catalog::{Generation, Group};
@@ -158,12 +157,12 @@ impl GroupStore {
         self.know().await?;
         let (range, cached) = {
             let known = self.front.0.lock();
+            self.refuse_retired(*known, range.start)?;
             let Some(span) = known.span() else { return Ok(Vec::new()) };
             let range = range.start..range.end.min(span.last.0 + 1);
             if range.start >= range.end {
                 return Ok(Vec::new());
             }
-            self.refuse_retired(&known, range.start)?;
             let cached = self.store.inner.cache.read(self.group, range.clone(), bytes_max);
             (range, cached)
         };
@@ -202,7 +201,7 @@ impl GroupStore {
             .await;
         if let Err(Error::Hole { .. }) = read {
             // It may have been retired meanwhile, and then nothing is wrong.
-            self.refuse_retired(&self.front.0.lock(), start)?;
+            self.refuse_retired(*self.front.0.lock(), start)?;
         }
         read
     }
@@ -293,13 +292,12 @@ impl GroupStore {
         Ok(())
     }
 
-    fn refuse_retired(&self, known: &MutexGuard<'_, Known>, start: u64) -> Result<(), Error> {
-        match known.span() {
-            Some(span) if start < span.first.0 => {
-                Err(Error::Retired { group: self.group, index: LogIndex(start), first: span.first })
-            }
-            _ => Ok(()),
+    fn refuse_retired(&self, known: Known, start: u64) -> Result<(), Error> {
+        let first = known.first();
+        if start < first.0 {
+            return Err(Error::Retired { group: self.group, index: LogIndex(start), first });
         }
+        Ok(())
     }
 
     fn count_read(&self, hit: bool) {

@@ -19,6 +19,11 @@
 //! the store. What it deliberately does not know: Raft (votes and pointers are opaque bytes), what a row means,
 //! and when an entry may go (`retire_before` is the machine's decision).
 //!
+//! Metrics, all named `weir_storage_…`: `sync_seconds`, `sync_entries`, `sync_groups` and `sync_bytes` (histograms, one
+//! sample per sync); `queue_bytes` (waiting for the log writer); `tail_cache_hits_total` and
+//! `tail_cache_misses_total` by `reader`; `disk_pressure_rejected_total`; `buckets_dropped_total`;
+//! `queue_log_compactions_total`.
+//!
 //! No `RocksDB` call is ever made on an async worker: debug builds panic on one.
 
 mod ballast;

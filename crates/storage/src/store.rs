@@ -19,7 +19,9 @@ use crate::pressure::Pressure;
 use crate::span::Front;
 use crate::superblock::Superblock;
 use crate::tail_cache::TailCache;
-use crate::{DiskPressure, Error, GroupStore, Identity, LogClass, NodeRows, Options, Recovered, open};
+use crate::{
+    Backend, DiskPressure, Error, GroupStore, Identity, LogClass, NodeRows, Options, Recovered, open,
+};
 
 /// The node's one store. Cheap to clone; closed by [`Store::close`], or when the last handle is dropped.
 #[derive(Clone)]
@@ -51,8 +53,11 @@ impl Store {
         open::open(options)
     }
 
-    /// The same from async code: the opening runs on a thread of its own.
+    /// The same from async code: an opening that touches a disk runs on a thread of its own.
     pub async fn start(options: Options) -> Result<(Self, Recovered), Error> {
+        if matches!(options.backend, Backend::Memory(_)) {
+            return open::open(&options);
+        }
         let (reply, answer) = oneshot::channel();
         // The thread ends with its answer; nobody needs to join it.
         drop(open::spawn("weir-store-open", move || drop(reply.send(open::open(&options))))?);
@@ -138,6 +143,9 @@ impl Store {
         drop(closed.await);
         self.inner.stop_threads();
         let threads = std::mem::take(&mut *self.inner.threads.lock());
+        if threads.is_empty() {
+            return;
+        }
         let (reply, joined) = oneshot::channel();
         let joining = open::spawn("weir-store-close", move || {
             for thread in threads {

@@ -26,12 +26,18 @@ pub(crate) struct Database {
 }
 
 impl Database {
-    pub(crate) fn open(path: &Path, rocks: &RocksOptions, lock: File) -> Result<Self, Error> {
+    pub(crate) fn open(
+        path: &Path,
+        rocks: &RocksOptions,
+        direct_io: bool,
+        lock: File,
+    ) -> Result<Self, Error> {
         off_the_runtime();
         let cache = options::block_cache();
         let families = Family::ALL
             .map(|family| ColumnFamilyDescriptor::new(family.name(), options::family(family, rocks, &cache)));
-        let db = DB::open_cf_descriptors(&options::database(rocks), path, families).map_err(engine_error)?;
+        let db = DB::open_cf_descriptors(&options::database(rocks, direct_io), path, families)
+            .map_err(engine_error)?;
         Ok(Self { db: Arc::new(db), path: path.to_owned(), _lock: lock })
     }
 }

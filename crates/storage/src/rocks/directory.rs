@@ -11,6 +11,8 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{Mode, OFlags};
+
 use crate::ballast::Ballast;
 use crate::rocks::database::{Database, free_bytes};
 use crate::superblock::{Device, Superblock};
@@ -71,8 +73,24 @@ impl Directory {
     }
 
     pub(crate) fn database(self) -> Result<Database, Error> {
-        Database::open(&self.database_path(), &self.options, self.lock)
+        let direct_io = can_bypass_page_cache(&self.options.path);
+        Database::open(&self.database_path(), &self.options, direct_io, self.lock)
     }
+}
+
+/// Whether files in `path` can be opened for direct IO; some file systems in memory cannot, and the database would
+/// fail at its first flush.
+fn can_bypass_page_cache(path: &Path) -> bool {
+    let probe = path.join("direct-io-probe");
+    let flags = OFlags::CREATE | OFlags::WRONLY | OFlags::DIRECT | OFlags::CLOEXEC;
+    let opened = rustix::fs::open(&probe, flags, Mode::RUSR | Mode::WUSR);
+    // It exists even when the flag was refused.
+    fs::remove_file(&probe).ok();
+    if let Err(error) = opened {
+        tracing::warn!(%error, path = %path.display(), "no direct IO here: flushes go through the page cache");
+        return false;
+    }
+    true
 }
 
 fn sync_directory(path: &Path) -> Result<(), Error> {

@@ -159,7 +159,9 @@ async fn a_log_retired_to_its_end_goes_on(disk: Disk) {
         group.retire_before(LogIndex(100)).await.unwrap();
         let state = group.load().await.unwrap();
         assert_eq!((state.first, state.last), (None, None));
-        assert_eq!(read_from(&group, 1).await, []);
+        let refused = group.read(1..30, 1000).await.unwrap_err();
+        assert!(matches!(refused, Error::Retired { first: LogIndex(30), .. }));
+        assert_eq!(read_from(&group, 30).await, []);
         append(&group, records(30..32, 2)).await;
         assert_eq!(read_from(&group, 30).await, records(30..32, 2));
     }
