@@ -160,7 +160,9 @@ fn improving_chain(
     sets: &[BTreeSet<NodeId>],
     leaders: &[NodeId],
 ) -> Option<Vec<Handover>> {
-    let mut sources: Vec<NodeId> = leading.keys().copied().collect();
+    let least = leading.values().min().copied()?;
+    let too_many = leading.iter().filter(|(_, count)| **count >= least + 2);
+    let mut sources: Vec<NodeId> = too_many.map(|(node, _)| *node).collect();
     sources.sort_by_key(|node| (std::cmp::Reverse(leading[node]), *node));
     sources.into_iter().find_map(|source| chain_from(source, leading, sets, leaders))
 }
