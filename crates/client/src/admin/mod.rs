@@ -8,6 +8,7 @@ pub(crate) mod types;
 
 use crate::Client;
 
+pub(crate) use groups::offsets_of;
 pub(crate) use queues::partition_of;
 pub use queues::{MessageRef, ParkedSelection, PeekOptions};
 

@@ -92,11 +92,6 @@ impl Attempts {
         asked_ms.map_or(own, |ms| own.max(Duration::from_millis(ms)))
     }
 
-    /// Whether a request may have been carried out without our knowing.
-    pub(crate) fn maybe_happened(&self) -> bool {
-        self.maybe_happened
-    }
-
     /// The error when the time is up.
     pub(crate) fn timed_out(&self, now: Instant, doing: &str) -> Error {
         let waited = now.saturating_duration_since(self.started);

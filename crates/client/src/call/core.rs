@@ -32,7 +32,7 @@ pub(crate) struct Core {
 /// cluster knows a repetition, or leave the same state however often they are done.
 #[derive(Debug)]
 pub(crate) struct Call {
-    /// For the error's text: `create topic `x``.
+    /// For the error's text: could not …
     pub(crate) doing: String,
     pub(crate) target: Target,
     /// Over all attempts.

@@ -8,13 +8,16 @@ use weir_types::{ErrorKind, WeirError};
 
 use super::attempts::Failure;
 
+/// Code of a connection that could not be opened.
+const NODE_UNREACHABLE: &str = "node-unreachable";
+
 impl Failure {
     /// Reads the status of a failed call. A call whose connection could not be opened reached nobody.
     pub(crate) fn from_status(status: &Status) -> Self {
         let mut error = error_from_status(status);
-        let connected = !is_connect_error(status);
-        if !connected {
+        if is_connect_error(status) {
             error.kind = ErrorKind::Retry;
+            NODE_UNREACHABLE.clone_into(&mut error.code);
         }
         Self { maybe_happened: error.kind == ErrorKind::OutcomeUnknown, error }
     }
@@ -36,9 +39,9 @@ impl Failure {
         Self { maybe_happened: error.kind == ErrorKind::OutcomeUnknown, error }
     }
 
-    /// Whether the node itself is in question, so that another one should be asked next.
-    pub(crate) fn is_of_node(&self) -> bool {
-        matches!(self.error.code.as_str(), "transport" | "no-answer" | "stream-ended")
+    /// Whether no connection was there, so that nothing sent on it arrived.
+    pub(crate) fn is_of_connecting(&self) -> bool {
+        self.error.code == NODE_UNREACHABLE
     }
 }
 

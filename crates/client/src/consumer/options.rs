@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::stream::buffer_is_enough;
 use crate::{Error, Result};
 
 /// Where a group begins in a partition in which it has no committed position.
@@ -26,7 +27,7 @@ pub struct ConsumerOptions {
     /// Commit what was handed out of a partition when the group takes it away, once the next record is asked for.
     /// Default true; turn it off if records are handled out of order or after the next one is asked for.
     pub commit_on_revoke: bool,
-    /// Bytes of batches fetched ahead per partition. Default 4 MiB.
+    /// Bytes of batches fetched ahead per partition: at least 4 MiB. Default 4 MiB.
     pub buffer_bytes_max: usize,
     /// A partition that cannot be read for this long is reported as an error; reading is tried on. Default 30 s.
     pub stall_timeout: Duration,
@@ -47,7 +48,8 @@ impl Default for ConsumerOptions {
 
 impl ConsumerOptions {
     pub(crate) fn validate(&self) -> Result<()> {
-        let (min, max) = (Duration::from_secs(1), Duration::from_secs(300));
+        buffer_is_enough(self.buffer_bytes_max)?;
+        let (min, max) = (Duration::from_secs(1), Duration::from_mins(5));
         if (min..=max).contains(&self.session_timeout) {
             return Ok(());
         }

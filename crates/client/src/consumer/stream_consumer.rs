@@ -1,7 +1,20 @@
 //! The consumer's handle.
 
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, oneshot};
+use weir_runtime::TaskGroup;
+use weir_types::{ErrorKind, TopicKind};
+
 use super::ConsumerOptions;
+use super::member::Member;
+use super::membership::keep_membership;
+use super::ownership::Ownership;
+use crate::stream::{Chunk, Event};
 use crate::{Client, Error, Result, StreamRecord};
+
+/// Events on their way to the handle: what is read ahead is bounded by each partition's credit.
+const EVENTS_QUEUED_MAX: usize = 16;
 
 /// A member of a consumer group: it owns some partitions of its streams, reads them from the group's position on, and
 /// commits that position. Ownership comes and goes while it runs.
@@ -19,8 +32,12 @@ use crate::{Client, Error, Result, StreamRecord};
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Debug)]
 pub struct StreamConsumer {
+    member: Arc<Member>,
+    current: Option<Chunk>,
+    events: mpsc::Receiver<Event>,
+    commits: TaskGroup,
+    membership: TaskGroup,
     _client: Client,
 }
 
@@ -32,11 +49,26 @@ impl StreamConsumer {
         options: ConsumerOptions,
     ) -> Result<Self> {
         options.validate()?;
-        let _ = group;
+        let core = &client.core;
         for topic in topics {
-            client.core.topic_of(topic, weir_types::TopicKind::Stream).await?;
+            core.topic_of(topic, TopicKind::Stream).await?;
         }
-        Ok(Self { _client: client })
+        let (sender, events) = mpsc::channel(EVENTS_QUEUED_MAX);
+        let drawn = || format!("{:016x}", core.random_id());
+        let member = Arc::new(Member {
+            core: Arc::clone(core),
+            group: group.to_owned(),
+            id: options.member_id.clone().unwrap_or_else(drawn),
+            topics: topics.iter().map(|topic| (*topic).to_owned()).collect(),
+            ownership: Ownership::default(),
+            options,
+            events: sender,
+        });
+        let first = member.heartbeat(core.options.request_timeout).await?;
+        let mut membership = TaskGroup::new();
+        membership.spawn(keep_membership(Arc::clone(&member), first));
+        let commits = TaskGroup::new();
+        Ok(Self { member, current: None, events, commits, membership, _client: client })
     }
 
     /// The next record, of whichever partition this member owns. An error concerns one partition, or the membership;
@@ -45,7 +77,27 @@ impl StreamConsumer {
     /// Asking for the next record says that the ones before are handled, as far as `commit_on_revoke` is concerned.
     /// Cancel safe: a record is never lost by dropping this future.
     pub async fn next(&mut self) -> Option<Result<StreamRecord>> {
-        Some(Err(Error::Closed { what: "stream consumer" }))
+        let ownership = &self.member.ownership;
+        ownership.handled();
+        if let Some(error) = ownership.take_unheard() {
+            return Some(Err(error));
+        }
+        loop {
+            if let Some(chunk) = &mut self.current
+                && let Some(record) = chunk.records.pop_front()
+                && ownership.hand_out(chunk.source, record.offset)
+            {
+                return Some(Ok(record));
+            }
+            // Before waiting: the credit of what was handled may be what the next records wait for.
+            self.current = None;
+            match self.events.recv().await? {
+                Ok(chunk) => self.current = Some(chunk),
+                // Another member has taken over: that is how ownership ends, and no error of this one.
+                Err((source, error)) if error.kind() == ErrorKind::Fenced => ownership.remove(source),
+                Err((_, error)) => return Some(Err(error)),
+            }
+        }
     }
 
     /// Commits the positions behind all records that `next` has handed out of partitions that are still owned, and
@@ -54,26 +106,63 @@ impl StreamConsumer {
     /// # Errors
     /// `Fenced` when a partition has got a new owner: its records will come again there.
     pub async fn commit(&mut self) -> Result<()> {
-        Err(Error::Closed { what: "stream consumer" })
+        let mut result = self.member.ownership.take_lost().map_or(Ok(()), Err);
+        for done in self.start_commits() {
+            let committed = done.await.unwrap_or(Err(Error::Closed { what: "stream consumer" }));
+            result = result.and(committed);
+        }
+        result
     }
 
     /// As [`commit`](Self::commit), in the background: what gathers while a commit is on its way goes with the next one.
     /// An error comes out of `next`.
-    pub fn commit_async(&mut self) {}
+    pub fn commit_async(&mut self) {
+        for (source, position) in self.member.ownership.positions() {
+            if let Some(position) = self.member.ownership.want_commit(source, position, None) {
+                self.commits.spawn(Arc::clone(&self.member).commit(source, position));
+            }
+        }
+    }
 
     /// The partitions that this member owns now: topic and partition.
     pub fn assignment(&self) -> Vec<(String, u32)> {
-        Vec::new()
+        self.member.ownership.partitions()
     }
 
     /// The id of this member.
     pub fn member_id(&self) -> &str {
-        ""
+        &self.member.id
     }
 
     /// Finishes the commits that are on their way and leaves the group: its partitions go to others at once. It commits
     /// nothing by itself.
+    ///
+    /// # Errors
+    /// When the group could not be told: it then notices after the session timeout.
     pub async fn close(self) -> Result<()> {
-        Err(Error::Closed { what: "stream consumer" })
+        self.membership.abort().await;
+        self.commits.join().await;
+        self.member.leave().await
+    }
+
+    fn start_commits(&mut self) -> Vec<oneshot::Receiver<Result<()>>> {
+        let positions = self.member.ownership.positions();
+        let start = |(source, position)| {
+            let (waiter, done) = oneshot::channel();
+            if let Some(position) = self.member.ownership.want_commit(source, position, Some(waiter)) {
+                self.commits.spawn(Arc::clone(&self.member).commit(source, position));
+            }
+            done
+        };
+        positions.into_iter().map(start).collect()
+    }
+}
+
+impl std::fmt::Debug for StreamConsumer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("StreamConsumer")
+            .field("group", &self.member.group)
+            .field("member_id", &self.member.id)
+            .finish_non_exhaustive()
     }
 }

@@ -2,6 +2,10 @@
 
 use std::time::Duration;
 
+use weir_types::limits::BATCH_BYTES_MAX;
+
+use crate::{Error, Result};
+
 /// Where to begin in each partition.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StartPosition {
@@ -42,7 +46,7 @@ pub struct ReaderOptions {
     pub until: ReadUntil,
     /// Which partitions. Default: all.
     pub partitions: Option<Vec<u32>>,
-    /// Bytes of batches fetched ahead per partition; one batch more may be on its way. Default 4 MiB.
+    /// Bytes of batches fetched ahead per partition: at least 4 MiB, so that any batch fits. Default 4 MiB.
     pub buffer_bytes_max: usize,
     /// A partition that cannot be read for this long is reported as an error, once each time; reading is tried on.
     /// Default 30 s.
@@ -59,4 +63,19 @@ impl Default for ReaderOptions {
             stall_timeout: Duration::from_secs(30),
         }
     }
+}
+
+impl ReaderOptions {
+    pub(crate) fn validate(&self) -> Result<()> {
+        buffer_is_enough(self.buffer_bytes_max)
+    }
+}
+
+/// The largest batch must fit, or its reader would wait for it for ever.
+pub(crate) fn buffer_is_enough(buffer_bytes_max: usize) -> Result<()> {
+    if buffer_bytes_max >= BATCH_BYTES_MAX {
+        return Ok(());
+    }
+    let problem = format!("is {buffer_bytes_max} bytes, at least {BATCH_BYTES_MAX} are needed");
+    Err(Error::Option { option: "buffer_bytes_max", problem })
 }
