@@ -1,0 +1,251 @@
+//! `weir queue work`: a command per message.
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use clap::Args;
+use futures::StreamExt as _;
+use futures::stream::FuturesUnordered;
+use serde::Serialize;
+use tokio::io::AsyncWriteExt as _;
+use tokio::process::{Child, Command};
+use weir_client::{LeasedMessage, Message, WorkerOptions};
+
+use crate::cli::{Connection, value};
+use crate::failure::Outcome;
+use crate::output::{Done, Screen};
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+The command runs in `sh -c`, with the body on standard input, and in its environment
+WEIR_MESSAGE_ID, WEIR_PARTITION, WEIR_KEY (when it is text), WEIR_ATTEMPT and WEIR_LEASE_ID (a fencing token:
+it rises with every delivery). While it runs, the lease is extended; when the lease is lost, it is killed.
+Exit code 0 acks the message, anything else nacks it. SIGINT or SIGTERM: no more messages are taken,
+running commands finish; a second one ends them.
+
+Examples:
+  weir queue work tasks --exec 'wc -c'
+  weir queue work mails --exec './send-mail \"$WEIR_KEY\"' --concurrency 8
+  weir queue work tasks --exec 'cat' --max 10")]
+pub(in crate::cli) struct Work {
+    /// The queue
+    queue: String,
+    /// The command
+    #[arg(long, short, value_name = "COMMAND")]
+    exec: String,
+    /// Commands at once
+    #[arg(long, short, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1024))]
+    concurrency: u32,
+    /// Stop after so many messages
+    #[arg(long, short = 'n')]
+    max: Option<u64>,
+    /// How long a lease runs before it is extended [default: the queue's setting]
+    #[arg(long, value_name = "SPAN", value_parser = value::span)]
+    lease: Option<Duration>,
+    /// Shown to operators
+    #[arg(long, default_value = "weir queue work")]
+    name: String,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+/// What was done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+struct Worked {
+    acked: u64,
+    nacked: u64,
+    /// The lease went to another consumer, or its settle has no answer.
+    lost: u64,
+}
+
+/// How one message ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    Acked,
+    Nacked,
+    Lost,
+}
+
+impl Worked {
+    fn enter(&mut self, end: End) {
+        match end {
+            End::Acked => self.acked += 1,
+            End::Nacked => self.nacked += 1,
+            End::Lost => self.lost += 1,
+        }
+    }
+}
+
+impl Work {
+    pub(super) async fn run(self, screen: Screen) -> Outcome {
+        let options = WorkerOptions {
+            // One message waits while one runs, so that no command waits for the network.
+            credit: (2 * self.concurrency).min(1024),
+            lease: self.lease,
+            consumer_name: self.name.clone(),
+            ..WorkerOptions::default()
+        };
+        let mut worker = self.connection.client().await?.queue_worker(&self.queue, options).await?;
+        let (mut taken, mut worked) = (0, Worked::default());
+        let mut running = FuturesUnordered::new();
+        let mut stop = std::pin::pin!(stop_signal());
+        while self.max.is_none_or(|max| taken < max) {
+            tokio::select! {
+                () = &mut stop => break,
+                Some(end) = running.next() => worked.enter(end),
+                message = worker.next(), if running.len() < self.concurrency as usize => match message {
+                    Some(Ok(message)) => {
+                        taken += 1;
+                        running.push(handle(&self.exec, message));
+                    }
+                    // Of one partition, which is tried on.
+                    Some(Err(error)) => eprintln!("{error}"),
+                    None => break,
+                },
+            }
+        }
+        finish(running, &mut worked).await;
+        worker.close().await?;
+        let text = format!(
+            "{} messages acked, {} nacked, {} whose lease was lost",
+            worked.acked, worked.nacked, worked.lost
+        );
+        screen.show(&Done { text, data: worked })
+    }
+}
+
+/// Lets running commands finish. A second signal drops them, which kills the commands and nacks their messages.
+async fn finish(mut running: FuturesUnordered<impl Future<Output = End>>, worked: &mut Worked) {
+    let mut again = std::pin::pin!(stop_signal());
+    loop {
+        tokio::select! {
+            end = running.next() => match end {
+                Some(end) => worked.enter(end),
+                None => return,
+            },
+            () = &mut again => {
+                worked.nacked += running.len() as u64;
+                return;
+            }
+        }
+    }
+}
+
+async fn stop_signal() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let Ok(mut terminated) = signal(SignalKind::terminate()) else { return std::future::pending().await };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        _ = terminated.recv() => {}
+    }
+}
+
+/// Runs the command for one message, and settles it.
+async fn handle(command: &str, message: Message) -> End {
+    let cancelled = message.cancellation();
+    let ended = tokio::select! {
+        ended = run_command(command, &message) => ended,
+        // Dropping the command kills it: another consumer may have the message now.
+        () = cancelled.cancelled() => {
+            eprintln!("message {}/{}: the lease is lost, the command was killed", message.partition, message.message_id);
+            return End::Lost;
+        }
+    };
+    let name = format!("message {}/{}", message.partition, message.message_id);
+    let (end, settled) = match ended {
+        Ok(()) => (End::Acked, message.ack().await),
+        Err(why) => {
+            eprintln!("{name}: {why}");
+            (End::Nacked, message.nack(why).await)
+        }
+    };
+    match settled {
+        Ok(()) => end,
+        Err(error) => {
+            eprintln!("{name}: {error}");
+            End::Lost
+        }
+    }
+}
+
+async fn run_command(command: &str, message: &LeasedMessage) -> Result<(), String> {
+    let mut child =
+        spawn(command, message).map_err(|error| format!("the command does not start: {error}"))?;
+    let mut input = child.stdin.take().expect("standard input is a pipe");
+    let body = message.value.clone().unwrap_or_default();
+    // A command that does not read its input to the end is its own business.
+    let feed = async move { drop(input.write_all(&body).await) };
+    let ((), status) = tokio::join!(feed, child.wait());
+    match status {
+        Ok(status) if status.success() => Ok(()),
+        Ok(status) => Err(format!("the command ended with {status}")),
+        Err(error) => Err(format!("the command: {error}")),
+    }
+}
+
+fn spawn(command: &str, message: &LeasedMessage) -> std::io::Result<Child> {
+    let mut shell = Command::new("sh");
+    shell
+        .args(["-c", command])
+        .env("WEIR_MESSAGE_ID", message.message_id.to_string())
+        .env("WEIR_PARTITION", message.partition.to_string())
+        .env("WEIR_ATTEMPT", message.attempt.to_string())
+        .env("WEIR_LEASE_ID", message.lease_id.to_string())
+        .env_remove("WEIR_KEY");
+    // A variable cannot hold a zero byte, and a key of 64 KiB would still fit.
+    let key =
+        message.key.as_deref().and_then(|key| str::from_utf8(key).ok()).filter(|key| !key.contains('\0'));
+    if let Some(key) = key {
+        shell.env("WEIR_KEY", key);
+    }
+    shell.stdin(Stdio::piped()).kill_on_drop(true).spawn()
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
+    use bytes::Bytes;
+
+    use super::*;
+
+    fn message(key: Option<&'static [u8]>, value: impl Into<Bytes>) -> LeasedMessage {
+        LeasedMessage {
+            token: "v1.7.42.1001".parse().unwrap(),
+            partition: 2,
+            message_id: 42,
+            lease_id: 1001,
+            attempt: 3,
+            lease: Duration::from_secs(30),
+            timestamp_ms: 0,
+            key: key.map(Bytes::from_static),
+            value: Some(value.into()),
+            headers: Vec::new(),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_command_gets_the_body_and_what_names_the_message() {
+        let check = r#"test "$(cat)" = body && test "$WEIR_KEY:$WEIR_MESSAGE_ID:$WEIR_ATTEMPT" = k:42:3 &&
+            test "$WEIR_PARTITION:$WEIR_LEASE_ID" = 2:1001"#;
+        assert_eq!(run_command(check, &message(Some(b"k"), "body")).await, Ok(()));
+    }
+
+    #[tokio::test]
+    async fn a_key_that_no_variable_can_hold_is_left_out() {
+        for key in [b"a\0b".as_slice(), b"\xff"] {
+            assert_eq!(run_command("test -z \"${WEIR_KEY+x}\"", &message(Some(key), "")).await, Ok(()));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_command_that_fails_says_how() {
+        let ended = run_command("exit 3", &message(None, "")).await;
+        assert_eq!(ended, Err("the command ended with exit status: 3".to_owned()));
+    }
+
+    #[tokio::test]
+    async fn a_command_need_not_read_a_large_body() {
+        assert_eq!(run_command("true", &message(None, vec![b'x'; 1 << 20])).await, Ok(()));
+    }
+}

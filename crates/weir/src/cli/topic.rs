@@ -1,0 +1,317 @@
+//! `weir topic`: create, list, describe, alter, delete.
+
+use std::io::{self, BufRead as _, IsTerminal as _};
+
+use clap::builder::PossibleValuesParser;
+use clap::{Args, Subcommand};
+use serde_json::json;
+use weir_client::{NewTopic, QueueSettings, Settings, StreamSettings};
+use weir_types::TopicKind;
+
+use super::{Connection, value};
+use crate::failure::{Failure, Outcome};
+use crate::output::{Done, Screen, TopicList, TopicView};
+
+/// Create, show, alter and delete topics
+#[derive(Debug, Subcommand)]
+pub(super) enum Topic {
+    /// Create a queue or a stream
+    Create(Create),
+    /// List all topics
+    List(List),
+    /// Show one topic and its partitions
+    Describe(Describe),
+    /// Change settings of a topic; what is not named stays
+    Alter(Alter),
+    /// Delete a topic and everything in it
+    Delete(Delete),
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  weir topic create tasks --kind queue --partitions 3 --replicas 3
+  weir topic create orders --kind queue --fifo --lease 1m --attempts 5
+  weir topic create events --kind stream --retention 7d --retention-bytes 100GiB")]
+pub(super) struct Create {
+    /// 1 to 200 of a-z A-Z 0-9 . _ -
+    name: String,
+    /// queue: each message goes to one consumer; stream: records stay and any number of groups read them
+    #[arg(long, value_parser = PossibleValuesParser::new(["queue", "stream"]))]
+    kind: String,
+    /// 1 to 1024; partitions spread a topic over the nodes, and a key lives in one of them
+    #[arg(long, short, default_value_t = 3)]
+    partitions: u32,
+    /// Copies of each partition, at most the number of nodes
+    #[arg(long, short, default_value_t = 3)]
+    replicas: u32,
+    /// Keep the order of messages with one key (queue)
+    #[arg(long)]
+    fifo: bool,
+    #[command(flatten)]
+    settings: SettingsArgs,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  weir topic list
+  weir topic list --json")]
+pub(super) struct List {
+    #[command(flatten)]
+    connection: Connection,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  weir topic describe tasks")]
+pub(super) struct Describe {
+    name: String,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  weir topic alter tasks --lease 2m --attempts 3
+  weir topic alter events --retention never")]
+pub(super) struct Alter {
+    name: String,
+    #[command(flatten)]
+    settings: SettingsArgs,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  weir topic delete tasks --yes")]
+pub(super) struct Delete {
+    name: String,
+    /// Do not ask
+    #[arg(long, short)]
+    yes: bool,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+/// Settings of either kind. Which of them fit is checked against the topic's kind.
+#[derive(Debug, Default, Args)]
+struct SettingsArgs {
+    /// Leases at once per key of a FIFO queue [default: 1]
+    #[arg(long, value_name = "N", help_heading = "Queue settings")]
+    max_inflight_per_key: Option<u32>,
+    /// How long a lease runs when the consumer does not say [default: 30s]
+    #[arg(long, value_name = "SPAN", value_parser = value::span_ms, help_heading = "Queue settings")]
+    lease: Option<u64>,
+    /// Deliveries before a message is parked [default: 16]
+    #[arg(long, value_name = "N", help_heading = "Queue settings")]
+    attempts: Option<u32>,
+    /// Wait before a nacked message is ready again; doubles with each attempt [default: 0s]
+    #[arg(long, value_name = "SPAN", value_parser = value::span_ms, help_heading = "Queue settings")]
+    backoff: Option<u64>,
+    /// Longest such wait [default: 1m]
+    #[arg(long, value_name = "SPAN", value_parser = value::span_ms, help_heading = "Queue settings")]
+    backoff_max: Option<u64>,
+    /// A message not acked this long after its arrival is gone; `never` keeps it [default: never]
+    #[arg(long, value_name = "SPAN", value_parser = value::span_or_never_ms, help_heading = "Queue settings")]
+    ttl: Option<u64>,
+    /// In a FIFO queue, a parked message holds back the later ones of its key [default: false]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true, help_heading = "Queue settings")]
+    park_key: Option<bool>,
+    /// Bytes a partition holds before it rejects producers [default: 10GiB]
+    #[arg(long, value_name = "SIZE", value_parser = value::size, help_heading = "Queue settings")]
+    max_bytes: Option<u64>,
+    /// Messages a partition holds before it rejects producers [default: 100000000]
+    #[arg(long, value_name = "N", help_heading = "Queue settings")]
+    max_messages: Option<u64>,
+    /// Older records are deleted; `never` keeps them [default: 7d]
+    #[arg(long, value_name = "SPAN", value_parser = value::span_or_never_ms, help_heading = "Stream settings")]
+    retention: Option<u64>,
+    /// A larger partition deletes its oldest records; or `unlimited` [default: unlimited]
+    #[arg(long, value_name = "SIZE", value_parser = value::size_or_unlimited, help_heading = "Stream settings")]
+    retention_bytes: Option<u64>,
+}
+
+impl SettingsArgs {
+    fn queue(&self) -> QueueSettings {
+        QueueSettings {
+            fifo: None,
+            max_inflight_per_key: self.max_inflight_per_key,
+            lease_ms: self.lease,
+            attempts_max: self.attempts,
+            backoff_base_ms: self.backoff,
+            backoff_max_ms: self.backoff_max,
+            ttl_ms: self.ttl,
+            park_key: self.park_key,
+            bytes_max: self.max_bytes,
+            messages_max: self.max_messages,
+        }
+    }
+
+    fn stream(&self) -> StreamSettings {
+        StreamSettings { retention_ms: self.retention, retention_bytes: self.retention_bytes }
+    }
+
+    /// The settings for a topic of this kind; an error when one belongs to the other.
+    fn for_kind(&self, kind: TopicKind) -> Result<Settings, Failure> {
+        let (queue, stream) = (self.queue(), self.stream());
+        match kind {
+            TopicKind::Queue if stream != StreamSettings::default() => {
+                Err(Failure::usage("--retention and --retention-bytes are for streams; this is a queue"))
+            }
+            TopicKind::Stream if queue != QueueSettings::default() => {
+                Err(Failure::usage("of the settings, only --retention and --retention-bytes are for streams"))
+            }
+            TopicKind::Queue => Ok(Settings::Queue(queue)),
+            TopicKind::Stream => Ok(Settings::Stream(stream)),
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.queue() == QueueSettings::default() && self.stream() == StreamSettings::default()
+    }
+}
+
+impl Topic {
+    pub(super) async fn run(self, screen: Screen) -> Outcome {
+        match self {
+            Self::Create(create) => create.run(screen).await,
+            Self::List(list) => list.run(screen).await,
+            Self::Describe(describe) => describe.run(screen).await,
+            Self::Alter(alter) => alter.run(screen).await,
+            Self::Delete(delete) => delete.run(screen).await,
+        }
+    }
+}
+
+impl Create {
+    fn topic(&self) -> Result<NewTopic, Failure> {
+        let kind: TopicKind = self.kind.parse().map_err(Failure::usage)?;
+        let mut settings = self.settings.for_kind(kind)?;
+        match &mut settings {
+            Settings::Queue(queue) if self.fifo => queue.fifo = Some(true),
+            Settings::Stream(_) if self.fifo => {
+                return Err(Failure::usage(
+                    "--fifo is for queues; a stream keeps the order of every partition",
+                ));
+            }
+            _ => {}
+        }
+        Ok(NewTopic::new(&self.name, kind)
+            .partitions(self.partitions)
+            .replicas(self.replicas)
+            .settings(settings))
+    }
+
+    async fn run(self, screen: Screen) -> Outcome {
+        let topic = self.topic()?;
+        let created = self.connection.admin().await?.create_topic(topic).await?;
+        let text = format!(
+            "created {} `{}`: {} partitions, {} replicas each",
+            created.kind, created.name, created.partitions, created.replicas
+        );
+        screen.show(&Done { text, data: TopicView::of(&created) })
+    }
+}
+
+impl List {
+    async fn run(self, screen: Screen) -> Outcome {
+        let topics = self.connection.admin().await?.list_topics().await?;
+        screen.show(&TopicList::of(&topics))
+    }
+}
+
+impl Describe {
+    async fn run(self, screen: Screen) -> Outcome {
+        let description = self.connection.admin().await?.describe_topic(&self.name).await?;
+        screen.show(&TopicView::of_description(&description))
+    }
+}
+
+impl Alter {
+    async fn run(self, screen: Screen) -> Outcome {
+        if self.settings.is_empty() {
+            return Err(Failure::usage("nothing to alter: name at least one setting"));
+        }
+        let admin = self.connection.admin().await?;
+        let kind = admin.describe_topic(&self.name).await?.topic.kind;
+        let altered = admin.alter_topic(&self.name, self.settings.for_kind(kind)?).await?;
+        screen.show(&TopicView::of(&altered))
+    }
+}
+
+impl Delete {
+    async fn run(self, screen: Screen) -> Outcome {
+        if !self.yes {
+            confirm(&self.name)?;
+        }
+        self.connection.admin().await?.delete_topic(&self.name).await?;
+        let text = format!("deleted `{}`", self.name);
+        screen.show(&Done { text, data: json!({ "deleted": self.name }) })
+    }
+}
+
+/// Asks for the topic's name, because what is deleted does not come back.
+fn confirm(name: &str) -> Outcome {
+    let input = io::stdin();
+    if !input.is_terminal() {
+        return Err(Failure::usage(format!("say --yes to delete `{name}` and everything in it")));
+    }
+    eprint!("This deletes `{name}` and everything in it. Type its name to go on: ");
+    let mut typed = String::new();
+    input.lock().read_line(&mut typed)?;
+    if typed.trim() == name {
+        Ok(())
+    } else {
+        Err(Failure::usage("that is not its name; nothing was deleted"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Line {
+        #[command(subcommand)]
+        topic: Topic,
+    }
+
+    fn create(line: &str) -> Result<NewTopic, Failure> {
+        let line = Line::try_parse_from(format!("topic create {line}").split_whitespace()).unwrap();
+        let Topic::Create(create) = line.topic else { panic!("not a create") };
+        create.topic()
+    }
+
+    #[test]
+    fn a_topic_takes_the_settings_that_were_named_and_no_others() {
+        let topic = create("tasks --kind queue --lease 1m --fifo --park-key --ttl never").unwrap();
+        assert_eq!((topic.partitions, topic.replicas), (3, 3));
+        let settings = QueueSettings {
+            fifo: Some(true),
+            lease_ms: Some(60_000),
+            park_key: Some(true),
+            ttl_ms: Some(0),
+            ..QueueSettings::default()
+        };
+        assert_eq!(topic.settings, Some(Settings::Queue(settings)));
+    }
+
+    #[test]
+    fn settings_of_the_other_kind_are_refused() {
+        assert!(create("events --kind stream --lease 1m").is_err());
+        assert!(create("events --kind stream --fifo").is_err());
+        assert!(create("tasks --kind queue --retention 1d").is_err());
+        assert!(create("events --kind stream --retention 1d --retention-bytes 1GiB").is_ok());
+    }
+}

@@ -1,0 +1,77 @@
+//! The state of the cluster.
+
+use serde::Serialize;
+use weir_client::{ClusterStatus, NodeInfo};
+
+use super::topics::{PartitionView, partition_table};
+use super::{Grid, Page, View};
+
+/// Nodes and partitions.
+#[derive(Debug, Serialize)]
+pub(crate) struct StatusView {
+    cluster_id: String,
+    nodes: Vec<NodeView>,
+    partitions: Vec<PartitionView>,
+}
+
+#[derive(Debug, Serialize)]
+struct NodeView {
+    node_id: u64,
+    name: String,
+    alive: bool,
+    leaders: u32,
+    replicas: u32,
+    client_address: String,
+    peer_address: String,
+    http_address: String,
+    version: String,
+}
+
+impl NodeView {
+    fn of(node: &NodeInfo) -> Self {
+        Self {
+            node_id: node.node_id,
+            name: node.name.clone(),
+            alive: node.alive,
+            leaders: node.leaders,
+            replicas: node.replicas,
+            client_address: node.client_address.clone(),
+            peer_address: node.peer_address.clone(),
+            http_address: node.http_address.clone(),
+            version: node.version.clone(),
+        }
+    }
+}
+
+impl StatusView {
+    /// The metadata group comes first among the partitions.
+    pub(crate) fn of(status: &ClusterStatus) -> Self {
+        let partitions = status.metadata.iter().chain(&status.partitions);
+        Self {
+            cluster_id: status.cluster_id.clone(),
+            nodes: status.nodes.iter().map(NodeView::of).collect(),
+            partitions: partitions.map(PartitionView::of).collect(),
+        }
+    }
+}
+
+impl View for StatusView {
+    fn text(&self, page: Page) -> String {
+        let titles = ["#node", "name", "state", "#leads", "#replicas", "clients", "http", "version"];
+        let mut grid = Grid::new(page, &titles);
+        for node in &self.nodes {
+            grid.row([
+                node.node_id.to_string(),
+                node.name.clone(),
+                if node.alive { "up" } else { "DOWN" }.to_owned(),
+                node.leaders.to_string(),
+                node.replicas.to_string(),
+                node.client_address.clone(),
+                node.http_address.clone(),
+                node.version.clone(),
+            ]);
+        }
+        let nodes = grid.finish("no nodes");
+        format!("cluster {}\n\n{nodes}\n\n{}", self.cluster_id, partition_table(&self.partitions, page))
+    }
+}

@@ -1,0 +1,280 @@
+//! Topics and their partitions.
+
+use serde::Serialize;
+use serde_json::Value;
+use weir_client::{PartitionStatus, TopicDescription, TopicInfo};
+use weir_types::{TopicKind, TopicPolicy};
+
+use super::{Grid, Page, View, bytes, duration_ms, time_ms};
+
+/// All topics.
+#[derive(Debug, Serialize)]
+pub(crate) struct TopicList {
+    topics: Vec<TopicView>,
+}
+
+impl TopicList {
+    pub(crate) fn of(topics: &[TopicInfo]) -> Self {
+        Self { topics: topics.iter().map(TopicView::of).collect() }
+    }
+}
+
+impl View for TopicList {
+    fn text(&self, page: Page) -> String {
+        let mut grid = Grid::new(page, &["topic", "kind", "#partitions", "#replicas", "created"]);
+        for topic in &self.topics {
+            grid.row([
+                topic.name.clone(),
+                topic.kind.to_owned(),
+                topic.partitions.to_string(),
+                topic.replicas.to_string(),
+                topic.created_at.clone(),
+            ]);
+        }
+        grid.finish("there are no topics; `weir topic create NAME --kind queue|stream` makes one")
+    }
+}
+
+/// One topic.
+#[derive(Debug, Serialize)]
+pub(crate) struct TopicView {
+    name: String,
+    kind: &'static str,
+    topic_id: u32,
+    partitions: u32,
+    replicas: u32,
+    created_at: String,
+    settings: Value,
+    #[serde(skip)]
+    settings_text: Vec<(&'static str, String)>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    partition_status: Vec<PartitionView>,
+}
+
+impl TopicView {
+    pub(crate) fn of(topic: &TopicInfo) -> Self {
+        let settings = match &topic.policy {
+            TopicPolicy::Queue(policy) => serde_json::to_value(policy),
+            TopicPolicy::Stream(policy) => serde_json::to_value(policy),
+        };
+        Self {
+            name: topic.name.clone(),
+            kind: kind_name(topic.kind),
+            topic_id: topic.topic_id,
+            partitions: topic.partitions,
+            replicas: topic.replicas,
+            created_at: time_ms(topic.created_at_ms),
+            settings: settings.expect("policies have string keys"),
+            settings_text: settings_text(&topic.policy),
+            partition_status: Vec::new(),
+        }
+    }
+
+    pub(crate) fn of_description(description: &TopicDescription) -> Self {
+        let partition_status = description.partitions.iter().map(PartitionView::of).collect();
+        Self { partition_status, ..Self::of(&description.topic) }
+    }
+}
+
+impl View for TopicView {
+    fn text(&self, page: Page) -> String {
+        let mut lines = vec![format!(
+            "{} `{}`: {} partitions, {} replicas each, created {}",
+            self.kind, self.name, self.partitions, self.replicas, self.created_at
+        )];
+        lines.extend(self.settings_text.iter().map(|(name, value)| format!("  {name:<22}{value}")));
+        if !self.partition_status.is_empty() {
+            lines.push(String::new());
+            lines.push(partition_table(&self.partition_status, page));
+        }
+        lines.join("\n")
+    }
+}
+
+/// One partition.
+#[derive(Debug, Serialize)]
+pub(crate) struct PartitionView {
+    topic: String,
+    partition: u32,
+    group_id: u32,
+    leader: Option<u64>,
+    voters: Vec<u64>,
+    learners: Vec<u64>,
+    term: u64,
+    committed: u64,
+    lag_entries: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stream: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    queue: Option<Value>,
+    #[serde(skip)]
+    holds: String,
+    #[serde(skip)]
+    size: String,
+}
+
+impl PartitionView {
+    pub(crate) fn of(status: &PartitionStatus) -> Self {
+        let (holds, size) = match (&status.stream, &status.queue) {
+            (Some(stream), _) => {
+                (format!("offsets {} to {}", stream.start_offset, stream.end_offset), bytes(stream.bytes))
+            }
+            (_, Some(queue)) => (
+                format!(
+                    "{} ready, {} leased, {} scheduled, {} parked",
+                    queue.ready, queue.leased, queue.scheduled, queue.parked
+                ),
+                bytes(queue.bytes),
+            ),
+            (None, None) => ("-".to_owned(), "-".to_owned()),
+        };
+        Self {
+            topic: if status.topic.is_empty() { "(metadata)".to_owned() } else { status.topic.clone() },
+            partition: status.partition,
+            group_id: status.group_id,
+            leader: status.leader,
+            voters: status.voters.clone(),
+            learners: status.learners.clone(),
+            term: status.term,
+            committed: status.committed,
+            lag_entries: status.lag_entries.iter().map(|(_, lag)| *lag).max().unwrap_or(0),
+            stream: status.stream.map(|stream| {
+                serde_json::json!({
+                    "start_offset": stream.start_offset,
+                    "end_offset": stream.end_offset,
+                    "bytes": stream.bytes,
+                })
+            }),
+            queue: status.queue.map(|queue| {
+                serde_json::json!({
+                    "ready": queue.ready,
+                    "leased": queue.leased,
+                    "scheduled": queue.scheduled,
+                    "parked": queue.parked,
+                    "bytes": queue.bytes,
+                })
+            }),
+            holds,
+            size,
+        }
+    }
+}
+
+/// Partitions, one a row. `lag` is that of the replica furthest behind.
+pub(super) fn partition_table(partitions: &[PartitionView], page: Page) -> String {
+    let mut grid =
+        Grid::new(page, &["topic", "#partition", "#leader", "voters", "#term", "#lag", "holds", "#size"]);
+    for partition in partitions {
+        grid.row([
+            partition.topic.clone(),
+            partition.partition.to_string(),
+            partition.leader.map_or_else(|| "none".to_owned(), |node| node.to_string()),
+            nodes(&partition.voters, &partition.learners),
+            partition.term.to_string(),
+            partition.lag_entries.to_string(),
+            partition.holds.clone(),
+            partition.size.clone(),
+        ]);
+    }
+    grid.finish("no partitions")
+}
+
+fn nodes(voters: &[u64], learners: &[u64]) -> String {
+    let list = |nodes: &[u64]| nodes.iter().map(u64::to_string).collect::<Vec<_>>().join(",");
+    if learners.is_empty() { list(voters) } else { format!("{} (+{})", list(voters), list(learners)) }
+}
+
+fn kind_name(kind: TopicKind) -> &'static str {
+    match kind {
+        TopicKind::Queue => "queue",
+        TopicKind::Stream => "stream",
+    }
+}
+
+fn settings_text(policy: &TopicPolicy) -> Vec<(&'static str, String)> {
+    let never = |ms: Option<u64>| ms.map_or_else(|| "never".to_owned(), duration_ms);
+    match policy {
+        TopicPolicy::Queue(queue) => {
+            let order = if queue.fifo { "fifo per key" } else { "plain" };
+            let backoff =
+                format!("{} to {}", duration_ms(queue.backoff.base_ms), duration_ms(queue.backoff.max_ms));
+            let limit = format!("{} or {} messages", bytes(queue.bytes_max), queue.messages_max);
+            vec![
+                ("order", order.to_owned()),
+                ("lease", duration_ms(queue.lease_ms)),
+                ("attempts", queue.attempts_max.to_string()),
+                ("backoff", backoff),
+                ("ttl", never(queue.ttl_ms)),
+                ("limit per partition", limit),
+            ]
+        }
+        TopicPolicy::Stream(stream) => {
+            let size = stream.retention.bytes.map_or_else(|| "unlimited".to_owned(), bytes);
+            vec![("retention", never(stream.retention.age_ms)), ("retention bytes", size)]
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
+    use weir_client::QueuePartition;
+    use weir_types::QueuePolicy;
+
+    use super::*;
+
+    fn description() -> TopicDescription {
+        let topic = TopicInfo {
+            topic_id: 7,
+            name: "tasks".to_owned(),
+            kind: TopicKind::Queue,
+            partitions: 1,
+            replicas: 3,
+            policy: TopicPolicy::Queue(QueuePolicy::default()),
+            created_at_ms: 0,
+        };
+        let partition = PartitionStatus {
+            topic: "tasks".to_owned(),
+            partition: 0,
+            group_id: 3,
+            kind: Some(TopicKind::Queue),
+            voters: vec![1, 2, 3],
+            learners: vec![4],
+            leader: Some(2),
+            term: 5,
+            committed: 99,
+            lag_entries: vec![(1, 0), (3, 12)],
+            stream: None,
+            queue: Some(QueuePartition { ready: 4, leased: 3, scheduled: 2, parked: 1, bytes: 2048 }),
+        };
+        TopicDescription { topic, partitions: vec![partition] }
+    }
+
+    #[test]
+    fn a_topic_is_described_in_lines_and_a_table() {
+        let page = Page { colour: false, width: None };
+        assert_eq!(
+            TopicView::of_description(&description()).text(page),
+            "queue `tasks`: 1 partitions, 3 replicas each, created 1970-01-01T00:00:00Z\n\
+             \x20 order                 plain\n\
+             \x20 lease                 30s\n\
+             \x20 attempts              16\n\
+             \x20 backoff               0s to 1m\n\
+             \x20 ttl                   never\n\
+             \x20 limit per partition   10.0 GiB or 100000000 messages\n\
+             \n\
+             topic  partition  leader  voters      term  lag  holds                                        size\n\
+             ───────────────────────────────────────────────────────────────────────────────────────────────────\n\
+             tasks          0       2  1,2,3 (+4)     5   12  4 ready, 3 leased, 2 scheduled, 1 parked  2.0 KiB"
+        );
+    }
+
+    #[test]
+    fn json_holds_every_number_by_name() {
+        let value = serde_json::to_value(TopicView::of_description(&description())).unwrap();
+        assert_eq!(value["settings"]["lease_ms"], 30_000);
+        assert_eq!(value["partition_status"][0]["queue"]["leased"], 3);
+        assert_eq!(value["partition_status"][0]["lag_entries"], 12);
+    }
+}
