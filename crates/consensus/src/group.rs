@@ -1,0 +1,245 @@
+//! One group, as the broker holds it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::FutureExt;
+use openraft::async_runtime::watch::WatchReceiver;
+use openraft::errors::ClientWriteError;
+use parking_lot::Mutex;
+use tokio::sync::{oneshot, watch};
+use weir_storage::{GroupStore, LogRecord, Reader};
+use weir_types::{LogIndex, NodeId, ReplicaId, Term};
+
+use crate::raft::{KIND_NORMAL, Payload, Responder, TypeConfig, TypedMachine, WriteResult};
+use crate::replica::{Replica, other_node};
+use crate::{
+    EntryPosition, Error, GroupSpec, GroupStatus, Leadership, Machine, ProposeError, ReadError, barrier,
+    membership, status,
+};
+
+/// An entry that was committed and applied here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Applied<R> {
+    /// The entry's term.
+    pub term: Term,
+    /// The entry's index.
+    pub index: LogIndex,
+    /// The machine's answer.
+    pub reply: R,
+}
+
+/// A handle to this node's replica of one group. Cheap to clone. It stays valid while the replica's core is
+/// rebuilt after a crash; after [`Groups::close`](crate::Groups::close) everything answers `Stopped`.
+pub struct Group<M> {
+    replica: Arc<Replica>,
+    machine: Arc<Mutex<M>>,
+    reads: GroupStore,
+}
+
+impl<M> Clone for Group<M> {
+    fn clone(&self) -> Self {
+        Self {
+            replica: Arc::clone(&self.replica),
+            machine: Arc::clone(&self.machine),
+            reads: self.reads.clone(),
+        }
+    }
+}
+
+impl<M: Machine> Group<M> {
+    pub(crate) fn of(replica: Arc<Replica>, spec: GroupSpec) -> Result<Self, Error> {
+        let other = Error::AlreadyOpen { group: spec.group };
+        if replica.spec != spec {
+            return Err(other);
+        }
+        let typed = replica.machine.as_any().downcast_ref::<TypedMachine<M>>().ok_or(other)?;
+        let machine = typed.machine();
+        let reads = replica.context.store.group(spec.group, spec.class).for_reader(Reader::Fetch);
+        Ok(Self { replica, machine, reads })
+    }
+
+    /// Which replica this is.
+    pub fn spec(&self) -> GroupSpec {
+        self.replica.spec
+    }
+
+    /// Makes a new group of `voters`. Several of them may be asked at once with the same set; where it is done
+    /// already nothing happens.
+    pub async fn initialize(&self, voters: BTreeMap<ReplicaId, NodeId>) -> Result<(), Error> {
+        membership::initialize(&self.replica, voters).await
+    }
+
+    /// Proposes an entry. It is queued before this returns, so that entries are proposed in the order of the
+    /// calls; the future gives the outcome. Dropping the future does not take the proposal back.
+    pub fn submit(
+        &self,
+        payload: Bytes,
+    ) -> impl Future<Output = Result<Applied<M::Reply>, ProposeError>> + Send + use<M> {
+        let queued = self.enqueue(payload);
+        let node = self.replica.context.node;
+        async move {
+            // The answer is lost only with the core: the entry may live on in the log.
+            let outcome = queued?.await.map_err(|_| ProposeError::OutcomeUnknown)?;
+            let written = outcome.map_err(|error| propose_error(error, node))?;
+            Ok(Applied {
+                term: Term(**written.log_id.committed_leader_id()),
+                index: LogIndex(written.log_id.index()),
+                reply: written.data.take().ok_or(ProposeError::OutcomeUnknown)?,
+            })
+        }
+    }
+
+    fn enqueue(&self, payload: Bytes) -> Result<oneshot::Receiver<WriteResult>, ProposeError> {
+        let core = self.replica.core().ok_or_else(|| self.without_core())?;
+        let permit = self.replica.inflight.try_acquire(payload.len()).ok_or(ProposeError::Overloaded)?;
+        let (responder, outcome) = Responder::new(permit);
+        let send = core.raft.client_write_ff(Payload(payload), Some(responder));
+        // Sending to openraft's queue only waits when that is full. Outside tokio's cooperative budget, or a
+        // busy caller's last poll would look like a full queue.
+        match tokio::task::unconstrained(send).now_or_never() {
+            Some(Ok(())) => Ok(outcome),
+            Some(Err(_)) => Err(self.without_core()),
+            None => Err(ProposeError::Overloaded),
+        }
+    }
+
+    fn without_core(&self) -> ProposeError {
+        match self.replica.is_closed() {
+            true => ProposeError::Stopped,
+            // The core is being rebuilt, and a leader among the others elected meanwhile.
+            false => ProposeError::NotLeader { leader: None },
+        }
+    }
+
+    /// Waits until everything that was committed before the call is applied here, and gives the index up to
+    /// which that is known. Only the leader can, by asking a majority (`ReadIndex`). Concurrent calls share
+    /// rounds. `NotLeader` without a leader also says that no majority answered.
+    pub async fn read_barrier(&self) -> Result<LogIndex, ProposeError> {
+        barrier::wait(&self.replica).await
+    }
+
+    /// Who leads, and when that changes.
+    pub fn leadership(&self) -> watch::Receiver<Leadership> {
+        self.replica.leadership.subscribe()
+    }
+
+    /// The machine. Lock it briefly, and never across an await: the group applies nothing meanwhile.
+    pub fn machine(&self) -> Arc<Mutex<M>> {
+        Arc::clone(&self.machine)
+    }
+
+    /// The payload of one entry.
+    pub async fn read_entry(&self, term: Term, index: LogIndex) -> Result<Bytes, ReadError> {
+        let records = self.read(index, index.next(), 1).await?;
+        match records.into_iter().next() {
+            Some(record) if record.index == index && record.term == term => Ok(record.payload),
+            _ => Err(ReadError::Gone),
+        }
+    }
+
+    /// Entries of the machine from `from` to before `to`, as many as fit `bytes_max` (one always does), in order.
+    /// Entries of consensus itself are left out, so gaps in the indices are normal; an empty result says that
+    /// there are only such entries. `Gone` when `from` is retired.
+    pub async fn read_entries(
+        &self,
+        from: LogIndex,
+        to: LogIndex,
+        bytes_max: usize,
+    ) -> Result<Vec<(EntryPosition, Bytes)>, ReadError> {
+        let mut next = from;
+        loop {
+            let records = self.read(next, to, bytes_max).await?;
+            let Some(last) = records.last() else { return Ok(Vec::new()) };
+            next = last.index.next();
+            let normal: Vec<_> = records.into_iter().filter(|record| record.kind == KIND_NORMAL).collect();
+            if !normal.is_empty() || next >= to {
+                return Ok(normal.into_iter().map(position_and_payload).collect());
+            }
+        }
+    }
+
+    async fn read(
+        &self,
+        from: LogIndex,
+        to: LogIndex,
+        bytes_max: usize,
+    ) -> Result<Vec<LogRecord>, ReadError> {
+        match self.reads.read(from.0..to.0, bytes_max).await {
+            Ok(records) => Ok(records),
+            Err(weir_storage::Error::Retired { .. }) => Err(ReadError::Gone),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Adds a replica that does not vote yet. Returns when the change is committed, not when it caught up: see
+    /// `matched` in [`Group::status`]. Leader only; adding it again changes nothing.
+    pub async fn add_learner(&self, replica: ReplicaId, node: NodeId) -> Result<(), Error> {
+        membership::add_learner(&self.replica, replica, node).await
+    }
+
+    /// Makes exactly `voters` the voters; each must be a member already. Those that lose their vote stay as
+    /// learners. Leader only; repeat it after [`Error::Unfinished`].
+    pub async fn change_voters(&self, voters: BTreeSet<ReplicaId>) -> Result<(), Error> {
+        membership::change_voters(&self.replica, voters).await
+    }
+
+    /// Removes a replica from the group, voter or not. Leader only. Its id must never be used again.
+    pub async fn remove_replica(&self, replica: ReplicaId) -> Result<(), Error> {
+        membership::remove(&self.replica, replica).await
+    }
+
+    /// Hands the leadership to another voter. Returns when the request is under way; watch
+    /// [`Group::leadership`] for the outcome.
+    pub async fn transfer_leader(&self, to: ReplicaId) -> Result<(), Error> {
+        membership::transfer(&self.replica, to).await
+    }
+
+    /// The replica's state now.
+    pub fn status(&self) -> GroupStatus {
+        status::of(&self.replica)
+    }
+
+    /// On the leader, how long ago a majority last answered it; none elsewhere. It grows to the heartbeat
+    /// interval in a healthy idle group.
+    pub fn quorum_contact(&self) -> Option<Duration> {
+        status::quorum_contact(&self.replica)
+    }
+}
+
+fn position_and_payload(record: LogRecord) -> (EntryPosition, Bytes) {
+    (EntryPosition { term: record.term, index: record.index }, record.payload)
+}
+
+fn propose_error(error: ClientWriteError<TypeConfig>, us: NodeId) -> ProposeError {
+    match error {
+        ClientWriteError::ForwardToLeader(forward) => {
+            let leader = forward.leader_node.map(|member| member.node);
+            ProposeError::NotLeader { leader: other_node(leader, us) }
+        }
+        ClientWriteError::LogEntryDiscarded(_) => ProposeError::OutcomeUnknown,
+        // Errors of membership changes, which a proposal is not.
+        ClientWriteError::ChangeMembershipError(_) | ClientWriteError::PreconditionFailed(_) => {
+            ProposeError::OutcomeUnknown
+        }
+    }
+}
+
+/// The voter to hand a leadership to: heard, and with the most of the log.
+pub(crate) fn successor(replica: &Replica) -> Option<ReplicaId> {
+    let core = replica.core()?;
+    let metrics = core.raft.metrics();
+    let metrics = metrics.borrow_watched();
+    let matched = metrics.replication.as_ref()?;
+    let membership = metrics.membership_config.membership();
+    membership
+        .voter_ids()
+        .filter(|voter| *voter != replica.spec.replica.0)
+        .filter(|voter| {
+            membership.get_node(voter).is_some_and(|member| replica.context.pulses.hears(member.node))
+        })
+        .max_by_key(|voter| matched.get(voter).copied().flatten())
+        .map(ReplicaId)
+}

@@ -1,0 +1,149 @@
+//! What this node answers its peers.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use openraft::raft::{
+    AppendEntriesRequest, AppendEntriesResponse, TransferLeaderError, TransferLeaderRequest, VoteRequest,
+    VoteResponse,
+};
+use weir_runtime::BoxFuture;
+use weir_storage::LogRecord;
+
+use crate::context::Context;
+use crate::liveness;
+use crate::raft::{Core, Entry, LogId, TypeConfig, Vote, entry_of};
+use crate::registry::Registry;
+use crate::replica::Replica;
+use crate::snapshot;
+use crate::transport::{
+    Answer, AppendAnswer, AppendCall, Call, Connected, Handler, Identity, LaneKind, Refusal, Target,
+    TransferAnswer, TransferCall, VoteAnswer, VoteCall,
+};
+
+/// Brings the requests of peers to the replicas they are meant for.
+pub(crate) struct Inbound {
+    pub(crate) context: Arc<Context>,
+    pub(crate) registry: Arc<Registry>,
+}
+
+impl Handler for Inbound {
+    fn call(&self, _from: Identity, call: Call, payloads: Vec<Bytes>) -> BoxFuture<'static, Answer> {
+        let registry = Arc::clone(&self.registry);
+        Box::pin(async move {
+            let answer = match call {
+                Call::Ping => Ok(Answer::Pong),
+                Call::Survey(questions) => Ok(Answer::Survey(liveness::answer(&registry, &questions))),
+                Call::Append(call) => append(&registry, call, payloads).await,
+                Call::Vote(call) => vote(&registry, call).await,
+                Call::PreVote(call) => pre_vote(&registry, call).await,
+                Call::Transfer(call) => transfer(&registry, call).await,
+            };
+            answer.unwrap_or_else(|refusal| {
+                metrics::counter!("weir_peer_refused_total", "reason" => refusal.name()).increment(1);
+                Answer::Refused(refusal)
+            })
+        })
+    }
+
+    fn heard(&self, from: Identity) {
+        self.context.pulses.heard(from.node);
+    }
+
+    fn cut(&self, from: Identity) {
+        self.context.pulses.cut(from.node, LaneKind::Control);
+    }
+
+    fn snapshot(&self, connected: Connected) -> BoxFuture<'static, ()> {
+        let (context, registry) = (Arc::clone(&self.context), Arc::clone(&self.registry));
+        Box::pin(async move {
+            let from = connected.peer.node;
+            let find = move |target| registry.find(target);
+            if let Err(error) = snapshot::receive(find, &context.slots, connected).await {
+                tracing::warn!(%from, %error, "snapshot not received");
+            }
+        })
+    }
+}
+
+fn running(registry: &Registry, target: Target) -> Result<(Arc<Replica>, Core), Refusal> {
+    let replica = registry.find(target)?;
+    let core = replica.core().ok_or(Refusal::Stopped)?;
+    Ok((replica, core))
+}
+
+async fn append(registry: &Registry, call: AppendCall, payloads: Vec<Bytes>) -> Result<Answer, Refusal> {
+    let (replica, core) = running(registry, call.target)?;
+    if call.vote.committed {
+        replica.note_contact(call.vote.term);
+    }
+    let request = AppendEntriesRequest::<TypeConfig> {
+        vote: call.vote.into(),
+        prev_log_id: call.previous.map(Into::into),
+        leader_commit: call.committed.map(Into::into),
+        entries: entries(&call, payloads).ok_or(Refusal::Malformed)?,
+    };
+    let response = core.raft.append_entries(request).await.map_err(|_| Refusal::Stopped)?;
+    Ok(Answer::Append(match response {
+        AppendEntriesResponse::Success => AppendAnswer::Success,
+        AppendEntriesResponse::PartialSuccess(last) => AppendAnswer::Partial(last.as_ref().map(Into::into)),
+        AppendEntriesResponse::Conflict => AppendAnswer::Conflict,
+        AppendEntriesResponse::HigherVote(vote) => AppendAnswer::HigherVote((&vote).into()),
+    }))
+}
+
+/// Entries follow the previous one without a gap, so their indices need not be sent.
+fn entries(call: &AppendCall, payloads: Vec<Bytes>) -> Option<Vec<Entry>> {
+    let mut index = call.previous.map_or(weir_types::LogIndex(0), |previous| previous.index.next());
+    let mut entries = Vec::with_capacity(payloads.len());
+    for (head, payload) in call.entries.iter().zip(payloads) {
+        let record = LogRecord { index, term: head.term, kind: head.kind, payload };
+        entries.push(entry_of(record).ok()?);
+        index = index.next();
+    }
+    Some(entries)
+}
+
+async fn vote(registry: &Registry, call: VoteCall) -> Result<Answer, Refusal> {
+    let (_, core) = running(registry, call.target)?;
+    let response = core.raft.vote(vote_request(&call)).await.map_err(|_| Refusal::Stopped)?;
+    Ok(vote_answer(&response))
+}
+
+async fn pre_vote(registry: &Registry, call: VoteCall) -> Result<Answer, Refusal> {
+    let (_, core) = running(registry, call.target)?;
+    let response = core.raft.pre_vote(vote_request(&call)).await.map_err(|_| Refusal::Stopped)?;
+    Ok(vote_answer(&response))
+}
+
+fn vote_request(call: &VoteCall) -> VoteRequest<TypeConfig> {
+    VoteRequest {
+        vote: call.vote.into(),
+        last_log_id: call.last_log.map(LogId::from),
+        leadership_transfer: call.transfer,
+    }
+}
+
+fn vote_answer(response: &VoteResponse<TypeConfig>) -> Answer {
+    Answer::Vote(VoteAnswer {
+        vote: (&response.vote).into(),
+        granted: response.vote_granted,
+        last_log: response.last_log_id.as_ref().map(Into::into),
+    })
+}
+
+async fn transfer(registry: &Registry, call: TransferCall) -> Result<Answer, Refusal> {
+    let (_, core) = running(registry, call.target)?;
+    let request =
+        TransferLeaderRequest::new(Vote::from(call.from), call.to.0, call.last_log.map(LogId::from));
+    let response = core.raft.handle_transfer_leader(request).await.map_err(|_| Refusal::Stopped)?;
+    Ok(Answer::Transfer(match response {
+        Ok(()) => TransferAnswer::Accepted,
+        Err(TransferLeaderError::VoteChanged { actual, .. }) => {
+            TransferAnswer::VoteChanged { actual: (&actual).into() }
+        }
+        Err(TransferLeaderError::LogNotFlushed { actual, .. }) => {
+            TransferAnswer::LogNotFlushed { actual: actual.as_ref().map(Into::into) }
+        }
+    }))
+}

@@ -1,0 +1,150 @@
+//! The node's watch over the leaders of its groups.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+use weir_runtime::TaskGroup;
+use weir_types::{GroupId, NodeId};
+
+use super::campaign::{CAMPAIGNS_MAX, campaign, give_up_lease};
+use super::decision::{Decision, decide};
+use super::survey::{Cause, Missing, missing, other_voters, view};
+use crate::context::Context;
+use crate::registry::Registry;
+use crate::replica::Replica;
+use crate::transport::{Answer, Call, LaneKind, SurveyAnswer, SurveyQuestion};
+
+/// Groups asked about in one message.
+const QUESTIONS_MAX: usize = 4_096;
+
+/// Finds groups without a leader and sees to it that each gets one.
+pub(crate) struct Detector {
+    context: Arc<Context>,
+    registry: Arc<Registry>,
+    /// Since when each leaderless group is known, and when this replica last campaigned for it.
+    leaderless: BTreeMap<GroupId, Spell>,
+    slots: Arc<Semaphore>,
+    campaigns: TaskGroup,
+}
+
+/// One spell without a leader.
+struct Spell {
+    since: Instant,
+    campaigned: Option<Instant>,
+}
+
+type Lost = Vec<(Arc<Replica>, Missing)>;
+type Answers = BTreeMap<GroupId, Vec<SurveyAnswer>>;
+
+impl Detector {
+    pub(crate) fn new(context: Arc<Context>, registry: Arc<Registry>) -> Self {
+        Self {
+            context,
+            registry,
+            leaderless: BTreeMap::new(),
+            slots: Arc::new(Semaphore::new(CAMPAIGNS_MAX)),
+            campaigns: TaskGroup::new(),
+        }
+    }
+
+    /// Watches until it is dropped.
+    pub(crate) async fn run(mut self) {
+        let mut looks = interval(self.context.timings.ping);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                _ = looks.tick() => self.context.pulses.drop_silent(),
+                () = self.context.pulses.alarm.notified() => {}
+            }
+            let lost = self.find_lost();
+            if lost.is_empty() {
+                continue;
+            }
+            let answers = self.ask(&lost).await;
+            for (replica, missing) in lost {
+                self.act(replica, missing, &answers).await;
+            }
+        }
+    }
+
+    fn find_lost(&mut self) -> Lost {
+        let lost: Lost = self
+            .registry
+            .all()
+            .into_iter()
+            .filter_map(|replica| missing(&replica).map(|missing| (replica, missing)))
+            .collect();
+        let found = |group: &GroupId| lost.iter().any(|(replica, _)| replica.spec.group == *group);
+        self.leaderless.retain(|group, spell| {
+            let still = found(group);
+            if !still {
+                let seconds = spell.since.elapsed().as_secs_f64();
+                metrics::histogram!("weir_leaderless_seconds").record(seconds);
+            }
+            still
+        });
+        for (replica, _) in &lost {
+            let fresh = || Spell { since: Instant::now(), campaigned: None };
+            self.leaderless.entry(replica.spec.group).or_insert_with(fresh);
+        }
+        lost
+    }
+
+    /// Asks the other voters that are heard, one message per node, all at once.
+    async fn ask(&self, lost: &Lost) -> Answers {
+        let mut questions: BTreeMap<NodeId, Vec<SurveyQuestion>> = BTreeMap::new();
+        let mut answers = Answers::new();
+        for (replica, missing) in lost {
+            for node in other_voters(missing, replica.spec.replica) {
+                let heard = self.context.pulses.hears(node);
+                let list = questions.entry(node).or_default();
+                if heard && list.len() < QUESTIONS_MAX {
+                    list.push(missing.question());
+                }
+            }
+            answers.entry(replica.spec.group).or_default().extend(view(replica));
+        }
+        let patience = self.context.timings.suspect;
+        let mut asking: FuturesUnordered<_> = questions
+            .into_iter()
+            .filter(|(_, list)| !list.is_empty())
+            .map(|(node, list)| {
+                let peers = &self.context.peers;
+                timeout(patience, peers.call(node, LaneKind::Control, Call::Survey(list), Vec::new()))
+            })
+            .collect();
+        while let Some(answered) = asking.next().await {
+            let Ok(Ok(Answer::Survey(views))) = answered else { continue };
+            for view in views {
+                answers.entry(view.group).or_default().push(view);
+            }
+        }
+        answers
+    }
+
+    async fn act(&mut self, replica: Arc<Replica>, missing: Missing, answers: &Answers) {
+        let group = replica.spec.group;
+        let views = answers.get(&group).map_or(&[][..], Vec::as_slice);
+        let configs = missing.membership.get_joint_config();
+        let Decision::Candidate { rank, .. } = decide(replica.spec.replica, configs, views) else {
+            return;
+        };
+        let own = views.iter().find(|view| view.replica == replica.spec.replica);
+        let Some(ready) = own.map(|view| view.ready) else { return };
+        give_up_lease(&missing).await;
+        let patience = self.context.timings.candidate_patience;
+        let Some(spell) = self.leaderless.get_mut(&group) else { return };
+        // Whoever was asked for its vote may be winning right now.
+        let turn = rank + u32::from(missing.cause == Cause::Undecided);
+        let resting = spell.campaigned.is_some_and(|last| last.elapsed() < patience);
+        if spell.since.elapsed() < patience * turn || resting {
+            return;
+        }
+        spell.campaigned = Some(Instant::now());
+        self.campaigns.spawn(campaign(replica, missing, ready, Arc::clone(&self.slots)));
+    }
+}

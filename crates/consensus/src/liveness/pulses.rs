@@ -1,0 +1,93 @@
+//! When each peer was last heard on its control lane.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
+use weir_types::NodeId;
+
+use crate::transport::LaneKind;
+
+/// The pulse of every peer.
+pub(crate) struct Pulses {
+    suspect: Duration,
+    peers: Mutex<BTreeMap<NodeId, Pulse>>,
+    /// Rung when a control connection breaks: no need to wait for silence.
+    pub(crate) alarm: Notify,
+}
+
+struct Pulse {
+    heard: Option<Instant>,
+    /// Raised once per spell of silence; the peer's connections are then dropped.
+    silences: watch::Sender<u64>,
+}
+
+/// Silence, in multiples of the suspect timeout, after which connections are given up and made anew: after a
+/// partition heals, a fresh connection works at once, while TCP's own retries may be seconds away.
+const SILENCE_SUSPECTS: u32 = 3;
+
+impl Pulses {
+    pub(crate) fn new(suspect: Duration) -> Self {
+        Self { suspect, peers: Mutex::default(), alarm: Notify::new() }
+    }
+
+    pub(crate) fn add(&self, node: NodeId) {
+        self.peers.lock().entry(node).or_insert_with(Pulse::new);
+    }
+
+    pub(crate) fn retain(&self, keep: impl Fn(NodeId) -> bool) {
+        self.peers.lock().retain(|node, _| keep(*node));
+    }
+
+    /// Something came from `node`.
+    pub(crate) fn heard(&self, node: NodeId) {
+        // A node that is not in the address book yet is nobody's leader as far as we know.
+        if let Some(pulse) = self.peers.lock().get_mut(&node) {
+            pulse.heard = Some(Instant::now());
+        }
+    }
+
+    /// A connection to or from `node` broke.
+    pub(crate) fn cut(&self, node: NodeId, kind: LaneKind) {
+        if kind != LaneKind::Control {
+            return;
+        }
+        if let Some(pulse) = self.peers.lock().get_mut(&node) {
+            pulse.heard = None;
+        }
+        self.alarm.notify_one();
+    }
+
+    /// Whether `node` gave a sign of life within the suspect timeout.
+    pub(crate) fn hears(&self, node: NodeId) -> bool {
+        let heard = self.peers.lock().get(&node).and_then(|pulse| pulse.heard);
+        heard.is_some_and(|heard| heard.elapsed() < self.suspect)
+    }
+
+    /// Drops the connections of peers that have been silent for long.
+    pub(crate) fn drop_silent(&self) {
+        for pulse in self.peers.lock().values_mut() {
+            if pulse.heard.is_some_and(|heard| heard.elapsed() >= self.suspect * SILENCE_SUSPECTS) {
+                pulse.heard = None;
+                pulse.silences.send_modify(|count| *count += 1);
+            }
+        }
+    }
+
+    /// Resolves when `node` falls silent for long.
+    pub(crate) fn silence(&self, node: NodeId) -> impl Future<Output = ()> + use<> {
+        let mut silences = self.peers.lock().entry(node).or_insert_with(Pulse::new).silences.subscribe();
+        async move {
+            // A peer that left the address book has its lanes dropped anyway.
+            let _ = silences.changed().await;
+        }
+    }
+}
+
+impl Pulse {
+    fn new() -> Self {
+        Self { heard: None, silences: watch::Sender::new(0) }
+    }
+}

@@ -1,0 +1,118 @@
+//! How a node's consensus is set up: identity, address book, timings and limits.
+
+use std::time::Duration;
+
+use weir_runtime::Runtime;
+use weir_storage::{LogClass, Store};
+use weir_types::{ClusterId, GroupId, Incarnation, NodeId, ReplicaId};
+
+/// Everything that [`Groups::start`](crate::Groups::start) needs.
+pub struct Options {
+    /// The cluster; connections that name another are refused.
+    pub cluster: ClusterId,
+    /// This node.
+    pub node: NodeId,
+    /// This life of the node's data directory.
+    pub incarnation: Incarnation,
+    /// `host:port` to listen on for peers; port 0 lets the system choose.
+    pub listen: String,
+    /// Timers.
+    pub timings: Timings,
+    /// Bounds.
+    pub limits: Limits,
+    /// Clocks, randomness and sockets.
+    pub runtime: Runtime,
+    /// The node's store.
+    pub store: Store,
+}
+
+/// Where a peer listens, as the address book knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PeerAddress {
+    /// `host:port` of the peer port.
+    pub address: String,
+    /// The incarnation the cluster knows; a node that presents another is refused. None accepts any.
+    pub incarnation: Option<Incarnation>,
+}
+
+/// Which replica of which group to open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GroupSpec {
+    /// The group.
+    pub group: GroupId,
+    /// This node's replica of it.
+    pub replica: ReplicaId,
+    /// How its log entries die.
+    pub class: LogClass,
+}
+
+/// Timers. Failover is the work of the node-level failure detector; openraft's own timers are long and stand
+/// behind it as a backstop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timings {
+    /// Heartbeat of every group.
+    pub heartbeat: Duration,
+    /// Shortest election timeout of the backstop; more than twice `heartbeat`.
+    pub election_min: Duration,
+    /// Longest one; also how long a follower refuses ordinary votes after its leader's last sign of life.
+    pub election_max: Duration,
+    /// A ping on each control connection.
+    pub ping: Duration,
+    /// Silence on a control connection after which a peer is suspected.
+    pub suspect: Duration,
+    /// How long the designated candidate has before the next one may try.
+    pub candidate_patience: Duration,
+    /// Silence on a connection with unanswered requests after which it is dropped.
+    pub stall: Duration,
+    /// First pause before connecting again; grows eightfold at most, with jitter.
+    pub reconnect: Duration,
+}
+
+impl Default for Timings {
+    fn default() -> Self {
+        Self {
+            heartbeat: Duration::from_millis(2_000),
+            election_min: Duration::from_millis(4_500),
+            election_max: Duration::from_millis(6_000),
+            ping: Duration::from_millis(100),
+            suspect: Duration::from_millis(400),
+            candidate_patience: Duration::from_millis(1_200),
+            stall: Duration::from_secs(10),
+            reconnect: Duration::from_millis(50),
+        }
+    }
+}
+
+/// Bounds of one node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Proposals in flight per group.
+    pub inflight_entries_max: usize,
+    /// Bytes of proposals in flight per group.
+    pub inflight_bytes_max: usize,
+    /// Entries that stay replicable from the log behind the applied position; a follower further behind gets
+    /// a snapshot.
+    pub log_entries_kept: u64,
+    /// The same in bytes; the smaller of both rules.
+    pub log_bytes_kept: u64,
+    /// Bytes queued per peer on the data lane.
+    pub peer_queue_bytes_max: usize,
+    /// Snapshots sent at once by this node.
+    pub snapshots_sent_max: usize,
+    /// Snapshots received at once by this node.
+    pub snapshots_received_max: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            inflight_entries_max: 1_024,
+            inflight_bytes_max: 64 << 20,
+            log_entries_kept: 10_000,
+            log_bytes_kept: 32 << 20,
+            peer_queue_bytes_max: 32 << 20,
+            snapshots_sent_max: 2,
+            snapshots_received_max: 2,
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! Snapshots: a handle to the group's rows and retained entries, streamed to a peer on a connection of its own.
+//!
+//! ```text
+//! sender                                   receiver
+//!   Offer { target, vote, position, … } ──►  identity, capacity and log are checked
+//!                                       ◄──  Send | HaveIt | Refused
+//!   chunk, chunk, … (raw frames)        ──►  staged on disk as they come
+//!   empty frame: the end                ──►  counts and checksum are verified, then installed
+//!                                       ◄──  Installed { vote }
+//! ```
+//!
+//! A connection that breaks leaves nothing behind but a staging area, which is dropped; the sender starts over.
+
+mod receive;
+mod send;
+
+use std::io;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use tokio::sync::Semaphore;
+use weir_storage::ImportReady;
+use weir_types::LogIndex;
+
+pub(crate) use receive::receive;
+pub(crate) use send::send;
+
+use crate::Limits;
+use crate::raft::SnapshotMeta;
+use crate::transport::{Refusal, Target, WireVote};
+
+/// Bytes of one chunk.
+const CHUNK_BYTES_MAX: usize = 512 << 10;
+/// Largest offer or reply.
+const MESSAGE_BYTES_MAX: usize = 64 << 10;
+
+/// What openraft passes around as a snapshot.
+pub(crate) enum SnapshotHandle {
+    /// This replica's own state, in its store.
+    Own,
+    /// A peer's state, received, verified and staged.
+    Received(Box<Received>),
+}
+
+/// A staged snapshot.
+pub(crate) struct Received {
+    pub(crate) import: ImportReady,
+    /// The first retained entry in it.
+    pub(crate) retained_from: LogIndex,
+}
+
+/// How many snapshots may be under way on this node.
+pub(crate) struct SnapshotSlots {
+    pub(crate) sending: Semaphore,
+    pub(crate) receiving: Semaphore,
+}
+
+impl SnapshotSlots {
+    pub(crate) fn new(limits: &Limits) -> Self {
+        Self {
+            sending: Semaphore::new(limits.snapshots_sent_max),
+            receiving: Semaphore::new(limits.snapshots_received_max),
+        }
+    }
+}
+
+/// The first frame of the sender.
+#[derive(Serialize, Deserialize)]
+struct Offer {
+    target: Target,
+    vote: WireVote,
+    /// Applied position and membership of exactly the rows that follow.
+    meta: SnapshotMeta,
+    /// The first entry that follows.
+    retained_from: LogIndex,
+}
+
+/// The receiver's replies.
+#[derive(Debug, Serialize, Deserialize)]
+enum Reply {
+    /// Go on.
+    Send,
+    /// Nothing to send: the receiver's log holds that position already.
+    HaveIt { vote: WireVote },
+    /// Not now, or not here.
+    Refused(Refusal),
+    /// Done; the receiver's vote.
+    Installed { vote: WireVote },
+}
+
+fn encode<T: Serialize>(value: &T) -> bytes::Bytes {
+    postcard::to_stdvec(value).expect("snapshot messages always encode").into()
+}
+
+fn decode<T: DeserializeOwned>(bytes: &[u8]) -> io::Result<T> {
+    postcard::from_bytes(bytes).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error.to_string()))
+}

@@ -1,0 +1,89 @@
+//! The sending side.
+
+use std::io;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::time::timeout;
+use weir_storage::Export;
+use weir_types::{LogIndex, NodeId};
+
+use super::{CHUNK_BYTES_MAX, MESSAGE_BYTES_MAX, Offer, Reply, decode, encode};
+use crate::raft::{Shared, SnapshotMeta, Vote};
+use crate::transport::{Connected, Peers, Target, WireVote};
+
+/// Longest wait for the peer to take one chunk.
+const CHUNK_TIMEOUT: Duration = Duration::from_secs(30);
+/// Longest wait for the peer to verify and install what it got.
+const INSTALL_TIMEOUT: Duration = Duration::from_secs(600);
+
+/// A consistent view of a replica, and the position that it is a view of.
+struct View {
+    export: Export,
+    meta: SnapshotMeta,
+    retained_from: LogIndex,
+}
+
+/// Streams this replica's state to `target`. Gives back the receiver's vote.
+pub(crate) async fn send(
+    shared: &Shared,
+    peers: &Peers,
+    node: NodeId,
+    target: Target,
+    vote: &Vote,
+) -> io::Result<WireVote> {
+    let mut connected = peers.dial_snapshot(node).await?;
+    let view = take_view(shared).await?;
+    // A view of a newer term than the vote would be an old leader's replication still running; openraft
+    // treats it as corruption.
+    let newest = view.meta.last_log_id.map_or(0, |last| **last.committed_leader_id());
+    if newest > vote.leader_id.term {
+        return Err(io::Error::other("leadership has moved on"));
+    }
+    let offer = Offer { target, vote: vote.into(), meta: view.meta, retained_from: view.retained_from };
+    connected.writer.write(vec![encode(&offer)]).await?;
+    match reply(&mut connected, CHUNK_TIMEOUT).await? {
+        Reply::Send => {}
+        Reply::HaveIt { vote } => return Ok(vote),
+        other => return Err(io::Error::other(format!("peer answered {other:?}"))),
+    }
+    stream(&mut connected, view.export).await?;
+    match reply(&mut connected, INSTALL_TIMEOUT).await? {
+        Reply::Installed { vote } => {
+            metrics::counter!("weir_snapshots_sent_total").increment(1);
+            Ok(vote)
+        }
+        other => Err(io::Error::other(format!("peer answered {other:?}"))),
+    }
+}
+
+/// Under the gate nothing is applied, so rows, position and retained entries agree.
+async fn take_view(shared: &Shared) -> io::Result<View> {
+    let _gate = shared.gate.lock().await;
+    shared.check_fence()?;
+    let applied = shared.applied();
+    let end = applied.last.map_or(0, |last| last.index() + 1);
+    let retained_from = LogIndex(shared.machine.retained_from().0.min(end));
+    let export = shared.store.export(retained_from.0..end).await.map_err(io::Error::other)?;
+    let meta = SnapshotMeta { last_log_id: applied.last, last_membership: applied.membership };
+    Ok(View { export, meta, retained_from })
+}
+
+async fn stream(connected: &mut Connected, mut export: Export) -> io::Result<()> {
+    while let Some(chunk) = export.next_chunk(CHUNK_BYTES_MAX).await.map_err(io::Error::other)? {
+        metrics::counter!("weir_snapshot_bytes_sent_total").increment(chunk.len() as u64);
+        write(connected, chunk).await?;
+    }
+    write(connected, Bytes::new()).await
+}
+
+async fn write(connected: &mut Connected, frame: Bytes) -> io::Result<()> {
+    let write = connected.writer.write(vec![frame]);
+    timeout(CHUNK_TIMEOUT, write).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
+}
+
+async fn reply(connected: &mut Connected, patience: Duration) -> io::Result<Reply> {
+    let read = connected.reader.read(MESSAGE_BYTES_MAX);
+    let frame = timeout(patience, read).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
+    decode(&frame)
+}

@@ -1,0 +1,139 @@
+//! What a group reports about itself.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use openraft::async_runtime::watch::WatchReceiver;
+use openraft::{Instant, RaftMetrics, ServerState};
+use weir_types::{LogIndex, NodeId, ReplicaId, Term};
+
+use crate::raft::TypeConfig;
+use crate::replica::Replica;
+
+/// Who leads a group, as this replica knows it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Leadership {
+    /// The current term.
+    pub term: Term,
+    /// The leader, when one is known.
+    pub leader: Option<(ReplicaId, NodeId)>,
+    /// This replica leads, and has applied the first entry of its term: it has everything that was committed
+    /// before.
+    pub here: bool,
+}
+
+/// The part a replica plays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Receives entries, does not vote.
+    Learner,
+    /// Votes and follows.
+    Follower,
+    /// Asks for votes.
+    Candidate,
+    /// Leads.
+    Leader,
+    /// Its core has died and is being rebuilt, or it was closed.
+    Stopped,
+}
+
+/// A replica's state at one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GroupStatus {
+    /// The part it plays.
+    pub role: Role,
+    /// The current term.
+    pub term: Term,
+    /// The leader, when known.
+    pub leader: Option<(ReplicaId, NodeId)>,
+    /// The last entry of its log.
+    pub last_log: Option<LogIndex>,
+    /// The last entry known to be committed.
+    pub committed: Option<LogIndex>,
+    /// The last entry applied.
+    pub applied: Option<LogIndex>,
+    /// The first entry that its machine still needs.
+    pub retained_from: LogIndex,
+    /// Voting replicas (of both sides while a change is under way).
+    pub voters: BTreeMap<ReplicaId, NodeId>,
+    /// Replicas that do not vote.
+    pub learners: BTreeMap<ReplicaId, NodeId>,
+    /// On the leader: the last entry that each replica is known to hold.
+    pub matched: BTreeMap<ReplicaId, Option<LogIndex>>,
+    /// On the leader: how long ago a majority last answered.
+    pub since_quorum: Option<Duration>,
+}
+
+/// Reads a replica's state from openraft's metrics.
+pub(crate) fn of(replica: &Replica) -> GroupStatus {
+    let retained_from = replica.machine.retained_from();
+    let Some(core) = replica.core() else { return stopped(retained_from) };
+    let metrics = core.raft.metrics();
+    let metrics = metrics.borrow_watched();
+    let membership = metrics.membership_config.membership();
+    let located = |id: u64| {
+        let node = membership.get_node(&id).map(|member| member.node).unwrap_or_default();
+        (ReplicaId(id), node)
+    };
+    let matched = metrics.replication.iter().flatten();
+    GroupStatus {
+        role: role(metrics.state),
+        term: Term(metrics.current_term),
+        leader: replica.leadership.borrow().leader,
+        last_log: metrics.last_log_index.map(LogIndex),
+        committed: metrics.local_committed.map(|id| LogIndex(id.index())),
+        applied: metrics.last_applied.map(|id| LogIndex(id.index())),
+        retained_from,
+        voters: membership.voter_ids().map(located).collect(),
+        learners: membership.learner_ids().map(located).collect(),
+        matched: matched
+            .map(|(id, last)| (ReplicaId(*id), last.map(|last| LogIndex(last.index()))))
+            .collect(),
+        since_quorum: contact(&metrics),
+    }
+}
+
+/// On the leader, the time since a majority answered.
+pub(crate) fn quorum_contact(replica: &Replica) -> Option<Duration> {
+    let core = replica.core()?;
+    let metrics = core.raft.metrics();
+    let metrics = metrics.borrow_watched();
+    contact(&metrics)
+}
+
+fn contact(metrics: &RaftMetrics<TypeConfig>) -> Option<Duration> {
+    if !metrics.state.is_leader() {
+        return None;
+    }
+    // A leader alone is its own majority.
+    if metrics.membership_config.voter_ids().eq([metrics.id]) {
+        return Some(Duration::ZERO);
+    }
+    metrics.last_quorum_acked.map(|acked| acked.elapsed())
+}
+
+fn role(state: ServerState) -> Role {
+    match state {
+        ServerState::Learner => Role::Learner,
+        ServerState::Follower => Role::Follower,
+        ServerState::Candidate => Role::Candidate,
+        ServerState::Leader => Role::Leader,
+        ServerState::Shutdown => Role::Stopped,
+    }
+}
+
+fn stopped(retained_from: LogIndex) -> GroupStatus {
+    GroupStatus {
+        role: Role::Stopped,
+        term: Term::default(),
+        leader: None,
+        last_log: None,
+        committed: None,
+        applied: None,
+        retained_from,
+        voters: BTreeMap::new(),
+        learners: BTreeMap::new(),
+        matched: BTreeMap::new(),
+        since_quorum: None,
+    }
+}

@@ -1,0 +1,116 @@
+//! The answering end of a peer's lane.
+
+use std::io;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use weir_runtime::{BoxFuture, TaskGroup};
+
+use super::frame::{FrameReader, FrameWriter, Item};
+use super::hello::{Connected, Identity, LaneKind};
+use super::{Answer, Call};
+
+/// Requests of one connection that are being worked on at once; the next frame waits beyond that.
+const REQUESTS_MAX: usize = 1_024;
+/// Answers in one frame.
+const FRAME_ITEMS_MAX: usize = 256;
+
+/// Whoever answers the requests of peers.
+pub(crate) trait Handler: Send + Sync + 'static {
+    /// Answers one request. `payloads` are those of its entries.
+    fn call(&self, from: Identity, call: Call, payloads: Vec<Bytes>) -> BoxFuture<'static, Answer>;
+    /// Anything was received from a peer's control lane.
+    fn heard(&self, from: Identity);
+    /// A peer's control lane has closed.
+    fn cut(&self, from: Identity);
+    /// Takes a snapshot connection in.
+    fn snapshot(&self, connected: Connected) -> BoxFuture<'static, ()>;
+}
+
+/// Serves a peer's lane until it closes.
+pub(crate) async fn serve(handler: Arc<dyn Handler>, connected: Connected) -> io::Error {
+    let Connected { peer, lane, mut reader, mut writer } = connected;
+    let (answers, queue) = mpsc::channel(REQUESTS_MAX);
+    let error = tokio::select! {
+        error = read(&handler, peer, lane, &mut reader, answers) => error,
+        error = write(&mut writer, queue) => error,
+    };
+    if lane == LaneKind::Control {
+        handler.cut(peer);
+    }
+    error
+}
+
+async fn read(
+    handler: &Arc<dyn Handler>,
+    peer: Identity,
+    lane: LaneKind,
+    reader: &mut FrameReader,
+    answers: mpsc::Sender<(u64, Answer)>,
+) -> io::Error {
+    let running = Arc::new(Semaphore::new(REQUESTS_MAX));
+    let mut tasks = TaskGroup::new();
+    loop {
+        let (items, mut payload) = match reader.read_items().await {
+            Ok(frame) => frame,
+            Err(error) => return error,
+        };
+        if lane == LaneKind::Control {
+            handler.heard(peer);
+        }
+        for item in items {
+            let Item::Call { id, call } = item else { return malformed("an answer to no request") };
+            let Some(payloads) = cut_payloads(&call, &mut payload) else {
+                return malformed("payloads are cut short");
+            };
+            let permit = Arc::clone(&running).acquire_owned().await.expect("the semaphore is never closed");
+            let answer = handler.call(peer, call, payloads);
+            tasks.spawn(respond(id, answer, answers.clone(), permit));
+        }
+        if !payload.is_empty() {
+            return malformed("bytes that belong to no entry");
+        }
+    }
+}
+
+async fn respond(
+    id: u64,
+    answer: BoxFuture<'static, Answer>,
+    answers: mpsc::Sender<(u64, Answer)>,
+    _permit: OwnedSemaphorePermit,
+) {
+    let answer = answer.await;
+    // The connection may be gone by now; then nobody waits.
+    let _ = answers.send((id, answer)).await;
+}
+
+/// Takes the payloads of a call's entries off the front of `payload`, without copying.
+fn cut_payloads(call: &Call, payload: &mut Bytes) -> Option<Vec<Bytes>> {
+    let Call::Append(append) = call else { return Some(Vec::new()) };
+    append
+        .entries
+        .iter()
+        .map(|entry| {
+            let length = entry.length as usize;
+            (length <= payload.len()).then(|| payload.split_to(length))
+        })
+        .collect()
+}
+
+async fn write(writer: &mut FrameWriter, mut queue: mpsc::Receiver<(u64, Answer)>) -> io::Error {
+    let mut ready = Vec::new();
+    loop {
+        if queue.recv_many(&mut ready, FRAME_ITEMS_MAX).await == 0 {
+            return io::Error::other("lane is closed");
+        }
+        let items: Vec<Item> = ready.drain(..).map(|(id, answer)| Item::Answer { id, answer }).collect();
+        if let Err(error) = writer.write_items(&items, Vec::new()).await {
+            return error;
+        }
+    }
+}
+
+fn malformed(what: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, what.to_owned())
+}
