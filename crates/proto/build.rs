@@ -5,12 +5,13 @@ use std::path::PathBuf;
 
 use prost::Message as _;
 
-const FILES: [&str; 5] = [
+const FILES: [&str; 6] = [
     "weir/v1/error.proto",
     "weir/v1/admin.proto",
     "weir/v1/stream.proto",
     "weir/v1/queue.proto",
     "weir/v1/group.proto",
+    "weir/v1/peer.proto",
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {

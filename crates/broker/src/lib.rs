@@ -1,1 +1,32 @@
-//! TODO
+//! The broker: hosts partitions and joins the pure machines to replication, behind one API for every front door.
+//!
+//! ```text
+//!  front doors ──► api/ ──► Partition (mailbox, driver) ──► consensus ──► Replica (clocks, machine)
+//!                   │                                          ▲
+//!                   └── at_leader ──► Remote ──► other nodes   │ opens, closes, moves
+//!  metadata group ──► reconciler ──────────────────────────────┘
+//! ```
+//!
+//! What it is not: it speaks no protocol (the server and the gateways do), decides nothing that the machines
+//! decide, and knows neither openraft nor RocksDB.
+
+mod amnesia;
+pub mod api;
+mod broker;
+mod directory;
+mod door;
+mod founding;
+mod hosted;
+mod machine;
+mod metadata_group;
+mod node;
+mod partition;
+mod reconciler;
+mod remote;
+mod replica;
+
+pub use broker::Broker;
+pub use founding::NodeOptions;
+pub use node::{Node, Options};
+pub use remote::{ContentsView, PartitionView, PositionView, QueueCounts, Remote, ResetTo};
+pub use weir_consensus::{Limits, Timings};

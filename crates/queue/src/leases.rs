@@ -35,8 +35,13 @@ impl Leases {
 
     /// The first message that a session holds.
     pub(crate) fn first_of_session(&self, session: SessionId) -> Option<MessageId> {
+        self.of_session(session).next()
+    }
+
+    /// The messages that a session holds, in order of arrival.
+    pub(crate) fn of_session(&self, session: SessionId) -> impl Iterator<Item = MessageId> {
         let of_session = (session, MessageId(0))..=(session, MessageId(u64::MAX));
-        self.by_session.range(of_session).next().map(|(_, message)| *message)
+        self.by_session.range(of_session).map(|(_, message)| *message)
     }
 
     pub(crate) fn len(&self) -> usize {

@@ -7,6 +7,7 @@ use weir_types::{
 use crate::command::ParkKind;
 use crate::limits::PEEK_MESSAGES_MAX;
 use crate::message::{Message, ParkReason, State};
+use crate::output::Granted;
 use crate::queue::Queue;
 use crate::span::Span;
 
@@ -35,6 +36,10 @@ pub struct Stats {
     pub next_message: MessageId,
     /// The last lease granted, or the base.
     pub last_lease: LeaseId,
+    /// Messages ever acked.
+    pub acked: u64,
+    /// Deliveries ever made of messages that had been tried before.
+    pub redelivered: u64,
 }
 
 /// A message as it stands.
@@ -120,6 +125,8 @@ impl Queue {
             sessions: self.sessions.len() as u64,
             next_message: header.next_message,
             last_lease: header.last_lease,
+            acked: header.acked,
+            redelivered: header.redelivered,
         }
     }
 
@@ -136,6 +143,12 @@ impl Queue {
     /// The sessions that a new leader has to declare lost: it has no connection to any of them yet.
     pub fn sessions(&self) -> impl Iterator<Item = SessionId> {
         self.sessions.live()
+    }
+
+    /// The messages that a session holds, in order of arrival.
+    pub fn leased_by(&self, session: SessionId) -> impl Iterator<Item = Granted> {
+        let held = self.backlog.index.leases.of_session(session);
+        held.filter_map(|id| self.backlog.messages.get(id)?.granted(id))
     }
 
     /// One message; none when it never came, or is gone.

@@ -38,6 +38,10 @@ pub(crate) struct Header {
     pub(crate) next_message: MessageId,
     /// The last lease granted, or the base.
     pub(crate) last_lease: LeaseId,
+    /// Messages ever acked.
+    pub(crate) acked: u64,
+    /// Deliveries ever made of messages that had been tried before.
+    pub(crate) redelivered: u64,
 }
 
 /// What a leaf of `apply` may read while it changes the backlog.
@@ -52,7 +56,13 @@ impl Queue {
     /// partition's predecessors gave. Nothing is stored until the first entry. Of a policy's `attempts_max` and
     /// `max_inflight_per_key` 0 counts as 1: a queue that hands out nothing is no queue.
     pub fn new(policy: QueuePolicy, lease_id_base: LeaseId) -> Self {
-        let header = Header { at: At::default(), next_message: MessageId(0), last_lease: lease_id_base };
+        let header = Header {
+            at: At::default(),
+            next_message: MessageId(0),
+            last_lease: lease_id_base,
+            acked: 0,
+            redelivered: 0,
+        };
         let policy = usable(policy);
         Self {
             header: Single::new(header),

@@ -105,7 +105,8 @@ impl Queue {
         );
         assert!(message.attempts < self.policy.get().attempts_max, "P7: message {id} has no attempt left");
         let lease = LeaseId(self.header.get().last_lease.0 + 1);
-        self.header.set(Header { last_lease: lease, ..*self.header.get() });
+        let redelivered = self.header.get().redelivered + u64::from(message.attempts > 0);
+        self.header.set(Header { last_lease: lease, redelivered, ..*self.header.get() });
         let session: Option<SessionId> = request.session;
         let lease_ms = request.lease_ms.unwrap_or_else(|| self.policy.get().lease_ms).min(LEASE_MS_MAX);
         let state = State::Leased {

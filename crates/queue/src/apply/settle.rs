@@ -7,7 +7,7 @@ use crate::command::{Action, Settle, SettleItem};
 use crate::limits::SETTLE_ITEMS_MAX;
 use crate::message::{Grant, Message, State};
 use crate::output::{Rejection, Reply, Settled};
-use crate::queue::{Queue, Rules};
+use crate::queue::{Header, Queue, Rules};
 use crate::requests::Answer;
 
 impl Queue {
@@ -40,6 +40,10 @@ impl Queue {
         }
         if matches!(item.action, Action::Extend { .. }) && self.ends_with_session(id) {
             return Settled::LeaseLost;
+        }
+        if item.action == Action::Ack {
+            let acked = self.header.get().acked + 1;
+            self.header.set(Header { acked, ..*self.header.get() });
         }
         let rules = Rules { at, policy: self.policy.get() };
         let backlog = &mut self.backlog;

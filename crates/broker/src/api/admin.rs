@@ -1,0 +1,297 @@
+//! Topics, routing and the state of the cluster.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::timeout;
+use weir_metadata::{Addresses, Command, PolicyChange, Reply, Routing, Topic};
+use weir_types::limits::name_is_valid;
+use weir_types::{
+    ClusterId, ErrorKind, GroupId, NodeId, ProducerEpoch, ProducerId, ReplicaId, RequestId, TopicId,
+    TopicPolicy, WeirError,
+};
+
+use crate::broker::Broker;
+use crate::remote::{Answer, PartitionView, Request};
+
+/// How long the state of one partition or node is waited for when a whole cluster is described.
+const VIEW_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// A topic to be made.
+#[derive(Clone, Debug)]
+pub struct NewTopic {
+    /// Its name.
+    pub name: String,
+    /// Its settings.
+    pub policy: TopicPolicy,
+    /// How many partitions.
+    pub partitions: u32,
+    /// Replicas of each.
+    pub replicas: u32,
+    /// A retry with the same id gets the same answer.
+    pub request: RequestId,
+    /// How long to wait for leaders.
+    pub patience: Duration,
+}
+
+/// Where a partition is, and, if its leader answered, how it is.
+#[derive(Clone, Debug)]
+pub struct PartitionState {
+    /// Name of its topic; empty for the metadata group and the coordinator.
+    pub topic: String,
+    /// Its number.
+    pub index: u32,
+    /// Its Raft group.
+    pub group: GroupId,
+    /// Those that vote.
+    pub voters: BTreeMap<ReplicaId, NodeId>,
+    /// Those that only follow.
+    pub learners: BTreeMap<ReplicaId, NodeId>,
+    /// Who leads, as far as this node knows.
+    pub leader: Option<NodeId>,
+    /// From the leader.
+    pub view: Option<PartitionView>,
+}
+
+/// A node as this one sees it.
+#[derive(Clone, Debug)]
+pub struct NodeView {
+    /// Its id.
+    pub node: NodeId,
+    /// What people call it.
+    pub name: String,
+    /// Where it listens.
+    pub addresses: Addresses,
+    /// Its build; none when it does not answer.
+    pub version: Option<String>,
+}
+
+/// Who leads which group, as far as this node knows.
+pub type Leaders = BTreeMap<GroupId, NodeId>;
+
+impl Broker {
+    /// Creates a topic and waits until its partitions have leaders, for a bounded time.
+    pub async fn create_topic(&self, new: NewTopic) -> Result<Topic, WeirError> {
+        if new.name.starts_with('_') {
+            return Err(WeirError::new(
+                ErrorKind::Invalid,
+                "invalid-name",
+                format!("topic name `{}` starts with `_`, which is reserved", new.name),
+            ));
+        }
+        let command = Command::CreateTopic {
+            request: new.request,
+            name: new.name,
+            policy: new.policy,
+            partitions: new.partitions,
+            replicas: new.replicas,
+        };
+        let Reply::TopicCreated { topic } = self.metadata().propose(command).await? else {
+            return Err(unexpected());
+        };
+        self.metadata().wait_for(new.patience, |registry| registry.topic(topic).is_some()).await;
+        let leaders = self.wait_for_leaders(topic);
+        // The topic exists either way; without leaders yet, producers and consumers simply wait a little longer.
+        let _ = timeout(new.patience, leaders).await;
+        self.topic_by_id(topic)
+    }
+
+    /// Changes settings of a topic.
+    pub async fn alter_topic(&self, name: &str, changed: TopicPolicy) -> Result<Topic, WeirError> {
+        let topic = self.topic(name)?;
+        let changes = changes(&topic.policy, &changed)?;
+        if !changes.is_empty() {
+            self.metadata().propose(Command::AlterTopic { topic: topic.id, changes }).await?;
+            let altered = |policy: &TopicPolicy| *policy == changed;
+            self.metadata()
+                .wait_for(VIEW_TIMEOUT, |registry| {
+                    registry.topic(topic.id).is_none_or(|topic| altered(&topic.policy))
+                })
+                .await;
+        }
+        self.topic_by_id(topic.id)
+    }
+
+    /// Deletes a topic and everything in it.
+    pub async fn delete_topic(&self, name: &str) -> Result<(), WeirError> {
+        let topic = self.topic(name)?;
+        self.metadata().propose(Command::DeleteTopic { topic: topic.id }).await?;
+        self.metadata().wait_for(VIEW_TIMEOUT, |registry| registry.topic(topic.id).is_none()).await;
+        Ok(())
+    }
+
+    /// All topics, by name.
+    pub fn topics(&self) -> Vec<Topic> {
+        self.registry(|registry| registry.topics().cloned().collect())
+    }
+
+    /// A topic by name.
+    pub fn topic(&self, name: &str) -> Result<Topic, WeirError> {
+        if !name_is_valid(name) {
+            let shown: String = name.chars().take(60).collect();
+            let message = format!(
+                "topic name `{shown}` is not 1 to 200 of `a-z A-Z 0-9 . _ -`, not starting with a dot or a dash"
+            );
+            return Err(WeirError::new(ErrorKind::Invalid, "invalid-name", message));
+        }
+        self.registry(|registry| registry.topic_named(name).cloned()).ok_or_else(|| {
+            WeirError::new(ErrorKind::NotFound, "topic-not-found", format!("topic `{name}` does not exist"))
+        })
+    }
+
+    /// The state of a topic's partitions, in order of index.
+    pub async fn topic_state(&self, topic: &Topic) -> Vec<PartitionState> {
+        let groups = self.partitions_of(topic.id);
+        let states = groups.into_iter().map(|(index, group)| self.partition_state(&topic.name, index, group));
+        futures::future::join_all(states).await
+    }
+
+    /// The state of the metadata group.
+    pub async fn metadata_state(&self) -> PartitionState {
+        self.partition_state("", 0, GroupId::METADATA).await
+    }
+
+    /// The nodes, each asked for a sign of life.
+    pub async fn nodes(&self) -> Vec<NodeView> {
+        let members: Vec<_> = self.registry(|registry| {
+            registry.members().map(|node| (node.id, node.name.clone(), node.addresses.clone())).collect()
+        });
+        let views = members.into_iter().map(|(node, name, addresses)| async move {
+            let version = self.version_of(node, &addresses).await;
+            NodeView { node, name, addresses, version }
+        });
+        futures::future::join_all(views).await
+    }
+
+    /// The cluster's id.
+    pub fn cluster(&self) -> ClusterId {
+        self.place().cluster
+    }
+
+    /// Allots an idempotent producer.
+    pub async fn init_producer(
+        &self,
+        name: Option<String>,
+        request: RequestId,
+    ) -> Result<(ProducerId, ProducerEpoch), WeirError> {
+        match self.metadata().propose(Command::InitProducer { name, request }).await? {
+            Reply::ProducerReady { producer, epoch } => Ok((producer, epoch)),
+            _ => Err(unexpected()),
+        }
+    }
+
+    /// The routing table, and who leads what, as this node knows it.
+    pub fn routing(&self) -> (Routing, Leaders) {
+        (self.registry(weir_metadata::Registry::routing), self.leaders())
+    }
+
+    /// Rises whenever the routing table or a leader that this node knows of changes.
+    pub fn routing_changes(&self) -> watch::Receiver<u64> {
+        self.routing_version()
+    }
+
+    async fn version_of(&self, node: NodeId, addresses: &Addresses) -> Option<String> {
+        if node == self.place().node {
+            return Some(env!("CARGO_PKG_VERSION").to_owned());
+        }
+        let asked = timeout(VIEW_TIMEOUT, self.ask(&addresses.client, &Request::NodeView)).await;
+        match asked {
+            Ok(Ok(Answer::NodeView { version })) => Some(version),
+            _ => None,
+        }
+    }
+
+    async fn partition_state(&self, topic: &str, index: u32, group: GroupId) -> PartitionState {
+        let members = self
+            .registry(|registry| registry.membership(group).map(|membership| membership.current.clone()))
+            .unwrap_or_default();
+        let asked = timeout(VIEW_TIMEOUT, self.at_leader(group, Request::PartitionView(group))).await;
+        let view = match asked {
+            Ok(Ok(Answer::PartitionView(view))) => Some(view),
+            _ => None,
+        };
+        PartitionState {
+            topic: topic.to_owned(),
+            index,
+            group,
+            voters: members.voters,
+            learners: members.learners,
+            leader: self.leader_of(group),
+            view,
+        }
+    }
+
+    fn topic_by_id(&self, id: TopicId) -> Result<Topic, WeirError> {
+        self.registry(|registry| registry.topic(id).cloned()).ok_or_else(|| {
+            WeirError::new(
+                ErrorKind::NotFound,
+                "topic-not-found",
+                format!("topic {id} does not exist any more"),
+            )
+        })
+    }
+
+    /// Until every partition of the topic that this node holds a replica of has a leader, and every other one
+    /// answers.
+    async fn wait_for_leaders(&self, topic: TopicId) {
+        let mut changes = self.routing_changes();
+        loop {
+            changes.borrow_and_update();
+            let missing = self.partitions_of(topic).into_iter().find(|(_, group)| {
+                let here = self.registry(|registry| {
+                    let me = self.place().node;
+                    registry.membership(*group).is_some_and(|membership| membership.uses(me))
+                });
+                here && self.leader_of(*group).is_none()
+            });
+            if missing.is_none() || changes.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+}
+
+/// The differences between two policies of one kind.
+fn changes(old: &TopicPolicy, new: &TopicPolicy) -> Result<Vec<PolicyChange>, WeirError> {
+    let mut changes = Vec::new();
+    match (old, new) {
+        (TopicPolicy::Queue(old), TopicPolicy::Queue(new)) => {
+            if old.fifo != new.fifo {
+                let message = "`fifo` cannot be changed after a queue was created";
+                return Err(WeirError::new(ErrorKind::Invalid, "fifo-is-fixed", message));
+            }
+            let pairs = [
+                (
+                    old.max_inflight_per_key != new.max_inflight_per_key,
+                    PolicyChange::MaxInflightPerKey(new.max_inflight_per_key),
+                ),
+                (old.lease_ms != new.lease_ms, PolicyChange::LeaseMs(new.lease_ms)),
+                (old.attempts_max != new.attempts_max, PolicyChange::AttemptsMax(new.attempts_max)),
+                (old.backoff != new.backoff, PolicyChange::Backoff(new.backoff)),
+                (old.ttl_ms != new.ttl_ms, PolicyChange::TtlMs(new.ttl_ms)),
+                (old.park != new.park, PolicyChange::Park(new.park)),
+                (old.bytes_max != new.bytes_max, PolicyChange::BytesMax(new.bytes_max)),
+                (old.messages_max != new.messages_max, PolicyChange::MessagesMax(new.messages_max)),
+            ];
+            changes.extend(pairs.into_iter().filter(|(differs, _)| *differs).map(|(_, change)| change));
+        }
+        (TopicPolicy::Stream(old), TopicPolicy::Stream(new)) => {
+            if old.retention.age_ms != new.retention.age_ms {
+                changes.push(PolicyChange::RetentionAgeMs(new.retention.age_ms));
+            }
+            if old.retention.bytes != new.retention.bytes {
+                changes.push(PolicyChange::RetentionBytes(new.retention.bytes));
+            }
+        }
+        (old, _) => {
+            let message = format!("the topic is a {}, the settings are of the other kind", old.kind());
+            return Err(WeirError::new(ErrorKind::Invalid, "wrong-topic-kind", message));
+        }
+    }
+    Ok(changes)
+}
+
+fn unexpected() -> WeirError {
+    WeirError::new(ErrorKind::Internal, "unexpected-reply", "the registry gave another kind of answer")
+}

@@ -1,0 +1,297 @@
+//! Consumer groups: members and their partitions, through the coordinator's shards; positions, through the
+//! partitions themselves.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use weir_groups::{Assignment, Command, Coordinator, GroupDescription, MemberId, Reply};
+use weir_metadata::Topic;
+use weir_types::{ErrorKind, GroupId, RequestId, TopicId, TopicKind, WeirError};
+
+use crate::broker::Broker;
+use crate::partition::Partition;
+use crate::remote::{Answer, PositionView, Request, ResetTo};
+
+/// A member's sign of life.
+#[derive(Clone, Debug)]
+pub struct Heartbeat {
+    /// The consumer group.
+    pub group: String,
+    /// What the member calls itself.
+    pub member: String,
+    /// Names of the topics that it subscribes to.
+    pub topics: Vec<String>,
+    /// How long it may be silent.
+    pub session_timeout_ms: u64,
+    /// What it still works on.
+    pub owned: BTreeSet<GroupId>,
+}
+
+/// A partition that a member may read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AssignedPartition {
+    /// Name of its topic.
+    pub topic: String,
+    /// Its number in the topic.
+    pub index: u32,
+    /// The partition.
+    pub group: GroupId,
+    /// Fence the partition with this before reading.
+    pub epoch: u64,
+}
+
+/// A consumer group as its coordinator knows it.
+pub type GroupView = GroupDescription;
+
+/// A consumer group's position in one partition of a topic.
+#[derive(Clone, Debug)]
+pub struct GroupPosition {
+    /// Name of the topic.
+    pub topic: String,
+    /// Number of the partition.
+    pub index: u32,
+    /// The position.
+    pub position: PositionView,
+    /// Member that owns it.
+    pub owner: Option<String>,
+}
+
+impl Broker {
+    /// Joins a group, or keeps membership alive. Any node may be asked.
+    pub async fn heartbeat(&self, heartbeat: Heartbeat) -> Result<Vec<AssignedPartition>, WeirError> {
+        let shard = self.shard_of(&heartbeat.group)?;
+        let topics = self.topic_ids(&heartbeat.topics)?;
+        let member = MemberId(heartbeat.member.clone());
+        let view = self.coordinator_view(shard, Some(heartbeat.group.clone())).await?;
+        let known = view.first().and_then(|group| group.members.iter().find(|known| known.id == member));
+        let command = match known {
+            Some(known) if known.topics == topics => Command::Heartbeat {
+                group: heartbeat.group,
+                member,
+                epoch: known.epoch,
+                owned: heartbeat.owned,
+            },
+            _ => Command::Join {
+                group: heartbeat.group,
+                member,
+                topics,
+                session_timeout_ms: heartbeat.session_timeout_ms,
+                request: RequestId(self.random_u64()),
+            },
+        };
+        match self.coordinate(shard, command).await? {
+            Reply::Joined { assignment, .. } | Reply::Alive { assignment } => Ok(self.named(&assignment)),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Leaves a group. A member that is not there has left already.
+    pub async fn leave(&self, group: String, member: String) -> Result<(), WeirError> {
+        let shard = self.shard_of(&group)?;
+        let member = MemberId(member);
+        let view = self.coordinator_view(shard, Some(group.clone())).await?;
+        let known = view.first().and_then(|group| group.members.iter().find(|known| known.id == member));
+        let Some(known) = known else { return Ok(()) };
+        let epoch = known.epoch;
+        self.coordinate(shard, Command::Leave { group, member, epoch }).await.map(|_| ())
+    }
+
+    /// All groups that have had members, by name.
+    pub async fn groups(&self) -> Result<Vec<GroupView>, WeirError> {
+        let shards: Vec<GroupId> = self
+            .registry(|registry| registry.partitions(weir_metadata::COORDINATOR).map(|p| p.group).collect());
+        let mut groups = Vec::new();
+        for shard in shards {
+            groups.extend(self.coordinator_view(shard, None).await?);
+        }
+        groups.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(groups)
+    }
+
+    /// One group's members; none when it never had any.
+    pub async fn group(&self, name: &str) -> Result<Option<GroupView>, WeirError> {
+        let shard = self.shard_of(name)?;
+        Ok(self.coordinator_view(shard, Some(name.to_owned())).await?.into_iter().next())
+    }
+
+    /// A group's positions in every partition of every stream where it has one, or that its members subscribe to.
+    pub async fn group_positions(&self, name: &str) -> Result<Vec<GroupPosition>, WeirError> {
+        let view = self.group(name).await?;
+        let owners = view.as_ref().map(owners).unwrap_or_default();
+        let subscribed: BTreeSet<TopicId> =
+            view.iter().flat_map(|group| &group.members).flat_map(|member| member.topics.clone()).collect();
+        let streams: Vec<Topic> = self.registry(|registry| {
+            registry.topics().filter(|topic| topic.policy.kind() == TopicKind::Stream).cloned().collect()
+        });
+        let mut positions = Vec::new();
+        for topic in streams {
+            let found = self.positions_in(name, &topic, &owners).await?;
+            let committed = found.iter().any(|position| position.position.committed.is_some());
+            if committed || subscribed.contains(&topic.id) {
+                positions.extend(found);
+            }
+        }
+        Ok(positions)
+    }
+
+    /// Moves a group's positions in a topic. The group must have no members, or they would move on from theirs.
+    pub async fn reset_group(
+        &self,
+        name: &str,
+        topic: &str,
+        to: ResetTo,
+    ) -> Result<Vec<GroupPosition>, WeirError> {
+        if !weir_types::limits::name_is_valid(name) {
+            return Err(invalid("invalid-name", format!("`{name}` is not a valid group name")));
+        }
+        let members = self.group(name).await?.map_or(0, |group| group.members.len());
+        if members > 0 {
+            return Err(invalid(
+                "group-in-use",
+                format!("group `{name}` has {members} members; stop them first"),
+            ));
+        }
+        let topic = self.stream_topic(topic)?;
+        let mut positions = Vec::new();
+        for (index, group) in self.partitions_of(topic.id) {
+            let request = Request::ResetPosition { group, consumer_group: name.to_owned(), to };
+            let Answer::Position(position) = self.at_leader(group, request).await? else {
+                return Err(invalid("unexpected-answer", "the leader gave another answer".to_owned()));
+            };
+            positions.push(GroupPosition { topic: topic.name.clone(), index, position, owner: None });
+        }
+        Ok(positions)
+    }
+
+    async fn positions_in(
+        &self,
+        name: &str,
+        topic: &Topic,
+        owners: &BTreeMap<GroupId, String>,
+    ) -> Result<Vec<GroupPosition>, WeirError> {
+        let mut positions = Vec::new();
+        for (index, group) in self.partitions_of(topic.id) {
+            let request = Request::Position { group, consumer_group: name.to_owned() };
+            if let Answer::Position(position) = self.at_leader(group, request).await? {
+                let owner = owners.get(&group).cloned();
+                positions.push(GroupPosition { topic: topic.name.clone(), index, position, owner });
+            }
+        }
+        Ok(positions)
+    }
+
+    fn shard_of(&self, group: &str) -> Result<GroupId, WeirError> {
+        if !weir_types::limits::name_is_valid(group) {
+            return Err(invalid("invalid-name", format!("`{group}` is not a valid group name")));
+        }
+        self.registry(|registry| registry.coordinator_for(group).map(|shard| shard.group)).ok_or_else(|| {
+            WeirError::new(ErrorKind::Retry, "cluster-forming", "the cluster is not formed yet").after_ms(100)
+        })
+    }
+
+    fn topic_ids(&self, names: &[String]) -> Result<BTreeSet<TopicId>, WeirError> {
+        names.iter().map(|name| self.stream_topic(name).map(|topic| topic.id)).collect()
+    }
+
+    /// An assignment with the names of topics.
+    pub fn named(&self, assignment: &Assignment) -> Vec<AssignedPartition> {
+        self.registry(|registry| {
+            let partitions = assignment.partitions.iter().filter_map(|assigned| {
+                let topic = registry.topic(assigned.topic)?.name.clone();
+                let index = registry.partition(assigned.partition)?.index;
+                Some(AssignedPartition { topic, index, group: assigned.partition, epoch: assigned.epoch.0 })
+            });
+            partitions.collect()
+        })
+    }
+
+    /// Names of topics that still exist.
+    pub fn topic_names(&self, topics: &BTreeSet<TopicId>) -> Vec<String> {
+        self.registry(|registry| {
+            topics.iter().filter_map(|id| Some(registry.topic(*id)?.name.clone())).collect()
+        })
+    }
+
+    /// Names of the topics that a group's members subscribe to.
+    pub fn group_topics(&self, group: &GroupView) -> Vec<String> {
+        let topics = group.members.iter().flat_map(|member| member.topics.iter().copied()).collect();
+        self.topic_names(&topics)
+    }
+
+    async fn coordinate(&self, shard: GroupId, command: Command) -> Result<Reply, WeirError> {
+        match self.at_leader(shard, Request::Coordinator { shard, command }).await? {
+            Answer::Coordinator(reply) => Ok(reply),
+            other => Err(crate::remote::unexpected(&other)),
+        }
+    }
+
+    async fn coordinator_view(
+        &self,
+        shard: GroupId,
+        group: Option<String>,
+    ) -> Result<Vec<GroupView>, WeirError> {
+        match self.at_leader(shard, Request::CoordinatorView { shard, group }).await? {
+            Answer::CoordinatorView(view) => Ok(view),
+            other => Err(crate::remote::unexpected(&other)),
+        }
+    }
+}
+
+/// Proposes to a shard that this node leads, after the partitions of the topics that it names are known there.
+pub(crate) async fn coordinate_here(
+    broker: &Broker,
+    shard: &Partition<Coordinator>,
+    command: Command,
+) -> Result<Reply, WeirError> {
+    if let Command::Join { topics, .. } = &command {
+        for topic in topics {
+            report_partitions(broker, shard, *topic).await?;
+        }
+    }
+    shard.propose(command).await
+}
+
+/// Tells a shard the partitions of a topic, unless it knows them.
+pub(crate) async fn report_partitions(
+    broker: &Broker,
+    shard: &Partition<Coordinator>,
+    topic: TopicId,
+) -> Result<(), WeirError> {
+    let (partitions, version) = broker.registry(|registry| {
+        let partitions: BTreeSet<GroupId> = registry.partitions(topic).map(|p| p.group).collect();
+        (partitions, registry.version())
+    });
+    if shard.read(|replica| replica.state().partitions(topic) == Some(&partitions)) {
+        return Ok(());
+    }
+    shard.propose(Command::SetPartitions { topic, partitions, version }).await.map(|_| ())
+}
+
+/// What a shard that this node leads knows of one group, or of all.
+pub(crate) async fn view_here(
+    shard: &Partition<Coordinator>,
+    group: Option<String>,
+) -> Result<Vec<GroupView>, WeirError> {
+    shard.barrier().await?;
+    Ok(shard.read(|replica| {
+        let coordinator = replica.state();
+        match group {
+            Some(name) => coordinator.describe(&name).into_iter().collect(),
+            None => coordinator.groups().filter_map(|(name, _)| coordinator.describe(name)).collect(),
+        }
+    }))
+}
+
+fn owners(group: &GroupView) -> BTreeMap<GroupId, String> {
+    let owned = group.members.iter().flat_map(|member| {
+        member.assignment.partitions.iter().map(|assigned| (assigned.partition, member.id.0.clone()))
+    });
+    owned.collect()
+}
+
+fn invalid(code: &str, message: String) -> WeirError {
+    WeirError::new(ErrorKind::Invalid, code, message)
+}
+
+fn unexpected(reply: &Reply) -> WeirError {
+    WeirError::new(ErrorKind::Internal, "unexpected-reply", format!("unexpected reply {reply:?}"))
+}

@@ -1,0 +1,7 @@
+//! The one internal API, used by every front door: what a client may ask, one file per area.
+
+pub mod admin;
+mod bodies;
+pub mod groups;
+pub mod queue;
+pub mod stream;

@@ -1,0 +1,394 @@
+//! Queues: enqueue, lease, settle, sessions, dead letters.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use tokio::time::{Instant, sleep_until};
+use weir_queue::{
+    Command, Granted, Lease, MessageState, MessageView, ParkReason, Queue, Reply, Select, SessionEnding,
+    Settle, SettleItem, Settled,
+};
+use weir_types::limits::{LEASE_MESSAGES_MAX, LEASE_MS_MAX};
+use weir_types::{
+    ErrorKind, GroupId, LeaseClock, LeaseId, MessageId, Pointer, RequestId, SessionId, WeirError,
+};
+
+pub use super::bodies::Record;
+use super::bodies::{BatchReader, pick, read_error};
+use super::stream::Appended;
+use crate::broker::Broker;
+use crate::door;
+use crate::partition::{Partition, Pending};
+use crate::remote::QueueCounts;
+use crate::replica::State as _;
+
+/// How many messages one redrive or discard step may touch.
+const STEP_MESSAGES_MAX: u32 = 10_000;
+
+/// An enqueue on its way.
+pub struct PendingEnqueue(Pending<Queue>);
+
+impl PendingEnqueue {
+    /// Waits until a majority has it on disk and it is applied.
+    pub async fn answer(self) -> Result<Appended, WeirError> {
+        let (_, answer) = self.0.answer().await?;
+        match answer.map_err(|rejection| Queue::error(&rejection))? {
+            Reply::Enqueued { first, repeated, .. } => Ok(Appended { base: first.0, duplicate: repeated }),
+            other => Err(unexpected(&other)),
+        }
+    }
+}
+
+/// A request for messages.
+#[derive(Clone, Copy, Debug)]
+pub struct LeaseRequest {
+    /// A retry with the same id gets the same messages.
+    pub request: RequestId,
+    /// The session that the leases end with.
+    pub session: Option<SessionId>,
+    /// At most so many messages.
+    pub max_messages: u32,
+    /// At most so many bytes, but always one message.
+    pub max_bytes: u64,
+    /// None takes the queue's setting.
+    pub lease_ms: Option<u64>,
+}
+
+/// A message under a lease.
+#[derive(Clone, Debug)]
+pub struct LeasedMessage {
+    /// The message.
+    pub message: MessageId,
+    /// The grant.
+    pub lease: LeaseId,
+    /// 1 for the first delivery.
+    pub attempt: u32,
+    /// How long the lease runs from now, in milliseconds.
+    pub lease_ms: u64,
+    /// The record.
+    pub record: Record,
+}
+
+/// A message, looked at.
+#[derive(Clone, Debug)]
+pub struct PeekedMessage {
+    /// The message.
+    pub message: MessageId,
+    /// Where it stands.
+    pub state: PeekedState,
+    /// Deliveries so far.
+    pub attempts: u32,
+    /// Why it is parked.
+    pub reason: String,
+    /// The record.
+    pub record: Record,
+}
+
+/// Where a message stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PeekedState {
+    /// Can be leased, or waits for its key's turn.
+    Ready,
+    /// Waits for a time.
+    Scheduled,
+    /// Under a lease.
+    Leased,
+    /// A dead letter.
+    Parked,
+}
+
+impl Broker {
+    /// Takes a batch in: each record is a message. When this returns, it keeps its place.
+    pub async fn enqueue(&self, group: GroupId, batch: Bytes) -> Result<PendingEnqueue, WeirError> {
+        self.check_room()?;
+        let partition = self.queue(group)?;
+        let enqueue = door::enqueue(&batch, self.wall())?;
+        partition.admit(Command::Enqueue(enqueue), batch).await.map(PendingEnqueue)
+    }
+
+    /// Leases messages, waiting until `deadline` when none is ready.
+    pub async fn lease(
+        &self,
+        group: GroupId,
+        request: LeaseRequest,
+        deadline: Instant,
+    ) -> Result<Vec<LeasedMessage>, WeirError> {
+        check_lease(&request)?;
+        let partition = self.queue(group)?;
+        let mut applied = partition.applied();
+        let mut leadership = partition.leadership();
+        loop {
+            applied.borrow_and_update();
+            leadership.borrow_and_update();
+            partition.check_leads()?;
+            if partition.read(|replica| replica.state().ready_count()) > 0 {
+                let granted = grant(&partition, &request).await?;
+                if !granted.is_empty() {
+                    return deliver(&partition, granted).await;
+                }
+            }
+            tokio::select! {
+                changed = applied.changed() => changed.map_err(|_| stopping())?,
+                changed = leadership.changed() => changed.map_err(|_| stopping())?,
+                () = sleep_until(deadline) => return Ok(Vec::new()),
+            }
+        }
+    }
+
+    /// Settles leased messages: one outcome per item, in order.
+    pub async fn settle(
+        &self,
+        group: GroupId,
+        request: Option<RequestId>,
+        items: Vec<SettleItem>,
+    ) -> Result<Vec<Result<(), WeirError>>, WeirError> {
+        let keys: Vec<_> = items.iter().map(|item| (item.message, item.lease)).collect();
+        match self.queue(group)?.propose(Command::Settle(Settle { request, items })).await? {
+            Reply::Settled { outcomes } => Ok(keys.into_iter().zip(outcomes).map(settled).collect()),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Opens a consumer's session, or takes it up again within its grace.
+    pub async fn open_session(&self, group: GroupId, session: SessionId) -> Result<u64, WeirError> {
+        let partition = self.queue(group)?;
+        let mut sessions = self.inner().sessions.lock().await;
+        sessions.insert((group, session));
+        let opening = partition.admit(Command::OpenSession { session }, Bytes::new()).await;
+        drop(sessions);
+        let (_, opened) = opening?.answer().await?;
+        opened.map_err(|rejection| Queue::error(&rejection))?;
+        Ok(partition.read(|replica| replica.state().policy().lease_ms))
+    }
+
+    /// Ends a session.
+    pub async fn close_session(
+        &self,
+        group: GroupId,
+        session: SessionId,
+        ending: SessionEnding,
+    ) -> Result<(), WeirError> {
+        self.inner().sessions.lock().await.remove(&(group, session));
+        self.queue(group)?.propose(Command::CloseSession { session, ending }).await.map(|_| ())
+    }
+
+    /// The messages that a session holds, but its client does not know of: their delivery was lost with the
+    /// connection.
+    pub async fn undelivered(
+        &self,
+        group: GroupId,
+        session: SessionId,
+        known: &[LeaseId],
+    ) -> Result<Vec<LeasedMessage>, WeirError> {
+        let partition = self.queue(group)?;
+        let granted = partition.read(|replica| {
+            let held = replica.state().leased_by(session);
+            held.filter(|granted| !known.contains(&granted.lease)).collect::<Vec<_>>()
+        });
+        deliver(&partition, granted).await
+    }
+
+    /// Looks at messages without changing anything.
+    pub async fn peek(
+        &self,
+        group: GroupId,
+        from: MessageId,
+        max: usize,
+    ) -> Result<Vec<PeekedMessage>, WeirError> {
+        let partition = self.queue(group)?;
+        partition.barrier().await?;
+        let views = partition.read(|replica| replica.state().peek(from, max));
+        show(&partition, views).await
+    }
+
+    /// Dead letters, oldest first.
+    pub async fn parked(
+        &self,
+        group: GroupId,
+        from: MessageId,
+        max: usize,
+    ) -> Result<Vec<PeekedMessage>, WeirError> {
+        let partition = self.queue(group)?;
+        partition.barrier().await?;
+        let views = partition.read(|replica| replica.state().parked(None, from, max));
+        show(&partition, views).await
+    }
+
+    /// Makes dead letters ready again: those named, or all of them.
+    pub async fn redrive(&self, group: GroupId, messages: &[MessageId]) -> Result<u64, WeirError> {
+        self.step_parked(group, messages, |select, max| Command::Redrive { select, max }).await
+    }
+
+    /// Deletes dead letters: those named, or all of them.
+    pub async fn discard(&self, group: GroupId, messages: &[MessageId]) -> Result<u64, WeirError> {
+        self.step_parked(group, messages, |select, max| Command::Discard { select, max }).await
+    }
+
+    async fn step_parked(
+        &self,
+        group: GroupId,
+        messages: &[MessageId],
+        command: impl Fn(Select, u32) -> Command,
+    ) -> Result<u64, WeirError> {
+        let partition = self.queue(group)?;
+        if !messages.is_empty() {
+            let mut done = 0;
+            for message in messages {
+                done += count(partition.propose(command(Select::One(*message), 1)).await?)?;
+            }
+            return Ok(done);
+        }
+        let mut done = 0;
+        loop {
+            let step = count(partition.propose(command(Select::All, STEP_MESSAGES_MAX)).await?)?;
+            done += step;
+            if step < u64::from(STEP_MESSAGES_MAX) {
+                return Ok(done);
+            }
+        }
+    }
+
+    /// Counts of a partition. Never stale.
+    pub async fn queue_counts(&self, group: GroupId) -> Result<QueueCounts, WeirError> {
+        let partition = self.queue(group)?;
+        partition.barrier().await?;
+        Ok(partition.read(|replica| counts(replica.state())))
+    }
+}
+
+pub(crate) fn counts(queue: &Queue) -> QueueCounts {
+    let stats = queue.stats();
+    QueueCounts {
+        ready: stats.ready,
+        leased: stats.leased,
+        scheduled: stats.scheduled + stats.delayed,
+        parked: stats.parked,
+        bytes: stats.bytes,
+        enqueued_total: stats.next_message.0,
+        acked_total: stats.acked,
+        redelivered_total: stats.redelivered,
+    }
+}
+
+fn check_lease(request: &LeaseRequest) -> Result<(), WeirError> {
+    if !(1..=LEASE_MESSAGES_MAX).contains(&request.max_messages) {
+        let message =
+            format!("{} messages asked for, 1 to {LEASE_MESSAGES_MAX} allowed", request.max_messages);
+        return Err(WeirError::new(ErrorKind::Invalid, "lease-messages-out-of-range", message));
+    }
+    if let Some(ms) = request.lease_ms.filter(|ms| *ms > LEASE_MS_MAX) {
+        let message = format!("lease of {ms} ms exceeds the limit of {LEASE_MS_MAX} ms");
+        return Err(WeirError::new(ErrorKind::Invalid, "lease-too-long", message));
+    }
+    Ok(())
+}
+
+async fn grant(partition: &Partition<Queue>, request: &LeaseRequest) -> Result<Vec<Granted>, WeirError> {
+    let command = Command::Lease(Lease {
+        request: request.request,
+        session: request.session,
+        max_messages: request.max_messages,
+        max_bytes: request.max_bytes,
+        lease_ms: request.lease_ms,
+    });
+    match partition.propose(command).await? {
+        Reply::Leased { messages } => Ok(messages),
+        other => Err(unexpected(&other)),
+    }
+}
+
+/// Reads the records of leased messages, each batch once.
+async fn deliver(
+    partition: &Partition<Queue>,
+    granted: Vec<Granted>,
+) -> Result<Vec<LeasedMessage>, WeirError> {
+    let now = partition.read(|replica| replica.clocks().lease);
+    let places = granted.iter().map(|granted| (granted.pointer, granted.record));
+    let mut records = read_records(partition, places).await?;
+    let delivered = granted.into_iter().filter_map(|granted| {
+        let record = records.remove(&(granted.pointer, granted.record))?;
+        let lease_ms = granted.deadline - now;
+        let Granted { message, lease, attempt, .. } = granted;
+        Some(LeasedMessage { message, lease, attempt, lease_ms, record })
+    });
+    Ok(delivered.collect())
+}
+
+async fn show(
+    partition: &Partition<Queue>,
+    views: Vec<MessageView>,
+) -> Result<Vec<PeekedMessage>, WeirError> {
+    let places = views.iter().map(|view| (view.pointer, view.record));
+    let mut records = read_records(partition, places).await?;
+    let shown = views.into_iter().filter_map(|view| {
+        // A message that was acked since has no record any more.
+        let record = records.remove(&(view.pointer, view.record))?;
+        let (state, reason) = match view.state {
+            MessageState::Ready => (PeekedState::Ready, String::new()),
+            MessageState::Scheduled { .. } | MessageState::Delayed { .. } => {
+                (PeekedState::Scheduled, String::new())
+            }
+            MessageState::Leased { .. } => (PeekedState::Leased, String::new()),
+            MessageState::Parked { reason, .. } => (PeekedState::Parked, describe(&reason)),
+        };
+        Some(PeekedMessage { message: view.message, state, attempts: view.attempts, reason, record })
+    });
+    Ok(shown.collect())
+}
+
+fn describe(reason: &ParkReason) -> String {
+    match reason {
+        ParkReason::AttemptsUsedUp => "attempts used up".to_owned(),
+        ParkReason::Rejected(reason) => reason.clone(),
+    }
+}
+
+/// Reads records, each batch once; those that were retired meanwhile are missing.
+async fn read_records(
+    partition: &Partition<Queue>,
+    places: impl Iterator<Item = (Pointer, u32)>,
+) -> Result<BTreeMap<(Pointer, u32), Record>, WeirError> {
+    let mut wanted: BTreeMap<Pointer, Vec<u32>> = BTreeMap::new();
+    for (pointer, record) in places {
+        wanted.entry(pointer).or_default().push(record);
+    }
+    let mut reader = BatchReader::new(partition.group());
+    let mut records = BTreeMap::new();
+    for (pointer, mut numbers) in wanted {
+        let batch = match reader.read(pointer).await {
+            Ok(batch) => batch,
+            Err(weir_consensus::ReadError::Gone) => continue,
+            Err(error) => return Err(read_error(&error)),
+        };
+        numbers.sort_unstable();
+        for (number, record) in numbers.iter().zip(pick(&batch, &numbers)?) {
+            records.insert((pointer, *number), record);
+        }
+    }
+    Ok(records)
+}
+
+fn settled(((message, lease), outcome): ((MessageId, LeaseId), Settled)) -> Result<(), WeirError> {
+    match outcome {
+        Settled::Done | Settled::Parked | Settled::Extended { deadline: LeaseClock(_) } => Ok(()),
+        Settled::LeaseLost => {
+            let message = format!("lease {lease} is not the current one of message {message}");
+            Err(WeirError::new(ErrorKind::LeaseLost, "lease-lost", message))
+        }
+    }
+}
+
+fn count(reply: Reply) -> Result<u64, WeirError> {
+    match reply {
+        Reply::Redriven { count } | Reply::Discarded { count } => Ok(u64::from(count)),
+        other => Err(unexpected(&other)),
+    }
+}
+
+fn stopping() -> WeirError {
+    WeirError::new(ErrorKind::Retry, "replica-stopped", "the replica is stopping").after_ms(100)
+}
+
+fn unexpected(reply: &Reply) -> WeirError {
+    WeirError::new(ErrorKind::Internal, "unexpected-reply", format!("unexpected reply {reply:?}"))
+}

@@ -1,0 +1,281 @@
+//! Streams: append, fetch, offsets, positions of consumer groups.
+
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use tokio::time::{Instant, sleep_until};
+use weir_stream::{Command, CommitOffset, GroupEpoch, Movement, OutOfRange, Rejection, Reply, Stream};
+use weir_types::batch::restamp;
+use weir_types::{ErrorKind, GroupId, Offset, Term, WallClock, WeirError};
+
+use super::bodies::{BatchReader, read_error};
+use crate::broker::Broker;
+use crate::door;
+use crate::partition::{Partition, Pending};
+use crate::remote::{PositionView, ResetTo};
+
+/// An append on its way.
+pub struct PendingAppend(Pending<Stream>);
+
+/// Where a batch is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Appended {
+    /// Offset (stream) or message id (queue) of the first record.
+    pub base: u64,
+    /// The producer repeated itself: it was in already.
+    pub duplicate: bool,
+}
+
+impl PendingAppend {
+    /// Waits until a majority has it on disk and it is applied.
+    pub async fn answer(self) -> Result<Appended, WeirError> {
+        let (_, answer) = self.0.answer().await?;
+        match answer.map_err(|rejection| <Stream as crate::replica::State>::error(&rejection))? {
+            Reply::Appended { base_offset } => Ok(Appended { base: base_offset.0, duplicate: false }),
+            Reply::Duplicate { base_offset } => Ok(Appended { base: base_offset.0, duplicate: true }),
+            other => Err(unexpected(&other)),
+        }
+    }
+}
+
+/// What a fetch found.
+#[derive(Clone, Debug, Default)]
+pub struct Fetched {
+    /// Committed batches in order, base offset and leader epoch filled in. The first may begin before the offset
+    /// asked for.
+    pub batches: Vec<Bytes>,
+    /// The offset after the last record returned; the offset asked for when there is none.
+    pub next: Offset,
+    /// First retained offset.
+    pub start: Offset,
+    /// Next offset to be written.
+    pub end: Offset,
+}
+
+/// Bounds of a stream partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Offsets {
+    /// First retained offset.
+    pub start: Offset,
+    /// Next offset to be written.
+    pub end: Offset,
+    /// For the time that was asked for.
+    pub at_time: Option<Offset>,
+}
+
+/// A consumer group's commit.
+#[derive(Clone, Debug)]
+pub struct Commit {
+    /// The consumer group.
+    pub consumer_group: String,
+    /// Epoch of the ownership; 0 for a group without members.
+    pub epoch: u64,
+    /// The next offset to read.
+    pub offset: Offset,
+    /// Kept with it.
+    pub metadata: String,
+    /// May move back.
+    pub reset: bool,
+}
+
+impl Broker {
+    /// Takes a batch in. When this returns, the batch keeps its place before every later one of the partition.
+    pub async fn append(&self, group: GroupId, batch: Bytes) -> Result<PendingAppend, WeirError> {
+        self.check_room()?;
+        let partition = self.stream(group)?;
+        let append = door::append(&batch)?;
+        partition.admit(Command::Append(append), batch).await.map(PendingAppend)
+    }
+
+    /// Reads committed batches from `offset` on: about `bytes_max`, at least one, none at the end.
+    pub async fn fetch(&self, group: GroupId, offset: Offset, bytes_max: u64) -> Result<Fetched, WeirError> {
+        let partition = self.stream(group)?;
+        partition.check_leads()?;
+        let located = match locate(&partition, offset, bytes_max) {
+            Ok(located) => located,
+            // A leader that has just taken over, or no longer leads, may not know of the offset yet.
+            Err(_) => {
+                partition.barrier().await?;
+                locate(&partition, offset, bytes_max).map_err(out_of_range)?
+            }
+        };
+        let mut reader = BatchReader::new(partition.group());
+        let mut fetched =
+            Fetched { next: offset, start: located.start, end: located.end, batches: Vec::new() };
+        for at in located.batches {
+            let batch = match reader.read(at.pointer).await {
+                Ok(batch) => batch,
+                // Retention has overtaken the reader; what was read before is still good.
+                Err(_) if !fetched.batches.is_empty() => break,
+                Err(error) => return Err(read_error(&error)),
+            };
+            fetched.batches.push(stamped(&batch, at.base_offset, at.pointer.term)?);
+            fetched.next = at.base_offset + u64::from(at.count);
+        }
+        Ok(fetched)
+    }
+
+    /// Waits until the partition holds a record at `offset` or `deadline` has passed; an error when this node
+    /// stops leading meanwhile.
+    pub async fn wait_for_record(
+        &self,
+        group: GroupId,
+        offset: Offset,
+        deadline: Instant,
+    ) -> Result<(), WeirError> {
+        let partition = self.stream(group)?;
+        let mut applied = partition.applied();
+        let mut leadership = partition.leadership();
+        loop {
+            applied.borrow_and_update();
+            leadership.borrow_and_update();
+            partition.check_leads()?;
+            if partition.read(|replica| replica.state().end_offset()) > offset {
+                return Ok(());
+            }
+            tokio::select! {
+                changed = applied.changed() => changed.map_err(|_| stopping())?,
+                changed = leadership.changed() => changed.map_err(|_| stopping())?,
+                () = sleep_until(deadline) => return Ok(()),
+            }
+        }
+    }
+
+    /// The bounds of a partition, and the offset for a time. Never stale.
+    pub async fn offsets(&self, group: GroupId, time: Option<WallClock>) -> Result<Offsets, WeirError> {
+        let partition = self.stream(group)?;
+        partition.barrier().await?;
+        Ok(partition.read(|replica| {
+            let stream = replica.state();
+            Offsets {
+                start: stream.start_offset(),
+                end: stream.end_offset(),
+                at_time: time.map(|time| stream.offset_for_time(time)),
+            }
+        }))
+    }
+
+    /// Moves a consumer group's position; answers when a majority has it on disk.
+    pub async fn commit_offset(&self, group: GroupId, commit: Commit) -> Result<Offset, WeirError> {
+        let command = Command::CommitOffset(CommitOffset {
+            group: commit.consumer_group,
+            epoch: GroupEpoch(commit.epoch),
+            offset: commit.offset,
+            metadata: commit.metadata,
+            movement: if commit.reset { Movement::Reset } else { Movement::Forward },
+        });
+        match self.stream(group)?.propose(command).await? {
+            Reply::Committed { offset } => Ok(offset),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// A consumer group's position. Never stale.
+    pub async fn position(&self, group: GroupId, consumer_group: &str) -> Result<PositionView, WeirError> {
+        let partition = self.stream(group)?;
+        partition.barrier().await?;
+        Ok(partition.read(|replica| position_in(replica.state(), consumer_group)))
+    }
+
+    /// Fences older owners of a partition in a consumer group and returns the position.
+    pub async fn fence(
+        &self,
+        group: GroupId,
+        consumer_group: String,
+        epoch: u64,
+    ) -> Result<PositionView, WeirError> {
+        let partition = self.stream(group)?;
+        let command = Command::Fence { group: consumer_group.clone(), epoch: GroupEpoch(epoch) };
+        match partition.propose(command).await? {
+            // The fence is applied here, so what is read now includes it.
+            Reply::Fenced { .. } => {
+                Ok(partition.read(|replica| position_in(replica.state(), &consumer_group)))
+            }
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Whether `epoch` still owns the partition in the consumer group.
+    pub fn check_owner(&self, group: GroupId, consumer_group: &str, epoch: u64) -> Result<(), WeirError> {
+        let current = self.stream(group)?.read(|replica| replica.state().group_epoch(consumer_group));
+        if current > GroupEpoch(epoch) {
+            let rejection = Rejection::GroupFenced { current, got: GroupEpoch(epoch) };
+            return Err(<Stream as crate::replica::State>::error(&rejection));
+        }
+        Ok(())
+    }
+
+    /// An operator moves a consumer group's position in a partition that it leads.
+    pub(crate) async fn reset_position(
+        &self,
+        group: GroupId,
+        consumer_group: String,
+        to: ResetTo,
+    ) -> Result<PositionView, WeirError> {
+        let time = if let ResetTo::Time(time) = to { Some(time) } else { None };
+        let offsets = self.offsets(group, time).await?;
+        let offset = match to {
+            ResetTo::Earliest => offsets.start,
+            ResetTo::Latest => offsets.end,
+            ResetTo::Offset(offset) => offset.clamp(offsets.start, offsets.end),
+            ResetTo::Time(_) => offsets.at_time.unwrap_or(offsets.end),
+        };
+        let epoch = self.stream(group)?.read(|replica| replica.state().group_epoch(&consumer_group)).0;
+        let metadata = String::new();
+        let commit = Commit { consumer_group: consumer_group.clone(), epoch, offset, metadata, reset: true };
+        self.commit_offset(group, commit).await?;
+        self.position(group, &consumer_group).await
+    }
+}
+
+fn position_in(stream: &Stream, consumer_group: &str) -> PositionView {
+    let committed = stream.committed(consumer_group);
+    PositionView {
+        committed: committed.map(|committed| committed.offset),
+        metadata: committed.map(|committed| committed.metadata.clone()).unwrap_or_default(),
+        epoch: stream.group_epoch(consumer_group).0,
+        start: stream.start_offset(),
+        end: stream.end_offset(),
+    }
+}
+
+struct Located {
+    batches: Vec<weir_stream::BatchAt>,
+    start: Offset,
+    end: Offset,
+}
+
+fn locate(partition: &Partition<Stream>, offset: Offset, bytes_max: u64) -> Result<Located, OutOfRange> {
+    partition.read(|replica| {
+        let stream = replica.state();
+        let batches = stream.locate(offset, bytes_max)?;
+        Ok(Located { batches, start: stream.start_offset(), end: stream.end_offset() })
+    })
+}
+
+/// The batch as a reader gets it: the fields outside its CRC are written into a copy of the header.
+fn stamped(batch: &Bytes, base: Offset, leader_epoch: Term) -> Result<Bytes, WeirError> {
+    let (header, rest) = restamp(batch, base, leader_epoch)
+        .map_err(|e| WeirError::new(ErrorKind::Corrupt, "stored-batch-damaged", e.to_string()))?;
+    let mut whole = BytesMut::with_capacity(header.len() + rest.len());
+    whole.extend_from_slice(&header);
+    whole.extend_from_slice(&rest);
+    Ok(whole.freeze())
+}
+
+fn out_of_range(error: OutOfRange) -> WeirError {
+    WeirError::new(error.kind(), error.code(), error.to_string())
+}
+
+fn stopping() -> WeirError {
+    WeirError::new(ErrorKind::Retry, "replica-stopped", "the replica is stopping").after_ms(100)
+}
+
+fn unexpected(reply: &Reply) -> WeirError {
+    WeirError::new(ErrorKind::Internal, "unexpected-reply", format!("unexpected reply {reply:?}"))
+}
+
+/// How long a long poll may last.
+pub fn poll_deadline(wait_ms: u64) -> Instant {
+    Instant::now() + Duration::from_millis(wait_ms.min(weir_types::limits::POLL_MS_MAX))
+}

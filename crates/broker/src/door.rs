@@ -1,0 +1,125 @@
+//! The door: a record batch is checked here once (length, magic, CRC, count, decompression bound, every record),
+//! and is opaque bytes from then on. What a queue needs to know of each record is read here, into the command.
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+use weir_compression::decompress;
+use weir_queue::{Attributes, DedupId, DedupRecord, Enqueue, ProducerBatch, Run};
+use weir_stream::Append;
+use weir_types::batch::{BatchError, BatchView, Codec, HeadersView, RecordView, reserved_headers};
+use weir_types::limits::{BATCH_UNCOMPRESSED_BYTES_MAX, DELAY_MS_MAX};
+use weir_types::{ErrorKind, KeyHash, WallClock, WeirError};
+
+/// Checks a batch for a stream.
+pub(crate) fn append(batch: &Bytes) -> Result<Append, WeirError> {
+    let view = BatchView::verify(batch).map_err(bad_batch)?;
+    let section = open(&view)?;
+    view.check_records(&section).map_err(bad_batch)?;
+    let header = view.header();
+    Ok(Append {
+        position: 0,
+        length: batch.len() as u32,
+        count: header.count,
+        producer: header.producer,
+        max_timestamp_ms: header.max_timestamp_ms,
+    })
+}
+
+/// Checks a batch for a queue, and reads what the queue decides by. `now` turns a record's time to live into the
+/// time when it is gone.
+pub(crate) fn enqueue(batch: &Bytes, now: WallClock) -> Result<Enqueue, WeirError> {
+    let view = BatchView::verify(batch).map_err(bad_batch)?;
+    let section = open(&view)?;
+    let mut runs: Vec<Run> = Vec::new();
+    let mut dedup = Vec::new();
+    for (number, record) in view.records(&section).enumerate() {
+        let record = record.map_err(bad_batch)?;
+        let attributes = attributes(&record, now)?;
+        match runs.last_mut() {
+            Some(run) if run.attributes == attributes => run.count += 1,
+            _ => runs.push(Run { count: 1, attributes }),
+        }
+        if let Some(id) = record.headers.get(reserved_headers::MESSAGE_ID) {
+            dedup.push(DedupRecord { record: number as u32, id: dedup_id(id) });
+        }
+    }
+    if matches!(&runs[..], [run] if run.attributes == Attributes::default()) {
+        runs.clear();
+    }
+    let header = view.header();
+    let producer =
+        header.producer.map(|p| ProducerBatch { id: p.id, epoch: p.epoch, sequence: p.base_sequence });
+    Ok(Enqueue {
+        position: 0,
+        length: batch.len() as u32,
+        count: header.count,
+        bytes: section.len() as u64,
+        producer,
+        runs,
+        dedup,
+    })
+}
+
+/// The records section of a batch, uncompressed.
+pub(crate) fn open<'a>(view: &BatchView<'a>) -> Result<Cow<'a, [u8]>, WeirError> {
+    match view.header().codec {
+        Codec::None => Ok(Cow::Borrowed(view.section())),
+        codec => decompress(codec, view.section(), BATCH_UNCOMPRESSED_BYTES_MAX)
+            .map(|bytes| Cow::Owned(bytes.to_vec()))
+            .map_err(|error| WeirError::new(error.kind(), error.code(), error.to_string())),
+    }
+}
+
+fn attributes(record: &RecordView<'_>, now: WallClock) -> Result<Attributes, WeirError> {
+    let headers = &record.headers;
+    let deliver_at = number(headers, reserved_headers::DELIVER_AT)?.map(WallClock);
+    if let Some(at) = deliver_at.filter(|at| *at - now > DELAY_MS_MAX) {
+        let message = format!("delivery in {} ms exceeds the limit of {DELAY_MS_MAX} ms", at - now);
+        return Err(invalid("delay-too-long", message));
+    }
+    let priority = number(headers, reserved_headers::PRIORITY)?.unwrap_or(0);
+    if priority > 9 {
+        return Err(invalid("priority-out-of-range", format!("priority {priority} is not 0 to 9")));
+    }
+    Ok(Attributes {
+        key: record.key.map(KeyHash::of),
+        priority: priority as u8,
+        deliver_at: deliver_at.filter(|at| *at > now),
+        expires_at: number(headers, reserved_headers::TTL)?.map(|ttl| now + ttl),
+    })
+}
+
+/// A reserved header that holds a decimal number.
+fn number(headers: &HeadersView<'_>, name: &str) -> Result<Option<u64>, WeirError> {
+    let Some(value) = headers.get(name) else { return Ok(None) };
+    let parsed = std::str::from_utf8(value).ok().and_then(|text| text.parse().ok());
+    parsed.map(Some).ok_or_else(|| {
+        let shown = String::from_utf8_lossy(&value[..value.len().min(40)]).into_owned();
+        invalid("bad-header", format!("header {name} is `{shown}`, not a decimal number"))
+    })
+}
+
+/// A message id as the machine keeps it: two independent 64-bit hashes of the bytes, so that two ids never meet
+/// in practice.
+fn dedup_id(id: &[u8]) -> DedupId {
+    let half = |seed: u64| -> u64 {
+        // FNV-1a with a seeded basis (Fowler, Noll, Vo), finished like `MurmurHash3`.
+        let mut hash = 0xcbf2_9ce4_8422_2325 ^ seed;
+        for byte in id {
+            hash = (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+        hash ^= hash >> 33;
+        hash = hash.wrapping_mul(0xff51_afd7_ed55_8ccd);
+        hash ^ (hash >> 33)
+    };
+    DedupId((u128::from(half(0)) << 64) | u128::from(half(0x9e37_79b9_7f4a_7c15)))
+}
+
+fn bad_batch(error: BatchError) -> WeirError {
+    WeirError::new(error.kind(), error.code(), error.to_string())
+}
+
+fn invalid(code: &str, message: String) -> WeirError {
+    WeirError::new(ErrorKind::Invalid, code, message)
+}

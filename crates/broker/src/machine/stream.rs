@@ -1,0 +1,53 @@
+//! The stream as a replicated state.
+
+use weir_stream::{Command, Effect, Rejection, Reply, Stream};
+use weir_types::{At, Corrupt, Deadlines, LogIndex, Output, Row, StreamPolicy, WeirError};
+
+use crate::replica::{Answer, State};
+
+impl State for Stream {
+    type Command = Command;
+    type Reply = Reply;
+    type Rejection = Rejection;
+    type Effect = Effect;
+
+    fn empty() -> Self {
+        // The topic's own policy comes in by the first command, so that all replicas begin alike.
+        Self::new(StreamPolicy::default())
+    }
+
+    fn restore(rows: impl Iterator<Item = Row>) -> Result<Self, Corrupt> {
+        Self::restore(rows)
+    }
+
+    fn apply_entry(
+        &mut self,
+        at: At,
+        commands: Vec<Command>,
+        out: &mut Output<Effect>,
+    ) -> Result<Vec<Answer<Self>>, Corrupt> {
+        commands.into_iter().map(|command| self.apply(at, command, out)).collect()
+    }
+
+    fn deadlines(&self) -> Deadlines {
+        self.next_deadlines()
+    }
+
+    fn tick() -> Option<Command> {
+        Some(Command::Tick)
+    }
+
+    fn retained_from(&self) -> Option<LogIndex> {
+        self.retained_from()
+    }
+
+    fn error(rejection: &Rejection) -> WeirError {
+        WeirError::new(rejection.kind(), rejection.code(), rejection.to_string())
+    }
+
+    fn place_body(command: &mut Command, at: u32) {
+        if let Command::Append(append) = command {
+            append.position = at;
+        }
+    }
+}

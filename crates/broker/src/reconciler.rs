@@ -1,0 +1,131 @@
+//! Makes this node's replicas match the registry, and drives the groups that this node leads: forms them, brings
+//! their policy and membership to what the registry says, and gives leadership back to where it belongs.
+//!
+//! Everything is idempotent and starts from what is: a pass that fails half way is repeated.
+
+mod duties;
+mod replicas;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep_until};
+use tracing::{debug, warn};
+use weir_metadata::Command;
+use weir_types::{GroupId, Incarnation, Term};
+
+use crate::broker::Broker;
+use crate::founding::NodeOptions;
+use crate::node::peer;
+use crate::remote::Member;
+
+/// Pause before a pass that failed in part is repeated.
+const RETRY: Duration = Duration::from_millis(200);
+/// How long after the last change leaders are brought back to their preferred nodes: long enough for a node
+/// that has just come back to catch up.
+const BALANCE_AFTER: Duration = Duration::from_secs(5);
+
+/// What the reconciler remembers between passes.
+#[derive(Default)]
+pub(crate) struct Memory {
+    /// Registry version that the replicas were last brought in line with.
+    version: Option<u64>,
+    /// The terms in which a led group was last put in order: its sessions, its policy.
+    greeted: BTreeMap<GroupId, Term>,
+}
+
+/// Starts the reconciler's task.
+pub(crate) fn start(broker: &Broker, options: &NodeOptions, incarnation: Incarnation) {
+    let nudge = Arc::new(Notify::new());
+    let mut tasks = broker.inner().tasks.lock();
+    tasks.spawn(watch_metadata(broker.clone(), Arc::clone(&nudge)));
+    tasks.spawn(register(broker.clone(), options.clone(), incarnation));
+    tasks.spawn(run(broker.clone(), nudge));
+}
+
+/// The registry or its leader changed: look again.
+async fn watch_metadata(broker: Broker, nudge: Arc<Notify>) {
+    let partition = broker.metadata().partition().clone();
+    let mut applied = partition.applied();
+    let mut leadership = partition.leadership();
+    loop {
+        let changed = tokio::select! {
+            changed = applied.changed() => changed.is_ok(),
+            changed = leadership.changed() => changed.is_ok(),
+        };
+        if !changed {
+            return;
+        }
+        nudge.notify_one();
+    }
+}
+
+/// Tells the registry this node's addresses, if they are not those that it knows.
+async fn register(broker: Broker, options: NodeOptions, incarnation: Incarnation) {
+    let patience = Duration::from_secs(3600);
+    broker.metadata().wait_for(patience, |registry| registry.cluster_id().is_some()).await;
+    let known = broker.registry(|registry| {
+        registry.node_of_incarnation(incarnation).map(|node| (node.addresses.clone(), node.name.clone()))
+    });
+    if known == Some((options.addresses.clone(), options.name.clone())) {
+        return;
+    }
+    let command = Command::RegisterNode {
+        incarnation,
+        name: options.name.clone(),
+        addresses: options.addresses.clone(),
+        rack: options.rack.clone(),
+    };
+    while let Err(error) = broker.metadata().propose(command.clone()).await {
+        warn!(%error, "the cluster does not know this node's addresses yet");
+        tokio::time::sleep(broker.inner().runtime.jittered(RETRY)).await;
+    }
+}
+
+async fn run(broker: Broker, nudge: Arc<Notify>) {
+    let memory = Mutex::new(Memory::default());
+    let mut retry: Option<Instant> = None;
+    let mut balance: Option<Instant> = None;
+    loop {
+        let now = Instant::now();
+        let wake = [retry, balance].into_iter().flatten().min();
+        tokio::select! {
+            () = nudge.notified() => balance = Some(now + BALANCE_AFTER),
+            () = sleep_until(wake.unwrap_or(now)), if wake.is_some() => {}
+        }
+        let now = Instant::now();
+        let opened = replicas::reconcile(&broker, &memory, &nudge).await;
+        let done = duties::perform(&broker, &memory).await;
+        if let Err(error) = opened.and(done) {
+            debug!(%error, "the reconciler will try again");
+            retry = Some(now + broker.inner().runtime.jittered(RETRY));
+        } else {
+            retry = None;
+        }
+        if balance.is_some_and(|at| at <= now) {
+            balance = None;
+            duties::balance_leaders(&broker).await;
+        }
+    }
+}
+
+/// The address book follows the registry.
+fn update_addresses(broker: &Broker) {
+    let members: Vec<Member> = broker.registry(|registry| {
+        let members = registry.members().map(|node| Member {
+            node: node.id,
+            incarnation: node.incarnation,
+            addresses: node.addresses.clone(),
+        });
+        members.collect()
+    });
+    if members.is_empty() {
+        return;
+    }
+    let inner = broker.inner();
+    inner.groups.set_peers(members.iter().map(peer).collect());
+    inner.directory.replace(members.into_iter().map(|m| (m.node, m.addresses)).collect());
+}

@@ -1,0 +1,221 @@
+//! What this node owes the groups that it leads.
+
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use parking_lot::Mutex;
+use tokio::time::timeout;
+use tracing::{info, warn};
+use weir_metadata::{Command, Contents, Step};
+use weir_queue::SessionEnding;
+use weir_types::{ErrorKind, GroupId, WeirError};
+
+use super::Memory;
+use crate::api::groups::report_partitions;
+use crate::broker::Broker;
+use crate::hosted::{Hosted, Kind, with_partition};
+use crate::node::consensus;
+use crate::replica::State;
+
+/// Groups that are worked on at once.
+const GROUPS_AT_ONCE: usize = 16;
+/// How long one group may hold a pass up; it is taken up again in the next.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// A replica this close to the end of the log may take the lead.
+const TRANSFER_LAG_MAX: u64 = 1_000;
+
+/// Puts every group that this node leads in order. The first failure is returned after all were tried.
+pub(super) async fn perform(broker: &Broker, memory: &Mutex<Memory>) -> Result<(), WeirError> {
+    let mut outcome = in_time(metadata_group(broker)).await;
+    let led: Vec<(GroupId, Hosted)> = {
+        let hosted = broker.inner().hosted.read();
+        hosted.iter().filter(|(_, h)| h.leads()).map(|(group, h)| (*group, h.clone())).collect()
+    };
+    let work = led.into_iter().map(|(group, hosted)| in_time(led_group(broker, memory, group, hosted)));
+    let mut results = futures::stream::iter(work).buffer_unordered(GROUPS_AT_ONCE);
+    while let Some(result) = results.next().await {
+        outcome = outcome.and(result);
+    }
+    outcome
+}
+
+async fn in_time(work: impl Future<Output = Result<(), WeirError>>) -> Result<(), WeirError> {
+    timeout(PATIENCE, work).await.unwrap_or_else(|_| {
+        Err(WeirError::new(ErrorKind::Retry, "duty-unfinished", "a group's duty did not finish in time"))
+    })
+}
+
+async fn metadata_group(broker: &Broker) -> Result<(), WeirError> {
+    let partition = broker.metadata().partition();
+    if !partition.leadership().borrow().here {
+        return Ok(());
+    }
+    if broker.registry(|registry| registry.cluster_id().is_none()) {
+        let Some(founding) = broker.place().founding.clone() else { return Ok(()) };
+        info!(cluster = %founding.cluster, "forming the cluster");
+        let command = Command::FormCluster {
+            cluster: founding.cluster,
+            founders: founding.founders,
+            coordinator_shards: COORDINATOR_SHARDS,
+        };
+        partition.propose(command).await?;
+    }
+    membership(broker, GroupId::METADATA, &Target::Metadata).await
+}
+
+/// Shards of the consumer-group coordinator of a new cluster, fixed for its life.
+const COORDINATOR_SHARDS: u32 = 3;
+
+async fn led_group(
+    broker: &Broker,
+    memory: &Mutex<Memory>,
+    group: GroupId,
+    hosted: Hosted,
+) -> Result<(), WeirError> {
+    policy(broker, group, &hosted).await?;
+    let term = hosted.leadership().borrow().term;
+    if memory.lock().greeted.get(&group) != Some(&term) {
+        orphaned_sessions(broker, group, &hosted).await?;
+        memory.lock().greeted.insert(group, term);
+    }
+    if let Kind::Coordinator(shard) = &hosted.partition {
+        let wanted: Vec<_> =
+            shard.read(|replica| replica.state().topics_wanted().map(|(topic, _)| topic).collect());
+        for topic in wanted {
+            report_partitions(broker, shard, topic).await?;
+        }
+    }
+    membership(broker, group, &Target::Partition(hosted)).await
+}
+
+/// The topic's settings reach the machine as a command, so that all replicas change at the same entry.
+async fn policy(broker: &Broker, group: GroupId, hosted: &Hosted) -> Result<(), WeirError> {
+    let contents = broker.registry(|registry| {
+        let partition = registry.partition(group)?;
+        registry.contents(partition)
+    });
+    match (&hosted.partition, contents) {
+        (Kind::Queue(queue), Some(Contents::Queue(policy))) => {
+            if queue.read(|replica| *replica.state().policy() != policy) {
+                queue.propose(weir_queue::Command::SetPolicy { policy }).await?;
+            }
+        }
+        (Kind::Stream(stream), Some(Contents::Stream(policy))) => {
+            if stream.read(|replica| *replica.state().policy() != policy) {
+                stream.propose(weir_stream::Command::SetPolicy { policy }).await?;
+            }
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+/// The sessions of the leader before have no connection to this node yet: each has its grace to come back.
+async fn orphaned_sessions(broker: &Broker, group: GroupId, hosted: &Hosted) -> Result<(), WeirError> {
+    let Kind::Queue(queue) = &hosted.partition else { return Ok(()) };
+    let connected = broker.inner().sessions.lock().await;
+    let orphans: Vec<_> = queue.read(|replica| {
+        let sessions = replica.state().sessions();
+        sessions.filter(|session| !connected.contains(&(group, *session))).collect()
+    });
+    let mut closing = Vec::with_capacity(orphans.len());
+    for session in orphans {
+        let ending = SessionEnding::Lost;
+        let command = weir_queue::Command::CloseSession { session, ending };
+        closing.push(queue.admit(command, bytes::Bytes::new()).await?);
+    }
+    drop(connected);
+    for closed in closing {
+        closed.answer().await?.1.map_err(|rejection| <weir_queue::Queue as State>::error(&rejection))?;
+    }
+    Ok(())
+}
+
+/// The group whose membership is looked after.
+enum Target {
+    Metadata,
+    Partition(Hosted),
+}
+
+/// Does the same with whatever group it is.
+macro_rules! with_group {
+    ($broker:expr, $target:expr, $group:ident => $body:expr) => {
+        match $target {
+            Target::Metadata => {
+                let $group = $broker.metadata().partition().group();
+                $body
+            }
+            Target::Partition(hosted) => {
+                with_partition!(&hosted.partition, partition => {
+                    let $group = partition.group();
+                    $body
+                })
+            }
+        }
+    };
+}
+
+/// Reports the group's membership to the registry, and takes the next step towards the one it shall have.
+async fn membership(broker: &Broker, group: GroupId, target: &Target) -> Result<(), WeirError> {
+    report(broker, group, target).await?;
+    let step = broker.registry(|registry| {
+        let mut steps = registry.steps();
+        steps.find(|(of, _)| *of == group).map(|(_, step)| step)
+    });
+    let Some(step) = step else { return Ok(()) };
+    info!(%group, ?step, "changing the group's membership");
+    let done = match step {
+        Step::AddLearner { replica, node } => {
+            with_group!(broker, target, raft => raft.add_learner(replica, node).await)
+        }
+        Step::ChangeVoters { voters } => {
+            with_group!(broker, target, raft => raft.change_voters(voters).await)
+        }
+        Step::RemoveReplica { replica } => {
+            with_group!(broker, target, raft => raft.remove_replica(replica).await)
+        }
+    };
+    done.map_err(consensus)?;
+    report(broker, group, target).await
+}
+
+async fn report(broker: &Broker, group: GroupId, target: &Target) -> Result<(), WeirError> {
+    let status = with_group!(broker, target, raft => raft.status());
+    let known = broker.registry(|registry| registry.membership(group).cloned());
+    let Some(known) = known else { return Ok(()) };
+    let same =
+        known.formed && known.current.voters == status.voters && known.current.learners == status.learners;
+    if same || status.voters.is_empty() {
+        return Ok(());
+    }
+    let command = Command::MembershipChanged {
+        group,
+        voters: status.voters,
+        learners: status.learners,
+        // An applied index is as good as the membership entry's own: later memberships have later ones.
+        generation: status.applied.unwrap_or_default().0,
+    };
+    broker.metadata().propose(command).await.map(|_| ())
+}
+
+/// Gives leadership back to preferred replicas that are close enough to take it.
+pub(super) async fn balance_leaders(broker: &Broker) {
+    let led: Vec<(GroupId, Hosted)> = {
+        let hosted = broker.inner().hosted.read();
+        hosted.iter().filter(|(_, h)| h.leads()).map(|(group, h)| (*group, h.clone())).collect()
+    };
+    for (group, hosted) in led {
+        let preferred = broker.registry(|registry| {
+            let membership = registry.membership(group)?;
+            let to = membership.preferred_leader;
+            let node = membership.current.voters.get(&to)?;
+            (to != hosted.replica && broker.inner().groups.hears(*node)).then_some(to)
+        });
+        let Some(to) = preferred else { continue };
+        let view = hosted.view();
+        let close = view.replicas.iter().any(|(replica, _, lag)| *replica == to && *lag <= TRANSFER_LAG_MAX);
+        if close && let Err(error) = hosted.transfer_leader(to).await {
+            warn!(%group, %to, %error, "leadership was not handed over");
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! The replicas of this node: opened, closed and destroyed as the registry says.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::sync::{Notify, watch};
+use tokio::time::timeout;
+use tracing::info;
+use weir_consensus::{Group, GroupSpec};
+use weir_metadata::{Contents, DesiredReplica, Fate, Role};
+use weir_storage::LogClass;
+use weir_types::{ErrorKind, GroupId, LogIndex, ReplicaId, WeirError};
+
+use super::{Memory, update_addresses};
+use crate::broker::Broker;
+use crate::founding::storage;
+use crate::hosted::{Hosted, Kind};
+use crate::node::consensus;
+use crate::partition::Partition;
+use crate::replica::{Replica, State};
+
+/// How long the preferred leader has to form a new group before another of its voters does.
+const PREFERRED_PATIENCE: Duration = Duration::from_secs(2);
+
+/// Brings this node's replicas in line with the registry, if that has changed.
+pub(super) async fn reconcile(
+    broker: &Broker,
+    memory: &Mutex<Memory>,
+    nudge: &Arc<Notify>,
+) -> Result<(), WeirError> {
+    let version = broker.registry(weir_metadata::Registry::version);
+    if version == 0 || memory.lock().version == Some(version) {
+        return Ok(());
+    }
+    update_addresses(broker);
+    let desired: BTreeMap<GroupId, DesiredReplica> = broker
+        .registry(|registry| registry.replicas_on(broker.node()))
+        .into_iter()
+        .map(|desired| (desired.partition.group, desired))
+        .collect();
+    close_others(broker, &desired).await?;
+    for desired in desired.into_values() {
+        if !broker.inner().hosted.read().contains_key(&desired.partition.group) {
+            open(broker, desired, nudge).await?;
+        }
+    }
+    memory.lock().version = Some(version);
+    bump(broker);
+    Ok(())
+}
+
+/// Stops replicas that are not this node's any more, and deletes their data.
+async fn close_others(broker: &Broker, desired: &BTreeMap<GroupId, DesiredReplica>) -> Result<(), WeirError> {
+    let inner = broker.inner();
+    let open: Vec<(GroupId, GroupSpec)> =
+        inner.hosted.read().iter().map(|(group, hosted)| (*group, hosted.spec())).collect();
+    for (group, spec) in open {
+        let replica = spec.replica;
+        if desired.get(&group).is_some_and(|desired| desired.replica == replica) {
+            continue;
+        }
+        inner.hosted.write().remove(&group);
+        if broker.registry(|registry| registry.fate(group, replica)) == Fate::Keep {
+            inner.groups.close(group).await;
+        } else {
+            info!(%group, %replica, "deleting a replica");
+            inner.groups.destroy(spec).await.map_err(consensus)?;
+            forget(broker, group).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn open(broker: &Broker, desired: DesiredReplica, nudge: &Arc<Notify>) -> Result<(), WeirError> {
+    let group = desired.partition.group;
+    remember(broker, &desired).await?;
+    let partition = match &desired.contents {
+        Contents::Queue(_) => Kind::Queue(open_as(broker, &desired).await?),
+        Contents::Stream(_) => Kind::Stream(open_as(broker, &desired).await?),
+        Contents::Coordinator => Kind::Coordinator(open_as(broker, &desired).await?),
+    };
+    let hosted = Hosted { replica: desired.replica, partition };
+    let mut leadership = hosted.leadership();
+    broker.inner().hosted.write().insert(group, hosted);
+    let (watcher, nudge) = (broker.clone(), Arc::clone(nudge));
+    broker.inner().tasks.lock().spawn(async move {
+        while leadership.changed().await.is_ok() {
+            bump(&watcher);
+            nudge.notify_one();
+        }
+    });
+    Ok(())
+}
+
+async fn open_as<S: State>(broker: &Broker, desired: &DesiredReplica) -> Result<Partition<S>, WeirError> {
+    let inner = broker.inner();
+    let id = desired.partition.group;
+    let applied = watch::Sender::new(LogIndex(0));
+    let seen = applied.subscribe();
+    let spec = spec_of(desired, desired.replica);
+    let opened = inner.groups.open(spec, move |rows| Replica::<S>::from_rows(rows, applied.clone())).await;
+    let group = opened.map_err(consensus)?;
+    form_if_new(broker, desired, &group);
+    Ok(Partition::start(id, group, seen, inner.directory.clone(), inner.runtime.clone()))
+}
+
+/// A new group is formed by its preferred leader, which so becomes its leader; if that is not there, by another
+/// voter after a while. All name the same voters, so that more than one may.
+fn form_if_new<S: State>(broker: &Broker, desired: &DesiredReplica, group: &Group<Replica<S>>) {
+    if desired.formed || desired.role != Role::Voter || group.status().last_log.is_some() {
+        return;
+    }
+    let preferred =
+        broker.registry(|registry| registry.membership(desired.partition.group).map(|m| m.preferred_leader));
+    let preferred = preferred == Some(desired.replica);
+    let (group, voters) = (group.clone(), desired.members.voters.clone());
+    let id = desired.partition.group;
+    broker.inner().tasks.lock().spawn(async move {
+        if !preferred {
+            let mut leadership = group.leadership();
+            let led = timeout(PREFERRED_PATIENCE, leadership.wait_for(|l| l.leader.is_some()));
+            if led.await.is_ok() {
+                return;
+            }
+        }
+        if let Err(error) = group.initialize(voters).await {
+            tracing::warn!(group = %id, %error, "the group could not be formed");
+        }
+    });
+}
+
+/// Notes which replica's data this is, so that another replica of the same group never starts on it.
+async fn remember(broker: &Broker, desired: &DesiredReplica) -> Result<(), WeirError> {
+    let inner = broker.inner();
+    let rows = inner.store.node_rows();
+    let key = replica_key(desired.partition.group);
+    let stored = rows.get(&key).await.map_err(storage)?;
+    let ours = desired.replica.0.to_be_bytes();
+    match stored.as_deref() {
+        Some(found) if found == ours => Ok(()),
+        found => {
+            if let Some(found) = found {
+                let found = found.try_into().map(u64::from_be_bytes).map_err(|_| {
+                    let message = "row that names a replica is not 8 bytes long";
+                    WeirError::new(ErrorKind::Corrupt, "bad-replica-row", message)
+                })?;
+                info!(group = %desired.partition.group, found, wanted = %desired.replica, "deleting a former replica");
+                inner.groups.destroy(spec_of(desired, ReplicaId(found))).await.map_err(consensus)?;
+            }
+            rows.put(&key, &ours).await.map_err(storage)
+        }
+    }
+}
+
+fn spec_of(desired: &DesiredReplica, replica: ReplicaId) -> GroupSpec {
+    let class = match desired.contents {
+        Contents::Stream(_) => LogClass::Stream,
+        Contents::Queue(_) | Contents::Coordinator => LogClass::Queue,
+    };
+    GroupSpec { group: desired.partition.group, replica, class }
+}
+
+async fn forget(broker: &Broker, group: GroupId) -> Result<(), WeirError> {
+    broker.inner().store.node_rows().delete(&replica_key(group)).await.map_err(storage)
+}
+
+fn replica_key(group: GroupId) -> Vec<u8> {
+    [b"replica/".as_slice(), &group.0.to_be_bytes()].concat()
+}
+
+/// Whoever watches the routing table looks again.
+fn bump(broker: &Broker) {
+    broker.inner().routing_version.send_modify(|version| *version += 1);
+}

@@ -1,0 +1,98 @@
+//! Where the two replicated clocks come from: on the leader, observations of its own clocks; on every replica,
+//! the sums that the entries carry.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
+use weir_types::limits::LEASE_CLOCK_STEP_MS_MAX;
+use weir_types::{LeaseClock, WallClock};
+
+use super::entry::Stamp;
+
+/// A leader's view of the lease clock: what the partition had when it took over, plus its own monotonic time
+/// since, in observations clamped to one second, and only while it was in contact with its majority. So the
+/// clock stands still while nobody could have extended a lease, and neither a paused process nor a jump of the
+/// wall clock lets a lease run out.
+#[derive(Debug)]
+pub(crate) struct LeaderClock {
+    base: LeaseClock,
+    last: Instant,
+    observed: Duration,
+    stamped_ms: u64,
+}
+
+impl LeaderClock {
+    /// The clock of a leader that has just taken over a partition whose clock stands at `base`: its first entry
+    /// adds nothing.
+    pub(crate) fn started(base: LeaseClock, now: Instant) -> Self {
+        Self { base, last: now, observed: Duration::ZERO, stamped_ms: 0 }
+    }
+
+    /// Adds the time since the last observation.
+    pub(crate) fn observe(&mut self, now: Instant, in_contact: bool) {
+        let step = now.saturating_duration_since(self.last);
+        self.last = now;
+        if in_contact {
+            self.observed += step.min(Duration::from_millis(LEASE_CLOCK_STEP_MS_MAX));
+        }
+    }
+
+    /// The lease clock as of the last observation; entries in flight are counted.
+    pub(crate) fn now(&self) -> LeaseClock {
+        self.base + self.observed.as_millis() as u64
+    }
+
+    /// What the next entry adds: the whole milliseconds observed since the last one.
+    pub(crate) fn stamp_ms(&mut self) -> u32 {
+        let total = self.observed.as_millis() as u64;
+        let ms = u32::try_from(total - self.stamped_ms).unwrap_or(u32::MAX);
+        self.stamped_ms += u64::from(ms);
+        ms
+    }
+}
+
+/// Both clocks of a partition, as replicated: equal on every replica at the same entry.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Clocks {
+    pub(crate) lease: LeaseClock,
+    pub(crate) wall: WallClock,
+}
+
+impl Clocks {
+    /// The clocks after an entry: the wall clock never falls.
+    pub(crate) fn advanced(self, stamp: Stamp) -> Self {
+        Self { lease: self.lease + u64::from(stamp.lease_advance_ms), wall: self.wall.max(stamp.wall) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_pause_of_the_process_adds_at_most_one_second() {
+        let start = Instant::now();
+        let mut clock = LeaderClock::started(LeaseClock(50), start);
+        clock.observe(start + Duration::from_secs(3600), true);
+        assert_eq!(clock.now(), LeaseClock(1_050));
+        assert_eq!((clock.stamp_ms(), clock.stamp_ms()), (1000, 0));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn time_without_a_majority_does_not_count() {
+        let start = Instant::now();
+        let mut clock = LeaderClock::started(LeaseClock(0), start);
+        clock.observe(start + Duration::from_millis(400), true);
+        clock.observe(start + Duration::from_millis(900), false);
+        clock.observe(start + Duration::from_millis(1_000), true);
+        assert_eq!(clock.now(), LeaseClock(500));
+    }
+
+    #[test]
+    fn the_wall_clock_never_falls() {
+        let clocks = Clocks { lease: LeaseClock(5), wall: WallClock(100) };
+        let after = clocks.advanced(Stamp { wall: WallClock(90), lease_advance_ms: 7 });
+        assert_eq!(after, Clocks { lease: LeaseClock(12), wall: WallClock(100) });
+    }
+}

@@ -1,0 +1,150 @@
+//! Topics, routing, the state of the cluster.
+
+use std::time::Duration;
+
+use tonic::{Request, Response, Status};
+use weir_broker::api::admin::NewTopic;
+use weir_proto::error_to_status;
+use weir_proto::v1::admin_server::Admin;
+use weir_proto::v1::{self, TopicSettings};
+use weir_types::{RequestId, TopicPolicy};
+
+use super::{Answers, Services, invalid, status};
+
+/// How long a new topic's leaders are waited for when the client does not say, in milliseconds.
+const CREATE_WAIT_MS: u64 = 10_000;
+
+#[tonic::async_trait]
+impl Admin for Services {
+    async fn create_topic(
+        &self,
+        request: Request<v1::CreateTopicRequest>,
+    ) -> Result<Response<v1::CreateTopicResponse>, Status> {
+        let request = request.into_inner();
+        let Some(kind) = request.kind().to_kind() else {
+            return Err(invalid("topic-kind-missing", "kind is neither queue nor stream"));
+        };
+        let policy = settings(request.settings.as_ref(), &TopicPolicy::default_for(kind))?;
+        let broker = self.broker()?;
+        let request_id = match request.request_id {
+            0 => broker.fresh_request(),
+            id => RequestId(id),
+        };
+        let wait_ms = if request.timeout_ms == 0 { CREATE_WAIT_MS } else { request.timeout_ms.min(60_000) };
+        let topic = broker
+            .create_topic(NewTopic {
+                name: request.name,
+                policy,
+                partitions: request.partitions,
+                replicas: request.replicas,
+                request: request_id,
+                patience: Duration::from_millis(wait_ms),
+            })
+            .await
+            .map_err(error_to_status)?;
+        Ok(Response::new(v1::CreateTopicResponse { topic: Some(status::topic(&topic)) }))
+    }
+
+    async fn alter_topic(
+        &self,
+        request: Request<v1::AlterTopicRequest>,
+    ) -> Result<Response<v1::AlterTopicResponse>, Status> {
+        let request = request.into_inner();
+        let broker = self.broker()?;
+        let topic = broker.topic(&request.name).map_err(error_to_status)?;
+        let changed = settings(request.settings.as_ref(), &topic.policy)?;
+        let topic = broker.alter_topic(&request.name, changed).await.map_err(error_to_status)?;
+        Ok(Response::new(v1::AlterTopicResponse { topic: Some(status::topic(&topic)) }))
+    }
+
+    async fn delete_topic(
+        &self,
+        request: Request<v1::DeleteTopicRequest>,
+    ) -> Result<Response<v1::DeleteTopicResponse>, Status> {
+        self.broker()?.delete_topic(&request.into_inner().name).await.map_err(error_to_status)?;
+        Ok(Response::new(v1::DeleteTopicResponse {}))
+    }
+
+    async fn list_topics(
+        &self,
+        _: Request<v1::ListTopicsRequest>,
+    ) -> Result<Response<v1::ListTopicsResponse>, Status> {
+        let topics = self.broker()?.topics().iter().map(status::topic).collect();
+        Ok(Response::new(v1::ListTopicsResponse { topics }))
+    }
+
+    async fn describe_topic(
+        &self,
+        request: Request<v1::DescribeTopicRequest>,
+    ) -> Result<Response<v1::DescribeTopicResponse>, Status> {
+        let broker = self.broker()?;
+        let topic = broker.topic(&request.into_inner().name).map_err(error_to_status)?;
+        let partitions = broker.topic_state(&topic).await;
+        Ok(Response::new(v1::DescribeTopicResponse {
+            topic: Some(status::topic(&topic)),
+            partitions: partitions.iter().map(status::partition).collect(),
+        }))
+    }
+
+    async fn cluster_status(
+        &self,
+        _: Request<v1::ClusterStatusRequest>,
+    ) -> Result<Response<v1::ClusterStatusResponse>, Status> {
+        let broker = self.broker()?;
+        let topics = broker.topics();
+        let states = topics.iter().map(|topic| broker.topic_state(topic));
+        let (nodes, metadata, partitions) =
+            futures::join!(broker.nodes(), broker.metadata_state(), futures::future::join_all(states));
+        let partitions: Vec<_> = partitions.into_iter().flatten().collect();
+        Ok(Response::new(v1::ClusterStatusResponse {
+            cluster_id: broker.cluster().to_string(),
+            nodes: nodes.iter().map(|view| status::node(view, &partitions)).collect(),
+            partitions: partitions.iter().map(status::partition).collect(),
+            metadata: Some(status::partition(&metadata)),
+        }))
+    }
+
+    type WatchRoutingStream = Answers<v1::RoutingTable>;
+
+    async fn watch_routing(
+        &self,
+        _: Request<v1::WatchRoutingRequest>,
+    ) -> Result<Response<Self::WatchRoutingStream>, Status> {
+        let broker = self.broker()?;
+        let changes = broker.routing_changes();
+        let tables =
+            futures::stream::unfold((broker, changes, true), |(broker, mut changes, first)| async move {
+                if !first {
+                    changes.changed().await.ok()?;
+                }
+                let version = *changes.borrow_and_update();
+                let (routing, leaders) = broker.routing();
+                Some((Ok(status::routing(&routing, &leaders, version)), (broker, changes, false)))
+            });
+        let stop = self.stop.clone();
+        let until_stopped = futures::StreamExt::take_until(tables, stop.cancelled_owned());
+        Ok(Response::new(Box::pin(until_stopped)))
+    }
+
+    async fn init_producer(
+        &self,
+        request: Request<v1::InitProducerRequest>,
+    ) -> Result<Response<v1::InitProducerResponse>, Status> {
+        let request = request.into_inner();
+        let broker = self.broker()?;
+        let name = (!request.name.is_empty()).then_some(request.name);
+        let (producer, epoch) =
+            broker.init_producer(name, RequestId(request.request_id)).await.map_err(error_to_status)?;
+        Ok(Response::new(v1::InitProducerResponse { producer_id: producer.0, epoch: epoch.0 }))
+    }
+}
+
+fn settings(set: Option<&TopicSettings>, policy: &TopicPolicy) -> Result<TopicPolicy, Status> {
+    match set {
+        None => Ok(policy.clone()),
+        Some(set) => set.applied_to(policy).ok_or_else(|| {
+            let message = format!("the topic is a {}, the settings are of the other kind", policy.kind());
+            invalid("wrong-topic-kind", message)
+        }),
+    }
+}

@@ -1,0 +1,221 @@
+//! Queues: send, receive, settle, look, dead letters. The worker's stream is in `work.rs`.
+
+use futures::StreamExt as _;
+use tonic::{Request, Response, Status, Streaming};
+use weir_broker::Broker;
+use weir_broker::api::queue::{LeaseRequest, PendingEnqueue};
+use weir_broker::api::stream::poll_deadline;
+use weir_proto::error_to_status;
+use weir_proto::v1::queue_server::Queue;
+use weir_proto::v1::{self, ProduceRequest, ProduceResponse, SettleAction, SettleResult};
+use weir_queue::{Action, SettleItem};
+use weir_types::{ErrorKind, GroupId, LeaseToken, MessageId, RequestId, WeirError};
+
+use super::stream::{PRODUCE_INFLIGHT_MAX, produced};
+use super::{Answers, Services, invalid, records, stopping, work};
+
+/// Most bytes in one receive.
+pub(super) const LEASE_BYTES_MAX: u64 = 1 << 20;
+/// Most messages in one look.
+const LOOK_MESSAGES_MAX: u32 = 1_024;
+
+#[tonic::async_trait]
+impl Queue for Services {
+    type ProduceStream = Answers<ProduceResponse>;
+
+    async fn produce(
+        &self,
+        request: Request<Streaming<ProduceRequest>>,
+    ) -> Result<Response<Self::ProduceStream>, Status> {
+        let broker = self.broker()?;
+        let answers = request
+            .into_inner()
+            .then(move |request| admit(broker.clone(), request))
+            .map(answer)
+            .buffered(PRODUCE_INFLIGHT_MAX)
+            .take_until(self.stop.clone().cancelled_owned());
+        Ok(Response::new(Box::pin(answers)))
+    }
+
+    async fn send(&self, request: Request<ProduceRequest>) -> Result<Response<ProduceResponse>, Status> {
+        let request = request.into_inner();
+        let pending = self
+            .broker()?
+            .enqueue(GroupId(request.group_id), request.batch)
+            .await
+            .map_err(error_to_status)?;
+        let appended = pending.answer().await.map_err(error_to_status)?;
+        Ok(Response::new(produced(request.correlation_id, Ok(appended))))
+    }
+
+    type WorkStream = Answers<v1::WorkResponse>;
+
+    async fn work(
+        &self,
+        request: Request<Streaming<v1::WorkRequest>>,
+    ) -> Result<Response<Self::WorkStream>, Status> {
+        work::start(self.broker()?, request.into_inner(), self.stop.clone()).await
+    }
+
+    async fn receive(
+        &self,
+        request: Request<v1::ReceiveRequest>,
+    ) -> Result<Response<v1::ReceiveResponse>, Status> {
+        let request = request.into_inner();
+        let group = GroupId(request.group_id);
+        let broker = self.broker()?;
+        let lease = LeaseRequest {
+            request: if request.request_id == 0 {
+                broker.fresh_request()
+            } else {
+                RequestId(request.request_id)
+            },
+            session: None,
+            max_messages: request.max_messages,
+            max_bytes: LEASE_BYTES_MAX,
+            lease_ms: (request.lease_ms > 0).then_some(request.lease_ms),
+        };
+        let leasing = broker.lease(group, lease, poll_deadline(request.wait_ms));
+        let leased = self.stop.run_until_cancelled(leasing).await.unwrap_or_else(|| Err(stopping()));
+        let messages =
+            leased.map_err(error_to_status)?.into_iter().map(|m| records::leased(group, m)).collect();
+        Ok(Response::new(v1::ReceiveResponse { messages }))
+    }
+
+    async fn settle(
+        &self,
+        request: Request<v1::SettleRequest>,
+    ) -> Result<Response<v1::SettleResponse>, Status> {
+        let answered = settle(&self.broker()?, request.into_inner()).await.map_err(error_to_status)?;
+        Ok(Response::new(answered))
+    }
+
+    async fn peek(&self, request: Request<v1::PeekRequest>) -> Result<Response<v1::PeekResponse>, Status> {
+        let request = request.into_inner();
+        let max = look_max(request.max_messages)?;
+        let from = MessageId(request.from_message_id);
+        let peeked =
+            self.broker()?.peek(GroupId(request.group_id), from, max).await.map_err(error_to_status)?;
+        Ok(Response::new(v1::PeekResponse { messages: peeked.into_iter().map(records::peeked).collect() }))
+    }
+
+    async fn stats(
+        &self,
+        request: Request<v1::QueueStatsRequest>,
+    ) -> Result<Response<v1::QueueStatsResponse>, Status> {
+        let group = GroupId(request.into_inner().group_id);
+        let counts = self.broker()?.queue_counts(group).await.map_err(error_to_status)?;
+        Ok(Response::new(v1::QueueStatsResponse {
+            ready: counts.ready,
+            leased: counts.leased,
+            scheduled: counts.scheduled,
+            parked: counts.parked,
+            bytes: counts.bytes,
+            enqueued_total: counts.enqueued_total,
+            acked_total: counts.acked_total,
+            redelivered_total: counts.redelivered_total,
+        }))
+    }
+
+    async fn list_parked(
+        &self,
+        request: Request<v1::ListParkedRequest>,
+    ) -> Result<Response<v1::PeekResponse>, Status> {
+        let request = request.into_inner();
+        let max = look_max(request.max_messages)?;
+        let from = MessageId(request.from_message_id);
+        let parked =
+            self.broker()?.parked(GroupId(request.group_id), from, max).await.map_err(error_to_status)?;
+        Ok(Response::new(v1::PeekResponse { messages: parked.into_iter().map(records::peeked).collect() }))
+    }
+
+    async fn redrive(
+        &self,
+        request: Request<v1::RedriveRequest>,
+    ) -> Result<Response<v1::RedriveResponse>, Status> {
+        let request = request.into_inner();
+        let messages: Vec<_> = request.message_ids.into_iter().map(MessageId).collect();
+        let redriven =
+            self.broker()?.redrive(GroupId(request.group_id), &messages).await.map_err(error_to_status)?;
+        Ok(Response::new(v1::RedriveResponse { redriven }))
+    }
+
+    async fn discard(
+        &self,
+        request: Request<v1::DiscardRequest>,
+    ) -> Result<Response<v1::DiscardResponse>, Status> {
+        let request = request.into_inner();
+        let messages: Vec<_> = request.message_ids.into_iter().map(MessageId).collect();
+        let discarded =
+            self.broker()?.discard(GroupId(request.group_id), &messages).await.map_err(error_to_status)?;
+        Ok(Response::new(v1::DiscardResponse { discarded }))
+    }
+}
+
+async fn admit(
+    broker: Broker,
+    request: Result<ProduceRequest, Status>,
+) -> Result<(u64, Result<PendingEnqueue, WeirError>), Status> {
+    let request = request?;
+    Ok((request.correlation_id, broker.enqueue(GroupId(request.group_id), request.batch).await))
+}
+
+async fn answer(
+    admitted: Result<(u64, Result<PendingEnqueue, WeirError>), Status>,
+) -> Result<ProduceResponse, Status> {
+    let (correlation_id, pending) = admitted?;
+    let outcome = match pending {
+        Ok(pending) => pending.answer().await,
+        Err(error) => Err(error),
+    };
+    Ok(produced(correlation_id, outcome))
+}
+
+fn look_max(max: u32) -> Result<usize, Status> {
+    if (1..=LOOK_MESSAGES_MAX).contains(&max) {
+        return Ok(max as usize);
+    }
+    Err(invalid(
+        "messages-out-of-range",
+        format!("{max} messages asked for, 1 to {LOOK_MESSAGES_MAX} allowed"),
+    ))
+}
+
+/// Settles messages of one partition by their tokens.
+pub(super) async fn settle(
+    broker: &Broker,
+    request: v1::SettleRequest,
+) -> Result<v1::SettleResponse, WeirError> {
+    let mut group = None;
+    let mut items = Vec::with_capacity(request.items.len());
+    for item in request.items {
+        let token: LeaseToken = item.token.parse().map_err(|error: weir_types::TokenError| {
+            WeirError::new(ErrorKind::Invalid, "bad-token", error.to_string())
+        })?;
+        if *group.get_or_insert(token.group) != token.group {
+            let message = "the items of one settle belong to more than one partition";
+            return Err(WeirError::new(ErrorKind::Invalid, "settle-of-many-partitions", message));
+        }
+        items.push(SettleItem { message: token.message, lease: token.lease, action: action(item)? });
+    }
+    let Some(group) = group else {
+        return Ok(v1::SettleResponse { correlation_id: request.correlation_id, results: Vec::new() });
+    };
+    let request_id = (request.request_id > 0).then_some(RequestId(request.request_id));
+    let outcomes = broker.settle(group, request_id, items).await?;
+    let results = outcomes.into_iter().map(|outcome| SettleResult { error: outcome.err().map(Into::into) });
+    Ok(v1::SettleResponse { correlation_id: request.correlation_id, results: results.collect() })
+}
+
+fn action(item: v1::SettleItem) -> Result<Action, WeirError> {
+    match item.action() {
+        SettleAction::Ack => Ok(Action::Ack),
+        SettleAction::Nack => Ok(Action::Nack { delay_ms: item.delay_ms }),
+        SettleAction::Extend => Ok(Action::Extend { lease_ms: item.lease_ms }),
+        SettleAction::Release => Ok(Action::Release),
+        SettleAction::Reject => Ok(Action::Reject { reason: item.reason }),
+        SettleAction::Unspecified => {
+            Err(WeirError::new(ErrorKind::Invalid, "settle-action-missing", "an item has no action"))
+        }
+    }
+}

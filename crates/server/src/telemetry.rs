@@ -1,0 +1,25 @@
+//! Logs and metrics of the process.
+
+use std::sync::OnceLock;
+
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use tracing_subscriber::EnvFilter;
+
+use crate::config::{Config, LogFormat};
+
+/// Starts logging to standard error. Does nothing when it was started before in this process.
+pub fn start_logging(config: &Config) {
+    let filter = EnvFilter::try_new(&config.log_level).unwrap_or_else(|_| EnvFilter::new("info"));
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // Another logger in this process (a test's, say) is as good.
+    let _ = match config.log_format {
+        LogFormat::Text => builder.try_init().map_err(|_| ()),
+        LogFormat::Json => builder.json().try_init().map_err(|_| ()),
+    };
+}
+
+/// The metrics of this process, in Prometheus' text format.
+pub(crate) fn metrics() -> Option<PrometheusHandle> {
+    static HANDLE: OnceLock<Option<PrometheusHandle>> = OnceLock::new();
+    HANDLE.get_or_init(|| PrometheusBuilder::new().install_recorder().ok()).clone()
+}
