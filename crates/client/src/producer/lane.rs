@@ -24,7 +24,7 @@ use crate::routing::PartitionRoute;
 use crate::{Error, ProducerOptions, Result};
 
 /// A lane's attempts never end by themselves: each batch has its own deadline.
-const FOREVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+const FOREVER: Duration = Duration::from_hours(100 * 365 * 24);
 
 /// Everything one lane needs.
 pub(crate) struct Lane {
@@ -203,7 +203,7 @@ impl Lane {
         match self.stamps.other_than(self.flight.stamp(), timeout).await {
             Ok(stamp) => self.flight.set_stamp(stamp),
             Err(error @ (Error::Timeout { .. } | Error::OutcomeUnknown { .. })) => {
-                self.last = error.to_string()
+                self.last = error.to_string();
             }
             Err(error) => self.give_up(&error),
         }

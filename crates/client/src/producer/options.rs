@@ -46,7 +46,7 @@ impl Default for ProducerOptions {
             batch_records_max: 16_384,
             in_flight_max: 5,
             buffer_bytes_max: 32 << 20,
-            delivery_timeout: Duration::from_secs(120),
+            delivery_timeout: Duration::from_mins(2),
         }
     }
 }

@@ -83,9 +83,9 @@ mod tests {
 
     fn batch(codec: Codec, base: u64, values: &[&str]) -> Bytes {
         let mut builder = BatchBuilder::new();
-        for (n, value) in values.iter().enumerate() {
+        for (n, value) in (1000..).zip(values) {
             let headers = [("n", Some(value.as_bytes()))];
-            builder.push(Some(b"key"), Some(value.as_bytes()), &headers, 1000 + n as i64).unwrap();
+            builder.push(Some(b"key"), Some(value.as_bytes()), &headers, n).unwrap();
         }
         let compressed = weir_compression::compress(codec, builder.section()).unwrap();
         let bytes = builder.build_compressed(None, codec, &compressed).unwrap();

@@ -3,10 +3,11 @@
 use std::ops::Deref;
 use std::time::Duration;
 
+use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use super::{LeasedMessage, SettleAction};
-use crate::Result;
+use super::{LeasedMessage, Settle, SettleAction};
+use crate::{Error, Result};
 
 /// A message that this worker leased. Settle it with [`ack`](Self::ack), [`nack`](Self::nack),
 /// [`release`](Self::release) or [`reject`](Self::reject); meanwhile its lease is extended. A message that is dropped
@@ -17,9 +18,33 @@ use crate::Result;
 pub struct Message {
     leased: LeasedMessage,
     cancelled: CancellationToken,
+    hands: Hands,
+    settled: bool,
+}
+
+/// A settle on its way to the session that leased the message.
+#[derive(Debug)]
+pub(crate) struct Ask {
+    pub(crate) settle: Settle,
+    /// Who waits for the answer, if anybody does.
+    pub(crate) answer: Option<oneshot::Sender<Result<()>>>,
+}
+
+/// What ties a message to its session.
+#[derive(Clone, Debug)]
+pub(crate) struct Hands {
+    /// Has room for one settle of each message in hand.
+    pub(crate) settles: mpsc::Sender<Ask>,
+    pub(crate) extensions: mpsc::Sender<Ask>,
+    /// The worker is being closed: its leases return without a word.
+    pub(crate) closing: CancellationToken,
 }
 
 impl Message {
+    pub(crate) fn new(leased: LeasedMessage, cancelled: CancellationToken, hands: Hands) -> Self {
+        Self { leased, cancelled, hands, settled: false }
+    }
+
     /// Done: the message is gone.
     ///
     /// # Errors
@@ -66,8 +91,10 @@ impl Message {
     /// # Errors
     /// As [`ack`](Self::ack).
     pub async fn extend(&self, lease: Duration) -> Result<()> {
-        let _ = lease;
-        Err(crate::Error::Closed { what: "queue worker" })
+        let (answer, answered) = oneshot::channel();
+        let ask = self.ask(SettleAction::Extend { lease: Some(lease) }, Some(answer));
+        self.hands.extensions.send(ask).await.map_err(|_| CLOSED)?;
+        answered.await.unwrap_or(Err(CLOSED))
     }
 
     /// Completes when the lease is lost, or may be: it could not be extended before it ran out by this machine's clock.
@@ -86,9 +113,29 @@ impl Message {
         self.cancelled.clone()
     }
 
-    async fn settle(self, action: SettleAction) -> Result<()> {
-        let _ = action;
-        Err(crate::Error::Closed { what: "queue worker" })
+    async fn settle(mut self, action: SettleAction) -> Result<()> {
+        let (answer, answered) = oneshot::channel();
+        let ask = self.ask(action, Some(answer));
+        self.settled = true;
+        self.hands.settles.try_send(ask).map_err(|_| CLOSED)?;
+        answered.await.unwrap_or(Err(CLOSED))
+    }
+
+    fn ask(&self, action: SettleAction, answer: Option<oneshot::Sender<Result<()>>>) -> Ask {
+        Ask { settle: Settle { token: self.leased.token, action }, answer }
+    }
+}
+
+const CLOSED: Error = Error::Closed { what: "queue worker" };
+
+impl Drop for Message {
+    fn drop(&mut self) {
+        if self.settled || self.hands.closing.is_cancelled() {
+            return;
+        }
+        let reason = "dropped by its consumer".to_owned();
+        // When the session is gone, its leases return by themselves.
+        let _ = self.hands.settles.try_send(self.ask(SettleAction::Nack { delay: None, reason }, None));
     }
 }
 

@@ -1,10 +1,22 @@
 //! Working on a queue.
+//!
+//! ```text
+//!   leader ◄─► Session ─► Message ─► next()      one session per partition
+//!                │  ▲        │
+//!        Held ◄──┤  └── ack, nack, extend …
+//!     Settles ◄──┤
+//!      Credit ◄──┘
+//! ```
 
+mod credit;
+mod held;
 mod leased;
 mod message;
 mod options;
 mod queue_worker;
+mod session;
 mod settle;
+mod settles;
 mod unary;
 
 pub use leased::LeasedMessage;

@@ -38,7 +38,7 @@ impl Default for WorkerOptions {
         Self {
             credit: 16,
             lease: None,
-            lease_total_max: Duration::from_secs(3600),
+            lease_total_max: Duration::from_hours(1),
             consumer_name: String::new(),
             settle_timeout: Duration::from_secs(30),
             stall_timeout: Duration::from_secs(30),
