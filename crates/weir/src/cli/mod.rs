@@ -23,17 +23,19 @@ pub(crate) use value::span;
 use crate::failure::{EXIT_CODES_HELP, Failure, Outcome};
 use crate::output::Screen;
 
-/// A replicated broker cluster that is both a message queue and an event stream.
-#[derive(Debug, Parser)]
-#[command(name = "weir", version, propagate_version = true, after_long_help = EXIT_CODES_HELP)]
-#[command(after_help = "\
+const EXAMPLES: &str = "\
 Examples:
   weir dev                                         a throw-away cluster to try things with
   weir topic create tasks --kind queue             a queue with three partitions
   echo hello | weir queue send tasks
   weir queue work tasks --exec 'wc -c'             a command per message
 
-`weir --help` also lists the exit codes.")]
+`weir --help` also lists the exit codes.";
+
+/// A replicated broker cluster that is both a message queue and an event stream.
+#[derive(Debug, Parser)]
+#[command(name = "weir", version, propagate_version = true)]
+#[command(after_help = EXAMPLES, after_long_help = format!("{EXAMPLES}\n\n{EXIT_CODES_HELP}"))]
 pub(crate) struct Cli {
     #[command(subcommand)]
     command: Command,

@@ -17,11 +17,13 @@ use crate::output::{Done, Screen};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-The command runs in `sh -c`, with the body on standard input, and in its environment
-WEIR_MESSAGE_ID, WEIR_PARTITION, WEIR_KEY (when it is text), WEIR_ATTEMPT and WEIR_LEASE_ID (a fencing token:
-it rises with every delivery). While it runs, the lease is extended; when the lease is lost, it is killed.
-Exit code 0 acks the message, anything else nacks it. SIGINT or SIGTERM: no more messages are taken,
-running commands finish; a second one ends them.
+The command runs in `sh -c`, with the body on standard input. Its environment has
+WEIR_MESSAGE_ID, WEIR_PARTITION, WEIR_ATTEMPT, WEIR_KEY (when it is text), and
+WEIR_LEASE_ID, a fencing token: it rises with every delivery.
+Exit code 0 acks the message, anything else nacks it. While the command runs, its
+lease is extended; when the lease is lost all the same, the command is killed.
+SIGINT or SIGTERM: no more messages are taken, running commands finish; a second
+one ends them, too.
 
 Examples:
   weir queue work tasks --exec 'wc -c'
