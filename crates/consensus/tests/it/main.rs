@@ -1,0 +1,11 @@
+//! Nodes in one process, over real sockets on loopback.
+
+#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "tests; timings are worth a line")]
+
+mod cluster;
+mod groups;
+mod hostile;
+mod membership;
+mod replication;
+mod snapshots;
+mod supervisor;
