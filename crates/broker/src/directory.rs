@@ -34,11 +34,4 @@ impl Directory {
     pub(crate) fn client_address(&self, node: NodeId) -> Option<String> {
         self.nodes.read().get(&node).map(|addresses| addresses.client.clone())
     }
-
-    /// Every other node's client address.
-    pub(crate) fn others(&self) -> Vec<(NodeId, String)> {
-        let nodes = self.nodes.read();
-        let others = nodes.iter().filter(|(node, _)| **node != self.this_node);
-        others.map(|(node, addresses)| (*node, addresses.client.clone())).collect()
-    }
 }

@@ -8,7 +8,6 @@ use weir_metadata::{Command, Registry, Reply};
 use weir_runtime::Runtime;
 use weir_types::{ErrorKind, WeirError};
 
-use crate::directory::Directory;
 use crate::partition::Partition;
 use crate::remote::{self, Answer, Remote, Request};
 
@@ -21,19 +20,13 @@ const PAUSE: Duration = Duration::from_millis(50);
 #[derive(Clone)]
 pub(crate) struct MetadataGroup {
     partition: Partition<Registry>,
-    directory: Directory,
     remote: Arc<dyn Remote>,
     runtime: Runtime,
 }
 
 impl MetadataGroup {
-    pub(crate) fn new(
-        partition: Partition<Registry>,
-        directory: Directory,
-        remote: Arc<dyn Remote>,
-        runtime: Runtime,
-    ) -> Self {
-        Self { partition, directory, remote, runtime }
+    pub(crate) fn new(partition: Partition<Registry>, remote: Arc<dyn Remote>, runtime: Runtime) -> Self {
+        Self { partition, remote, runtime }
     }
 
     /// The replica on this node.
@@ -93,10 +86,5 @@ impl MetadataGroup {
             }
         };
         timeout(patience, reached).await.is_ok()
-    }
-
-    /// The address book.
-    pub(crate) fn directory(&self) -> &Directory {
-        &self.directory
     }
 }

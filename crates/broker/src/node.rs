@@ -198,8 +198,8 @@ impl Node {
             .open(spec, move |rows| Replica::from_rows(rows, applied.clone()))
             .await
             .map_err(consensus)?;
-        let partition = Partition::start(GroupId::METADATA, group, seen, directory.clone(), runtime.clone());
-        let metadata = MetadataGroup::new(partition, directory.clone(), Arc::clone(remote), runtime.clone());
+        let partition = Partition::start(group, seen, directory.clone(), runtime.clone());
+        let metadata = MetadataGroup::new(partition, Arc::clone(remote), runtime.clone());
         let broker = Broker::new(Inner {
             place: place.clone(),
             runtime: runtime.clone(),

@@ -16,12 +16,12 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
-use weir_consensus::{EntryPosition, Group, GroupStatus, Leadership, ProposeError};
+use weir_consensus::{Group, GroupStatus, Leadership, ProposeError};
 use weir_runtime::Runtime;
-use weir_types::{ErrorKind, GroupId, LogIndex, NodeId, ReplicaId, WeirError};
+use weir_types::{ErrorKind, LogIndex, NodeId, ReplicaId, WeirError};
 
 use crate::directory::Directory;
-use crate::replica::{Answer, Replica, State};
+use crate::replica::{Replica, State};
 use driver::Driver;
 pub(crate) use mailbox::Pending;
 use mailbox::{Mailbox, Proposal};
@@ -38,7 +38,6 @@ pub(crate) struct Partition<S: State> {
 }
 
 struct Shared<S: State> {
-    id: GroupId,
     group: Group<Replica<S>>,
     machine: Arc<Mutex<Replica<S>>>,
     mailbox: Mailbox<S>,
@@ -56,7 +55,6 @@ impl<S: State> Clone for Partition<S> {
 impl<S: State> Partition<S> {
     /// Starts the partition's task over an open group.
     pub(crate) fn start(
-        id: GroupId,
         group: Group<Replica<S>>,
         applied: watch::Receiver<LogIndex>,
         directory: Directory,
@@ -68,13 +66,8 @@ impl<S: State> Partition<S> {
             Driver::new(group.clone(), proposals, applied.clone(), directory.clone(), runtime, stop.clone());
         tokio::spawn(driver.run());
         let machine = group.machine();
-        let shared = Shared { id, group, machine, mailbox, applied, directory, _stop: stop.drop_guard() };
+        let shared = Shared { group, machine, mailbox, applied, directory, _stop: stop.drop_guard() };
         Self { shared: Arc::new(shared) }
-    }
-
-    /// The partition's group.
-    pub(crate) fn id(&self) -> GroupId {
-        self.shared.id
     }
 
     /// The Raft group.
@@ -93,14 +86,6 @@ impl<S: State> Partition<S> {
     pub(crate) async fn propose(&self, command: S::Command) -> Result<S::Reply, WeirError> {
         let (_, answer) = self.admit(command, Bytes::new()).await?.answer().await?;
         answer.map_err(|rejection| S::error(&rejection))
-    }
-
-    /// Like [`propose`](Self::propose), with the machine's rejection kept apart.
-    pub(crate) async fn propose_raw(
-        &self,
-        command: S::Command,
-    ) -> Result<(EntryPosition, Answer<S>), WeirError> {
-        self.admit(command, Bytes::new()).await?.answer().await
     }
 
     /// Refuses what this replica cannot serve: it does not lead, or has lost its majority.

@@ -96,14 +96,13 @@ async fn open(broker: &Broker, desired: DesiredReplica, nudge: &Arc<Notify>) -> 
 
 async fn open_as<S: State>(broker: &Broker, desired: &DesiredReplica) -> Result<Partition<S>, WeirError> {
     let inner = broker.inner();
-    let id = desired.partition.group;
     let applied = watch::Sender::new(LogIndex(0));
     let seen = applied.subscribe();
     let spec = spec_of(desired, desired.replica);
     let opened = inner.groups.open(spec, move |rows| Replica::<S>::from_rows(rows, applied.clone())).await;
     let group = opened.map_err(consensus)?;
     form_if_new(broker, desired, &group);
-    Ok(Partition::start(id, group, seen, inner.directory.clone(), inner.runtime.clone()))
+    Ok(Partition::start(group, seen, inner.directory.clone(), inner.runtime.clone()))
 }
 
 /// A new group is formed by its preferred leader, which so becomes its leader; if that is not there, by another

@@ -186,7 +186,7 @@ impl Worker {
         }
     }
 
-    async fn send(&self, step: Down) -> Result<(), Option<WeirError>> {
+    async fn send(&mut self, step: Down) -> Result<(), Option<WeirError>> {
         self.answers.send(Ok(WorkResponse { step: Some(step) })).await.map_err(|_| None)
     }
 
