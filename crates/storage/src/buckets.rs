@@ -3,7 +3,8 @@
 //! A bucket dies when no group's segment lies in it any more. Its files are dropped after the batch that killed it is
 //! synced, and only while no export reads it. Deliberately nothing is ever written into a bucket that is no longer
 //! filled, not even a tombstone: it would stand in the newest table file, stretch that file's key range over every
-//! bucket between, and make compaction rewrite them all. What cannot be dropped yet (a file still at level 0) is tried again at the next switch.
+//! bucket between, and make compaction rewrite them all. A bucket that is mostly dead, held by a few entries with a
+//! longer life, is emptied by `evacuate`. What cannot be dropped yet (a file still at level 0) is tried again at the next switch.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -53,6 +54,8 @@ pub(crate) struct Buckets {
     holds: BTreeMap<Bucket, usize>,
     /// Held by nobody, files perhaps still there.
     dead: BTreeSet<Bucket>,
+    /// Held, but by fewer than when it was last surveyed.
+    thinned: BTreeSet<Bucket>,
     /// Dropping dead buckets may achieve something that it did not the last time.
     attempt: bool,
 }
@@ -88,7 +91,7 @@ impl Buckets {
             self.dead.insert(before);
         }
         // The switch pushes older files out of level 0, where they can be dropped.
-        self.attempt = !self.dead.is_empty();
+        self.attempt = !self.dead.is_empty() || !self.thinned.is_empty();
         bucket
     }
 
@@ -105,14 +108,36 @@ impl Buckets {
         self.dead.remove(&bucket);
     }
 
+    pub(crate) fn is_held(&self, bucket: Bucket) -> bool {
+        self.holds.contains_key(&bucket)
+    }
+
+    /// Counts every bucket as thinned: nobody knows what happened before the open.
+    pub(crate) fn survey_all(&mut self) {
+        self.thinned = self.holds.keys().copied().collect();
+    }
+
+    /// The thinned buckets that are no longer filled; the one that is stays for the next time.
+    pub(crate) fn take_thinned(&mut self) -> BTreeSet<Bucket> {
+        let mut thinned = std::mem::take(&mut self.thinned);
+        if let Some(current) = self.current
+            && thinned.remove(&current)
+        {
+            self.thinned.insert(current);
+        }
+        thinned
+    }
+
     /// Lets go of one hold. Returns whether the bucket died of it.
     pub(crate) fn release(&mut self, bucket: Bucket) -> bool {
         let holds = self.holds.get_mut(&bucket).expect("only a held bucket is released");
         *holds -= 1;
         if *holds > 0 {
+            self.thinned.insert(bucket);
             return false;
         }
         self.holds.remove(&bucket);
+        self.thinned.remove(&bucket);
         self.bury(bucket)
     }
 

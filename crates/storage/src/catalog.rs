@@ -89,6 +89,7 @@ impl Catalog {
         for segment in catalog.groups.values().flat_map(|group| &group.segments) {
             buckets.hold(segment.bucket);
         }
+        buckets.survey_all();
         catalog.buckets = buckets;
         catalog.bury_strays(view)?;
         Ok(catalog)

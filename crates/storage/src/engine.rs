@@ -125,6 +125,9 @@ pub(crate) trait Engine: Send + Sync + 'static {
     /// Bytes of a family's table files.
     fn table_bytes(&self, family: Family) -> Result<u64, Error>;
 
+    /// About how many bytes of table files each range of keys takes.
+    fn approximate_bytes(&self, family: Family, ranges: &[Range<Vec<u8>>]) -> Vec<u64>;
+
     /// Rewrites what deletions cover, so that its space comes back; range deletions alone never cause that. May
     /// take long, and ends early after [`Self::halt`].
     fn compact(&self, family: Family);

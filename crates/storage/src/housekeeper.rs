@@ -10,6 +10,8 @@ use parking_lot::{Condvar, Mutex};
 use crate::ballast::Ballast;
 use crate::catalog::Catalog;
 use crate::engine::{Engine, Family};
+use crate::evacuate::{self, Survey};
+use crate::inbox::Inbox;
 use crate::open::spawn;
 use crate::pressure::Pressure;
 use crate::reclaim::{self, Urgency};
@@ -106,7 +108,9 @@ pub(crate) struct Chore {
     pub(crate) superblock: Arc<Superblock>,
     pub(crate) pressure: Arc<Pressure>,
     pub(crate) ballast: Option<Ballast>,
-    /// The compaction under way, or the last one.
+    pub(crate) inbox: Arc<Inbox>,
+    pub(crate) survey: Survey,
+    /// The compaction or evacuation under way, or the last one.
     pub(crate) reclaiming: Option<JoinHandle<()>>,
     /// Stops the store when the superblock cannot be synced.
     pub(crate) fail: Box<dyn Fn(Error) + Send>,
@@ -119,6 +123,7 @@ impl Chore {
             let due = self.handle.wait();
             if due.buckets {
                 drop_dead_buckets(&*self.engine, &self.catalog);
+                self.evacuate(Urgency::Usual);
             }
             if (due.superblock || due.stop)
                 && let Err(error) = self.superblock.sync()
@@ -146,6 +151,7 @@ impl Chore {
         let free_bytes = self.pressure.look(&*self.engine);
         if self.pressure.is_full() {
             drop_dead_buckets(&*self.engine, &self.catalog);
+            self.evacuate(Urgency::DiskFull);
             self.reclaim(Urgency::DiskFull);
             self.handle.watch_disk();
         } else if let (Some(ballast), Some(free_bytes)) = (&self.ballast, free_bytes) {
@@ -157,15 +163,41 @@ impl Chore {
 impl Chore {
     /// Compacts on a thread of its own, because the superblock's sync cannot wait for it; one at a time.
     fn reclaim(&mut self, urgency: Urgency) {
-        if self.reclaiming.as_ref().is_some_and(|thread| !thread.is_finished())
-            || !reclaim::take_garbage(&*self.engine, &self.catalog, urgency)
-        {
+        if self.is_reclaiming() || !reclaim::take_garbage(&*self.engine, &self.catalog, urgency) {
             return;
         }
         let engine = Arc::clone(&self.engine);
-        match spawn("weir-reclaim", move || reclaim::reclaim(&*engine)) {
+        self.start_reclaiming(move || reclaim::reclaim(&*engine));
+    }
+
+    fn evacuate(&mut self, urgency: Urgency) {
+        if self.is_reclaiming() {
+            return;
+        }
+        let buckets = self.survey.take(&*self.engine, &self.catalog, urgency);
+        if buckets.is_empty() {
+            return;
+        }
+        let (engine, catalog, inbox) =
+            (Arc::clone(&self.engine), Arc::clone(&self.catalog), Arc::clone(&self.inbox));
+        self.start_reclaiming(move || {
+            for bucket in buckets {
+                if let Err(error) = evacuate::evacuate(&*engine, &catalog, &inbox, bucket) {
+                    tracing::warn!(%error, bucket = bucket.0, "a sparse bucket was not evacuated");
+                    return;
+                }
+            }
+        });
+    }
+
+    fn is_reclaiming(&self) -> bool {
+        self.reclaiming.as_ref().is_some_and(|thread| !thread.is_finished())
+    }
+
+    fn start_reclaiming(&mut self, work: impl FnOnce() + Send + 'static) {
+        match spawn("weir-reclaim", work) {
             Ok(thread) => self.reclaiming = Some(thread),
-            Err(error) => tracing::warn!(%error, "space of the queue log is not taken back now"),
+            Err(error) => tracing::warn!(%error, "space is not taken back now"),
         }
     }
 

@@ -22,7 +22,7 @@
 //! Metrics, all named `weir_storage_…`: `sync_seconds`, `sync_entries`, `sync_groups` and `sync_bytes` (histograms, one
 //! sample per sync); `queue_bytes` (waiting for the log writer); `tail_cache_hits_total` and
 //! `tail_cache_misses_total` by `reader`; `disk_pressure_rejected_total`; `buckets_dropped_total`;
-//! `queue_log_compactions_total`.
+//! `queue_log_compactions_total`; `buckets_evacuated_total`.
 //!
 //! No `RocksDB` call is ever made on an async worker: debug builds panic on one.
 
@@ -32,6 +32,7 @@ mod catalog;
 mod edits;
 mod engine;
 mod error;
+mod evacuate;
 mod group_store;
 mod housekeeper;
 mod inbox;

@@ -13,7 +13,7 @@ use weir_types::GroupId;
 
 use crate::Error;
 use crate::catalog::Catalog;
-use crate::edits::{append, destroy, install, retire, stage, truncate};
+use crate::edits::{append, destroy, install, relocate, retire, stage, truncate};
 use crate::engine::{Batch, Engine, Family};
 use crate::housekeeper::{Housekeeper, drop_dead_buckets};
 use crate::inbox::{Drained, Inbox};
@@ -71,7 +71,7 @@ struct Round {
 
 enum Answer {
     Done(Done),
-    Import(Box<dyn FnOnce() + Send>),
+    Reply(Box<dyn FnOnce() + Send>),
     View { group: Option<GroupId>, hold_buckets: bool, job: ViewJob },
 }
 
@@ -164,16 +164,17 @@ impl LogWriter {
                 round.closes = true;
                 round.done.push(Answer::Done(done));
             }
-            snapshot => self.prepare_snapshot(snapshot, catalog, round),
+            rare => self.prepare_rare(rare, catalog, round),
         }
     }
 
-    fn prepare_snapshot(&self, op: Op, catalog: &mut Catalog, round: &mut Round) {
+    /// Snapshots, evacuations, destruction.
+    fn prepare_rare(&self, op: Op, catalog: &mut Catalog, round: &mut Round) {
         let batch = &mut round.batch;
         match op {
             Op::BeginImport { group, reply } => {
                 let generation = stage::begin(catalog, group, batch);
-                round.done.push(Answer::Import(Box::new(move || drop(reply.send(Ok(generation))))));
+                round.done.push(Answer::Reply(Box::new(move || drop(reply.send(Ok(generation))))));
             }
             Op::Stage { group, generation, class, part } => {
                 stage::stage(catalog, (group, generation), class, part, self.bucket_bytes, batch);
@@ -185,6 +186,18 @@ impl LogWriter {
                 } else {
                     done(Err(Error::SnapshotInvalid(format!("the import of group {group} is gone"))));
                 }
+            }
+            Op::BeginEvacuation { reply } => {
+                let bucket = relocate::begin(catalog, batch);
+                round.done.push(Answer::Reply(Box::new(move || drop(reply.send(Ok(bucket))))));
+            }
+            Op::Copy { group, to, records, done } => {
+                relocate::copy(group, to, records, batch);
+                round.done.push(Answer::Done(done));
+            }
+            Op::Relocate { group, from, to, done } => {
+                relocate::relocate(catalog, group, from, to, batch);
+                round.done.push(Answer::Done(done));
             }
             Op::Destroy { group, class, done } => {
                 destroy::destroy(catalog, group, class, batch);
@@ -249,7 +262,7 @@ impl LogWriter {
         for answer in round.done {
             match answer {
                 Answer::Done(done) => done(Ok(())),
-                Answer::Import(reply) => reply(),
+                Answer::Reply(reply) => reply(),
                 Answer::View { group, hold_buckets, job } => {
                     let mut catalog = self.catalog.lock();
                     let group = group.and_then(|group| catalog.groups.get(&group).cloned());
@@ -274,7 +287,7 @@ impl LogWriter {
             match answer {
                 Answer::Done(done) => done(Err(error.clone())),
                 // Its reply is dropped, which the caller sees as closed.
-                Answer::Import(_) => {}
+                Answer::Reply(_) => {}
                 Answer::View { job, .. } => job.refuse(error.clone()),
             }
         }

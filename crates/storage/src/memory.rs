@@ -220,6 +220,10 @@ impl Engine for MemoryEngine {
         Ok(0)
     }
 
+    fn approximate_bytes(&self, _family: Family, ranges: &[Range<Vec<u8>>]) -> Vec<u64> {
+        vec![0; ranges.len()]
+    }
+
     fn compact(&self, _family: Family) {}
 
     fn halt(&self) {}

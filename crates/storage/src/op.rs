@@ -34,6 +34,9 @@ pub(crate) enum Op {
     Stage { group: GroupId, generation: Generation, class: LogClass, part: Part },
     AbortImport { group: GroupId, generation: Generation },
     Install { group: GroupId, installation: Installation, done: Done },
+    BeginEvacuation { reply: oneshot::Sender<Result<Bucket, Error>> },
+    Copy { group: GroupId, to: Bucket, records: Vec<LogRecord>, done: Done },
+    Relocate { group: GroupId, from: Bucket, to: Bucket, done: Done },
     Destroy { group: GroupId, class: LogClass, done: Done },
     Close { done: Done },
 }
@@ -42,7 +45,7 @@ impl Op {
     /// Bytes it holds while it waits.
     pub(crate) fn cost(&self) -> usize {
         let bytes = match self {
-            Self::Append { records, .. } => records_cost(records),
+            Self::Append { records, .. } | Self::Copy { records, .. } => records_cost(records),
             Self::Slot { value, .. } => value.len(),
             Self::Rows { changes, .. } => changes_cost(changes),
             Self::NodeRow { key, value, .. } => key.len() + value.as_ref().map_or(0, Vec::len),
@@ -62,6 +65,8 @@ impl Op {
             Self::Append { done, .. }
             | Self::NodeRow { done, .. }
             | Self::Install { done, .. }
+            | Self::Copy { done, .. }
+            | Self::Relocate { done, .. }
             | Self::Destroy { done, .. }
             | Self::Close { done } => done(Err(error)),
             Self::Slot { done, .. } => {
@@ -71,6 +76,7 @@ impl Op {
             }
             Self::View { job, .. } => job.refuse(error),
             Self::BeginImport { reply, .. } => drop(reply.send(Err(error))),
+            Self::BeginEvacuation { reply } => drop(reply.send(Err(error))),
             Self::Truncate { .. }
             | Self::Retire { .. }
             | Self::Rows { .. }

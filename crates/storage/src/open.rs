@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use crate::ballast::Ballast;
 use crate::catalog::Catalog;
 use crate::engine::{Batch, Engine};
+use crate::evacuate::Survey;
 use crate::housekeeper::{Chore, Housekeeper, drop_dead_buckets};
 use crate::inbox::Inbox;
 use crate::log_writer::{Chores, LogWriter};
@@ -114,6 +115,8 @@ fn start(options: &Options, opened: Opened) -> Result<Store, Error> {
                 superblock: Arc::clone(&superblock),
                 pressure: Arc::clone(&pressure),
                 ballast,
+                inbox: Arc::clone(&inbox),
+                survey: Survey::default(),
                 reclaiming: None,
                 fail: failing(&inbox, &fatal),
             };

@@ -4,6 +4,7 @@
 pub(crate) mod append;
 pub(crate) mod destroy;
 pub(crate) mod install;
+pub(crate) mod relocate;
 pub(crate) mod retire;
 pub(crate) mod stage;
 pub(crate) mod truncate;

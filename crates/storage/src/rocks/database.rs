@@ -110,6 +110,12 @@ impl Engine for Database {
         bytes.map(Option::unwrap_or_default).map_err(engine_error)
     }
 
+    fn approximate_bytes(&self, family: Family, ranges: &[Range<Vec<u8>>]) -> Vec<u64> {
+        off_the_runtime();
+        let ranges: Vec<_> = ranges.iter().map(|keys| rocksdb::Range::new(&keys.start, &keys.end)).collect();
+        self.db.get_approximate_sizes_cf(handle(&self.db, family), &ranges)
+    }
+
     fn compact(&self, family: Family) {
         off_the_runtime();
         let mut options = CompactOptions::default();

@@ -1,9 +1,11 @@
 //! What happens to real files: space comes back, and a damaged log is noticed.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::*;
 use crate::engine::Family;
+use crate::evacuate::{self, Survey};
 use crate::reclaim::{self, Urgency};
 
 /// Files of the database whose name ends so.
@@ -48,6 +50,53 @@ async fn retired_buckets_give_their_files_back() {
 }
 
 #[tokio::test]
+async fn a_few_survivors_do_not_keep_the_space_of_the_rest() {
+    let disk = Disk::rocks();
+    let Disk::Rocks(dir) = &disk else { unreachable!("made above") };
+    let options = Options { bucket_bytes: 256 << 10, ..disk.options() };
+    let store = Store::start(options).await.unwrap().0;
+    let (short, long) =
+        (store.group(GroupId(1), LogClass::Stream), store.group(GroupId(2), LogClass::Stream));
+    let payload = Bytes::from(vec![7; 16 << 10]);
+    for index in 1..400 {
+        append(&short, vec![LogRecord { payload: payload.clone(), ..record(index, 1) }]).await;
+        append(&long, vec![record(index, 1)]).await;
+    }
+    let before = bytes(&files(dir.path(), ".sst"));
+    assert!(before > 4 << 20, "{before} bytes in table files");
+    short.retire_before(LogIndex(390)).await.unwrap();
+    short.save_vote(Bytes::new()).await.unwrap();
+    let (catalog, inbox) = (Arc::clone(&store.inner.catalog), Arc::clone(&store.inner.inbox));
+    let evacuated = store.inner.pool.run(move |engine| {
+        let mut survey = Survey::default();
+        assert_eq!(survey.take(engine, &catalog, Urgency::Usual), [], "it is less than worth it");
+        let mut evacuated = 0;
+        loop {
+            let buckets = survey.take(engine, &catalog, Urgency::DiskFull);
+            if buckets.is_empty() {
+                return Ok(evacuated);
+            }
+            for bucket in buckets {
+                evacuated += 1;
+                evacuate::evacuate(engine, &catalog, &inbox, bucket)?;
+            }
+        }
+    });
+    assert!(evacuated.await.unwrap() > 10);
+    assert_eq!(read_from(&long, 1).await, records(1..400, 1));
+    // New buckets push what is dead out of level 0.
+    for index in 400..480 {
+        append(&short, vec![LogRecord { payload: payload.clone(), ..record(index, 1) }]).await;
+    }
+    store.close().await;
+    let after = bytes(&files(dir.path(), ".sst"));
+    assert!(after < before / 2, "{after} of {before} bytes left");
+    let store = disk.open().await;
+    assert_eq!(read_from(&store.group(GroupId(2), LogClass::Stream), 1).await, records(1..400, 1));
+    store.close().await;
+}
+
+#[tokio::test]
 async fn retired_queue_entries_give_their_space_back() {
     let disk = Disk::rocks();
     let mut options = disk.options();
@@ -65,7 +114,7 @@ async fn retired_queue_entries_give_their_space_back() {
     assert!(before > 4 << 20, "{before} bytes in table files");
     group.retire_before(LogIndex(630)).await.unwrap();
     group.save_vote(Bytes::new()).await.unwrap();
-    let catalog = std::sync::Arc::clone(&store.inner.catalog);
+    let catalog = Arc::clone(&store.inner.catalog);
     let compacted = store.inner.pool.run(move |engine| {
         assert!(!reclaim::take_garbage(engine, &catalog, Urgency::Usual), "it is less than worth it");
         assert!(reclaim::take_garbage(engine, &catalog, Urgency::DiskFull));

@@ -1,21 +1,36 @@
 //! Random histories against a model that is a map: after every restart the store holds what the model holds.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestCaseError, TestRunner};
 
 use super::*;
+use crate::evacuate;
 
 /// One step of a history. Numbers are taken modulo what is possible, so that every history is a valid one.
 #[derive(Clone, Debug)]
 enum Step {
-    Append { count: u64 },
-    Truncate { back: u64 },
-    Retire { forward: u64 },
-    Row { key: u8, value: Option<u8> },
-    Snapshot { forward: u64 },
+    Append {
+        count: u64,
+    },
+    Truncate {
+        back: u64,
+    },
+    Retire {
+        forward: u64,
+    },
+    Row {
+        key: u8,
+        value: Option<u8>,
+    },
+    Snapshot {
+        forward: u64,
+    },
     Destroy,
+    /// Every bucket that is no longer filled is emptied into another one; only where there are threads for it.
+    Evacuate,
     Restart,
 }
 
@@ -27,6 +42,7 @@ fn step() -> impl Strategy<Value = Step> {
         3 => (0..5u8, proptest::option::of(any::<u8>())).prop_map(|(key, value)| Step::Row { key, value }),
         1 => (0..40u64).prop_map(|forward| Step::Snapshot { forward }),
         1 => Just(Step::Destroy),
+        2 => Just(Step::Evacuate),
         1 => Just(Step::Restart),
     ]
 }
@@ -108,7 +124,7 @@ impl Model {
                 group.destroy().await.unwrap();
                 *self = Self { term: self.term, next: 1, ..Self::default() };
             }
-            Step::Restart => {}
+            Step::Evacuate | Step::Restart => {}
         }
     }
 
@@ -130,6 +146,20 @@ impl Model {
     }
 }
 
+async fn evacuate_all(store: &Store) {
+    let (catalog, inbox) = (Arc::clone(&store.inner.catalog), Arc::clone(&store.inner.inbox));
+    let evacuated = store.inner.pool.run(move |engine| {
+        let buckets = {
+            let catalog = catalog.lock();
+            let current = catalog.buckets.current();
+            let segments = catalog.groups.values().flat_map(|group| group.segments.clone());
+            segments.map(|segment| segment.bucket).filter(|at| Some(*at) != current).collect::<BTreeSet<_>>()
+        };
+        buckets.into_iter().try_for_each(|bucket| evacuate::evacuate(engine, &catalog, &inbox, bucket))
+    });
+    evacuated.await.unwrap();
+}
+
 async fn live_through(disk: Disk, steps: Vec<Step>) {
     let mut store = disk.open().await;
     let fresh = Model { next: 1, ..Model::default() };
@@ -141,6 +171,9 @@ async fn live_through(disk: Disk, steps: Vec<Step>) {
             if at % 3 == 0 {
                 model.check(&group).await;
             }
+        }
+        if matches!((step, &disk), (Step::Evacuate, Disk::Rocks(_))) {
+            evacuate_all(&store).await;
         }
         if matches!(step, Step::Restart) {
             // So that what is not synced is not expected to be lost either.
@@ -176,5 +209,5 @@ fn any_history_in_memory_equals_the_model() {
 
 #[test]
 fn any_history_on_disk_equals_the_model() {
-    run(12, Disk::rocks);
+    run(20, Disk::rocks);
 }
