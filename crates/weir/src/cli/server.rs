@@ -38,9 +38,9 @@ impl Args for Settings {
         SETTINGS.iter().fold(command, |command, setting| {
             let mut arg = Arg::new(setting.key).long(setting.flag()).value_name("VALUE");
             arg = arg.help(format!("{} [env: {}]", setting.help, setting.variable()));
-            // `--insecure` is said aloud, without a value.
+            // `--insecure` is said aloud; the value may be left out.
             if setting.key == "listen.insecure" {
-                arg = arg.long("insecure").num_args(0).default_missing_value("true");
+                arg = arg.long("insecure").num_args(0..=1).require_equals(true).default_missing_value("true");
             }
             command.arg(arg.help_heading("Settings"))
         })
@@ -116,5 +116,30 @@ pub(super) async fn asked_to_stop() {
     tokio::select! {
         _ = tokio::signal::ctrl_c() => {}
         _ = terminate.recv() => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Line {
+        #[command(flatten)]
+        server: Server,
+    }
+
+    #[test]
+    fn flags_of_the_table_are_read_and_insecure_needs_no_value() {
+        let line =
+            Line::try_parse_from(["server", "--node-name", "a", "--insecure", "--print-config"]).unwrap();
+        assert!(line.server.print_config);
+        let given: Vec<_> =
+            line.server.settings.0.iter().map(|(key, value)| (*key, value.as_str())).collect();
+        assert_eq!(given, [("listen.insecure", "true"), ("node.name", "a")]);
     }
 }
