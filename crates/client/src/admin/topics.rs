@@ -41,7 +41,10 @@ impl Admin {
                 async move { AdminClient::new(channel).create_topic(request).await }
             })
             .await?;
-        convert::topic(answer.topic)
+        let topic = convert::topic(answer.topic)?;
+        // So that what comes next finds it. If the watched node lags more than that, what comes next waits itself.
+        core.topic_in_table(&topic.name, core.options.attempt_timeout).await;
+        Ok(topic)
     }
 
     /// Changes settings of a topic; what is not set stays.

@@ -19,6 +19,9 @@ use crate::options::ClientOptions;
 use crate::routing::{Router, Target, TopicRoute};
 use crate::{Error, Result};
 
+/// How far the watched node's table may be behind the one that another client has just changed.
+const TOPIC_GRACE: Duration = Duration::from_millis(500);
+
 /// The shared part of a client.
 pub(crate) struct Core {
     pub(crate) options: ClientOptions,
@@ -106,33 +109,33 @@ impl Core {
         Err(attempts.timed_out(self.now(), &call.doing))
     }
 
-    /// The partitions of a topic. When the table at hand does not have it, the cluster is asked: the topic may be
-    /// younger than the table.
+    /// The partitions of a topic. When the table at hand does not have it, the topic may be younger than the table: that
+    /// is given a moment, and the cluster is asked.
     pub(crate) async fn topic(&self, name: &str) -> Result<Arc<TopicRoute>> {
         if let Some(topic) = self.router.table().topic(name) {
             return Ok(topic);
         }
+        if let Some(topic) = self.topic_in_table(name, TOPIC_GRACE).await {
+            return Ok(topic);
+        }
         let call = self.operation(Target::Any, format!("find topic `{name}`"));
-        let (doing, until) = (call.doing.clone(), self.now() + call.timeout);
+        let (doing, patience) = (call.doing.clone(), call.timeout);
         let request = v1::DescribeTopicRequest { name: name.to_owned() };
         self.call(call, |channel| {
             let request = request.clone();
             async move { AdminClient::new(channel).describe_topic(request).await }
         })
         .await?;
+        let last = "it exists, and the routing table does not show it yet";
+        let late = || Error::Timeout { doing, waited: patience, last: last.to_owned() };
+        self.topic_in_table(name, patience).await.ok_or_else(late)
+    }
+
+    /// Waits until the routing table has a topic.
+    pub(crate) async fn topic_in_table(&self, name: &str, patience: Duration) -> Option<Arc<TopicRoute>> {
         let mut tables = self.router.watch();
-        let found =
-            tokio::time::timeout_at(until, tables.wait_for(|table| table.topic(name).is_some())).await;
-        match found {
-            Ok(Ok(table)) => {
-                Ok(table.topic(name).expect("the table was waited for because it has the topic"))
-            }
-            _ => Err(Error::Timeout {
-                doing,
-                waited: self.options.request_timeout,
-                last: "it exists, and the routing table does not show it yet".to_owned(),
-            }),
-        }
+        let found = tables.wait_for(|table| table.topic(name).is_some());
+        tokio::time::timeout(patience, found).await.ok()?.ok()?.topic(name)
     }
 
     /// The partitions of a topic that must be of this kind.
@@ -142,6 +145,6 @@ impl Core {
             return Ok(topic);
         }
         let text = format!("topic `{name}` is a {}, a {kind} is needed", topic.kind);
-        Err(Error::new(ErrorKind::Invalid, "topic-kind-mismatch", text))
+        Err(Error::new(ErrorKind::Invalid, "wrong-topic-kind", text))
     }
 }

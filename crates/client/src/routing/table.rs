@@ -9,7 +9,6 @@ use weir_types::{GroupId, KeyHash, KeyRange, NodeId, TopicId, TopicKind};
 /// The routing table as this client last heard it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct RoutingTable {
-    pub(crate) version: u64,
     /// False until the first table came.
     pub(crate) known: bool,
     nodes: BTreeMap<NodeId, String>,
@@ -52,7 +51,7 @@ impl RoutingTable {
             .flat_map(|topic| topic.partitions.iter().map(|partition| (partition.group, partition.clone())))
             .collect();
         let nodes = table.nodes.into_iter().map(|node| (NodeId(node.node_id), node.client_address)).collect();
-        Self { version: table.version, known: true, nodes, topics, groups }
+        Self { known: true, nodes, topics, groups }
     }
 
     pub(crate) fn topic(&self, name: &str) -> Option<Arc<TopicRoute>> {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
+use weir_types::limits::{DELAY_MS_MAX, LEASE_MS_MAX};
 
 use super::{LeasedMessage, Settle, SettleAction};
 use crate::{Error, Result};
@@ -65,8 +66,9 @@ impl Message {
     /// Failed: ready again after `delay`; counts as an attempt.
     ///
     /// # Errors
-    /// As [`ack`](Self::ack).
+    /// As [`ack`](Self::ack); [`Error::Option`] for more than a year, and the message is nacked as if dropped.
     pub async fn nack_after(self, delay: Duration, reason: impl Into<String>) -> Result<()> {
+        at_most("delay", delay, DELAY_MS_MAX)?;
         self.settle(SettleAction::Nack { delay: Some(delay), reason: reason.into() }).await
     }
 
@@ -89,8 +91,9 @@ impl Message {
     /// More time: the lease runs `lease` from now. The worker does this by itself; call it to ask for more at once.
     ///
     /// # Errors
-    /// As [`ack`](Self::ack).
+    /// As [`ack`](Self::ack); [`Error::Option`] for more than 12 hours.
     pub async fn extend(&self, lease: Duration) -> Result<()> {
+        at_most("lease", lease, LEASE_MS_MAX)?;
         let (answer, answered) = oneshot::channel();
         let ask = self.ask(SettleAction::Extend { lease: Some(lease) }, Some(answer));
         self.hands.extensions.send(ask).await.map_err(|_| CLOSED)?;
@@ -127,6 +130,14 @@ impl Message {
 }
 
 const CLOSED: Error = Error::Closed { what: "queue worker" };
+
+fn at_most(option: &'static str, value: Duration, limit_ms: u64) -> Result<()> {
+    if value <= Duration::from_millis(limit_ms) {
+        return Ok(());
+    }
+    let problem = format!("is {} ms, allowed are {limit_ms} at most", value.as_millis());
+    Err(Error::Option { option, problem })
+}
 
 impl Drop for Message {
     fn drop(&mut self) {

@@ -26,6 +26,9 @@ const REQUESTS_QUEUED_MAX: usize = 16;
 /// How long the node may take to confirm the end of a session.
 const GOODBYE_MAX: Duration = Duration::from_secs(5);
 
+/// The code of a session that was lost for longer than its grace.
+const SESSION_NOT_OPEN: &str = "session-not-open";
+
 /// Who waits for a settle.
 pub(crate) enum Waiter {
     /// A handler, or nobody any more.
@@ -40,7 +43,7 @@ pub(crate) struct Session {
     pub(crate) topic: Arc<str>,
     pub(crate) partition: u32,
     pub(crate) group: GroupId,
-    /// Kept over reconnects.
+    /// Kept over reconnects, as long as the session's grace lasts.
     pub(crate) id: u64,
     pub(crate) options: WorkerOptions,
     pub(crate) hands: Hands,
@@ -82,13 +85,18 @@ impl Session {
         let mut attempts = self.patience();
         loop {
             let address = route.address(&self.core);
-            let (failure, open_for) = match self.work_at(&address, &mut route, &mut attempts).await {
+            let (mut failure, open_for) = match self.work_at(&address, &mut route, &mut attempts).await {
                 Left::Ended => return Ok(()),
                 Left::Failed(failure, open_for) => (failure, open_for),
             };
             // A partition that is quiet is not one that has stalled.
             if open_for >= self.options.stall_timeout / 2 {
                 attempts = self.patience();
+            }
+            if failure.error.code == SESSION_NOT_OPEN {
+                // Its grace is over, its leases have returned; each hears of it by its next extension or settle.
+                self.id = self.core.random_id();
+                failure.error.kind = ErrorKind::Retry;
             }
             self.last = format!("{address}: {}", failure.error);
             tracing::debug!(group = self.group.0, error = self.last, "working broke");
