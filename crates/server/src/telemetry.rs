@@ -9,13 +9,18 @@ use crate::config::{Config, LogFormat};
 
 /// Starts logging to standard error. Does nothing when it was started before in this process.
 pub fn start_logging(config: &Config) {
-    let filter = EnvFilter::try_new(&config.log_level).unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter = EnvFilter::try_new(filter(&config.log_level)).unwrap_or_else(|_| EnvFilter::new("info"));
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     // Another logger in this process (a test's, say) is as good.
     let _ = match config.log_format {
         LogFormat::Text => builder.try_init().map_err(|_| ()),
         LogFormat::Json => builder.json().try_init().map_err(|_| ()),
     };
+}
+
+/// Every group's core talks at level info; whoever wants to hear that says so.
+fn filter(level: &str) -> String {
+    if level.contains("openraft") { level.to_owned() } else { format!("{level},openraft=warn") }
 }
 
 /// The metrics of this process, in Prometheus' text format.
