@@ -1,4 +1,4 @@
-//! The real input: every source file below a folder.
+//! The real input: every source file below a folder, as it is when the run begins.
 
 use std::fs;
 use std::io::{self, Read as _};
@@ -39,6 +39,25 @@ pub(super) fn source_files(folder: &Path) -> io::Result<Vec<PathBuf>> {
     }
     files.sort();
     Ok(files)
+}
+
+/// Copies the files, which lie below `folder`, to the same places below `into`, and gives the copies: a file that
+/// somebody edits during the run would be counted in two versions, and by `wc` in one.
+pub(super) fn freeze(files: &[PathBuf], folder: &Path, into: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut copies = Vec::with_capacity(files.len());
+    for file in files {
+        let copy = into.join(file.strip_prefix(folder).map_err(io::Error::other)?);
+        if let Some(parent) = copy.parent() {
+            fs::create_dir_all(parent)?;
+        }
+        match fs::copy(file, &copy) {
+            Ok(_) => copies.push(copy),
+            // Gone since the folder was read.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(copies)
 }
 
 /// Text has no zero byte near its start.
@@ -83,5 +102,12 @@ mod tests {
         let found = source_files(folder.path()).unwrap();
         let names: Vec<_> = found.iter().map(|path| path.strip_prefix(folder.path()).unwrap()).collect();
         assert_eq!(names, [Path::new("a/deep/c.txt"), Path::new("b.rs")]);
+
+        let into = tempfile::tempdir().unwrap();
+        fs::remove_file(&found[0]).unwrap();
+        let copies = freeze(&found, folder.path(), into.path()).unwrap();
+        assert_eq!(copies, [into.path().join("b.rs")], "a file that is gone is left out");
+        write("b.rs", b"edited");
+        assert_eq!(fs::read(&copies[0]).unwrap(), b"fn main() {}");
     }
 }

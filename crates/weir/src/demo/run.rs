@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::cluster::Cluster;
-use super::corpus::source_files;
+use super::corpus::{freeze, source_files};
 use super::job::Job;
 use super::report::Report;
 use crate::cli::span;
@@ -82,7 +82,7 @@ impl Run {
     }
 
     async fn conduct(&self, folder: &Path) -> Result<Report, String> {
-        let files = self.files().await?;
+        let files = self.input(&folder.join("input")).await?;
         let rounds = self.tasks.div_ceil(files.len() as u64);
         eprintln!(
             "{} source files below {}, {rounds} rounds: {} tasks",
@@ -100,11 +100,15 @@ impl Run {
         report
     }
 
-    async fn files(&self) -> Result<Vec<PathBuf>, String> {
-        let named = |error: std::io::Error| format!("{}: {error}", self.folder.display());
-        let folder = fs::canonicalize(&self.folder).map_err(named)?;
-        let found = tokio::task::spawn_blocking(move || source_files(&folder)).await;
-        let files = found.map_err(|error| error.to_string())?.map_err(named)?;
+    /// Copies of all source files.
+    async fn input(&self, into: &Path) -> Result<Vec<PathBuf>, String> {
+        let (folder, into) = (self.folder.clone(), into.to_owned());
+        let copied = tokio::task::spawn_blocking(move || {
+            let folder = fs::canonicalize(folder)?;
+            freeze(&source_files(&folder)?, &folder, &into)
+        });
+        let copied = copied.await.map_err(|error| error.to_string())?;
+        let files = copied.map_err(|error| format!("{}: {error}", self.folder.display()))?;
         if files.is_empty() {
             return Err(format!("there is no source file below {}", self.folder.display()));
         }
