@@ -13,10 +13,14 @@ use crate::within;
 const COMMAND: Duration = Duration::from_secs(60);
 
 /// The built `weir`, found beside this test program: `target/<profile>/weir` for `target/<profile>/deps/<test>`.
+/// `WEIR_BINARY` names another one.
 ///
 /// # Panics
 /// When it is not there, with the command that builds it.
 pub fn binary() -> PathBuf {
+    if let Some(other) = std::env::var_os("WEIR_BINARY") {
+        return other.into();
+    }
     let test = std::env::current_exe().expect("a test knows its own program");
     let profile = test.parent().and_then(|deps| deps.parent()).expect("it lies in target/<profile>/deps");
     let weir = profile.join("weir");

@@ -46,7 +46,8 @@ const LAYERS: &[(&str, u32, &[&str])] = &[
 const PURE: &[&str] = &["types", "queue", "stream", "groups", "metadata"];
 
 /// What must not be found among the dependencies of a pure machine, near or far.
-const IMPURE: &[&str] = &["tokio", "tonic", "openraft", "rocksdb", "rand", "getrandom", "mio", "chrono", "jiff"];
+const IMPURE: &[&str] =
+    &["tokio", "tonic", "openraft", "rocksdb", "rand", "getrandom", "mio", "chrono", "jiff"];
 
 /// Third-party crates that only some of ours may name, so that replacing one stays local.
 const OWNERS: &[(&str, &[&str])] = &[

@@ -1,0 +1,216 @@
+//! The tour of the README with the real binary, for people and for programs.
+
+#![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
+use std::fs;
+
+use serde_json::Value;
+use weir_tests::{Cluster, Site, Weir};
+
+/// What a command prints with `--json`.
+async fn json(weir: &Weir, line: &str) -> Value {
+    let out = weir.ok(&format!("{line} --json")).await;
+    serde_json::from_str(&out)
+        .unwrap_or_else(|error| panic!("`weir {line} --json` printed no JSON ({error}): {out}"))
+}
+
+/// What a command prints with `--json`, a document a line.
+async fn json_lines(weir: &Weir, line: &str) -> Vec<Value> {
+    let out = weir.ok(&format!("{line} --json")).await;
+    out.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+async fn tokens(weir: &Weir, line: &str) -> Vec<String> {
+    let received = json(weir, line).await;
+    let messages = received["messages"].as_array().unwrap();
+    messages.iter().map(|message| message["token"].as_str().unwrap().to_owned()).collect()
+}
+
+async fn count(weir: &Weir, state: &str) -> u64 {
+    json(weir, "queue stats tasks").await["total"][state].as_u64().unwrap()
+}
+
+async fn topics(weir: &Weir) {
+    let none = weir.ok("topic list").await;
+    assert!(none.contains("there are no topics"), "{none}");
+    let created = weir.ok("topic create tasks --kind queue --partitions 3 --replicas 3 --attempts 3").await;
+    assert!(created.contains("created queue `tasks`: 3 partitions, 3 replicas each"), "{created}");
+    let created = json(weir, "topic create events --kind stream --partitions 3 --replicas 3").await;
+    assert_eq!((created["name"].as_str(), created["kind"].as_str()), (Some("events"), Some("stream")));
+    let list = json(weir, "topic list").await;
+    let names: Vec<&str> =
+        list["topics"].as_array().unwrap().iter().map(|topic| topic["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["events", "tasks"]);
+    let altered = json(weir, "topic alter tasks --lease 45s").await;
+    assert_eq!(altered["settings"]["lease_ms"], 45_000);
+    assert_eq!(altered["settings"]["attempts_max"], 3, "what is not named stays");
+    let described = json(weir, "topic describe tasks").await;
+    let partitions = described["partition_status"].as_array().unwrap();
+    assert_eq!(partitions.len(), 3);
+    for partition in partitions {
+        assert_eq!(partition["voters"].as_array().unwrap().len(), 3, "{partition}");
+        assert!(partition["leader"].is_u64(), "{partition}");
+    }
+    let text = weir.ok("topic describe tasks").await;
+    assert!(text.contains("lease") && text.contains("45s"), "{text}");
+}
+
+async fn queue(weir: &Weir) {
+    assert_eq!(weir.ok("queue send tasks hello 'second message'").await.trim(), "sent 2 messages to `tasks`");
+    let lines: String = (0..100).map(|n| format!("key-{}:line {n}\n", n % 7)).collect();
+    let sent = weir
+        .run_with("queue send tasks --key-separator : --header source=tour --json", lines.as_bytes())
+        .await;
+    assert_eq!(serde_json::from_str::<Value>(&sent.ok()).unwrap()["records"], 100);
+    assert_eq!(count(weir, "ready").await, 102);
+
+    let peeked = json(weir, "queue peek tasks --max 200").await;
+    let peeked = peeked["messages"].as_array().unwrap();
+    assert_eq!(peeked.len(), 102);
+    let line = peeked.iter().find(|message| message["value"] == "line 5").unwrap();
+    assert_eq!((line["key"].as_str(), line["state"].as_str()), (Some("key-5"), Some("ready")));
+    assert_eq!(line["headers"][0][1], "tour");
+
+    let leased = tokens(weir, "queue receive tasks --max 2 --lease 5m").await;
+    assert!(!leased.is_empty());
+    let first = &leased[0];
+    weir.ok(&format!("queue extend {first} --lease 10m")).await;
+    assert_eq!(weir.ok(&format!("queue ack {first}")).await.trim(), "1 messages acked");
+    weir.run(&format!("queue nack {first}")).await.fails(6, "lease-lost");
+    for token in &leased[1..] {
+        weir.ok(&format!("queue nack {token} --untried")).await;
+    }
+    assert_eq!((count(weir, "ready").await, count(weir, "leased").await), (101, 0));
+    let printed = weir.ok("queue receive tasks --ack").await;
+    assert!(printed.contains("v1."), "{printed}");
+    assert_eq!(count(weir, "ready").await, 100);
+}
+
+async fn parked(weir: &Weir) {
+    for token in tokens(weir, "queue receive tasks").await {
+        weir.ok(&format!("queue nack {token} --park --reason 'not for us'")).await;
+    }
+    let list = json(weir, "queue parked list tasks").await;
+    let message = &list["messages"][0];
+    assert_eq!((message["state"].as_str(), message["reason"].as_str()), (Some("parked"), Some("not for us")));
+    let id = format!("{}/{}", message["partition"], message["message_id"]);
+    assert_eq!(json(weir, &format!("queue parked redrive tasks {id}")).await["redriven"], 1);
+    assert_eq!((count(weir, "ready").await, count(weir, "parked").await), (100, 0));
+    for token in tokens(weir, "queue receive tasks").await {
+        weir.ok(&format!("queue nack {token} --park")).await;
+    }
+    assert_eq!(json(weir, "queue parked discard tasks --all").await["discarded"], 1);
+    assert_eq!((count(weir, "ready").await, count(weir, "parked").await), (99, 0));
+}
+
+async fn work(weir: &Weir, folder: &std::path::Path) {
+    let out = folder.join("worked");
+    let line = format!(
+        "queue work tasks --max 99 --concurrency 4 --exec 'cat >> {0}; echo >> {0}' --json",
+        out.display()
+    );
+    let worked: Value = serde_json::from_str(&weir.ok(&line).await).unwrap();
+    assert_eq!((worked["acked"].as_u64(), worked["nacked"].as_u64()), (Some(99), Some(0)), "{worked}");
+    assert_eq!((count(weir, "ready").await, count(weir, "leased").await), (0, 0));
+    let written = fs::read_to_string(&out).unwrap();
+    assert_eq!(
+        written.lines().filter(|line| line.starts_with("line ") || *line == "hello").count() >= 97,
+        true
+    );
+
+    // What fails three times is parked.
+    weir.ok("queue send tasks poison").await;
+    let failed = json(weir, "queue work tasks --max 3 --exec 'exit 1'").await;
+    assert_eq!((failed["acked"].as_u64(), failed["nacked"].as_u64()), (Some(0), Some(3)), "{failed}");
+    assert_eq!(count(weir, "parked").await, 1);
+}
+
+async fn stream(weir: &Weir, folder: &std::path::Path) {
+    let lines: String = (0..500).map(|n| format!("k{}|event {n}\n", n % 11)).collect();
+    let file = folder.join("events.txt");
+    fs::write(&file, &lines).unwrap();
+    let appended = json(
+        weir,
+        &format!("stream append events --file {} --key-separator '|' --compression zstd", file.display()),
+    )
+    .await;
+    assert_eq!(appended["records"], 500);
+    let bodies = weir.ok("stream read events").await;
+    let mut found: Vec<&str> = bodies.lines().collect();
+    found.sort_unstable();
+    let mut expected: Vec<String> = (0..500).map(|n| format!("event {n}")).collect();
+    expected.sort_unstable();
+    assert_eq!(found, expected);
+    let records = json_lines(weir, "stream read events --partition 0").await;
+    let offsets: Vec<u64> = records.iter().map(|record| record["offset"].as_u64().unwrap()).collect();
+    assert_eq!(offsets, (0..records.len() as u64).collect::<Vec<_>>(), "offsets are dense");
+    let later = json_lines(weir, "stream read events --partition 0 --from 3 --max 1").await;
+    assert_eq!(later[0]["offset"], 3);
+    assert_eq!(weir.ok("stream read events --from latest").await, "");
+    assert_eq!(weir.ok("stream read events --from -1h").await.lines().count(), 500);
+    assert_eq!(weir.ok("stream read events --from 2100-01-01T00:00:00Z").await, "");
+}
+
+async fn groups(weir: &Weir) {
+    let first = weir.ok("stream read events --group billing --max 200").await;
+    let second = weir.ok("stream read events --group billing --max 300").await;
+    let mut both: Vec<&str> = first.lines().chain(second.lines()).collect();
+    both.sort_unstable();
+    both.dedup();
+    assert_eq!(both.len(), 500, "a group goes on where it has committed");
+    let list = json(weir, "group list").await;
+    assert_eq!(list["groups"][0]["group"], "billing");
+    let lag = |group: &Value| -> u64 {
+        group["positions"].as_array().unwrap().iter().map(|position| position["lag"].as_u64().unwrap()).sum()
+    };
+    let described = json(weir, "group describe billing").await;
+    assert_eq!(lag(&described), 0, "{described}");
+    assert_eq!(lag(&json(weir, "group reset billing --topic events --to earliest").await), 500);
+    assert_eq!(weir.ok("stream read events --group billing --max 500").await.lines().count(), 500);
+    assert_eq!(lag(&json(weir, "group reset billing --topic events --to -1h").await), 500);
+    assert_eq!(lag(&json(weir, "group reset billing --topic events --to latest").await), 0);
+    weir.run("stream read events --group billing").await.fails(2, "usage");
+}
+
+async fn cluster_and_end(weir: &Weir) {
+    let status = json(weir, "cluster status").await;
+    assert_eq!(status["nodes"].as_array().unwrap().len(), 3);
+    assert_eq!(status["cluster_id"].as_str().unwrap().len(), 16);
+    assert!(status["nodes"].as_array().unwrap().iter().all(|node| node["alive"] == true));
+    let text = weir.ok("cluster status").await;
+    assert!(text.contains("(metadata)") && text.contains("up"), "{text}");
+    weir.run("topic delete tasks").await.fails(2, "usage");
+    weir.ok("topic delete tasks --yes").await;
+    weir.ok("topic delete events --yes").await;
+    weir.run("topic describe tasks --json").await.fails(3, "topic-not-found");
+    assert_eq!(json(weir, "topic list").await["topics"].as_array().unwrap().len(), 0);
+}
+
+#[tokio::test]
+async fn the_tour_of_the_readme_works_as_written() {
+    let site = Site::take().await;
+    let mut cluster = Cluster::start(&site, 3).await;
+    let client = cluster.client().await;
+    cluster.whole(&client).await;
+    let weir = cluster.weir();
+    topics(&weir).await;
+    queue(&weir).await;
+    parked(&weir).await;
+    work(&weir, site.path()).await;
+    stream(&weir, site.path()).await;
+    groups(&weir).await;
+    cluster_and_end(&weir).await;
+    cluster.check();
+}
+
+#[tokio::test]
+async fn completions_and_help_need_no_cluster() {
+    let nobody = Weir::at("127.0.0.1:1");
+    for shell in ["bash", "zsh", "fish"] {
+        let script = nobody.ok(&format!("completions {shell}")).await;
+        assert!(script.contains("weir") && script.contains("parked"), "{shell}: {script}");
+    }
+    let help = nobody.ok("--help").await;
+    assert!(help.contains("Exit codes:"), "{help}");
+    assert!(nobody.ok("--version").await.starts_with("weir "));
+}
