@@ -2,7 +2,7 @@
 //! with the batches that it writes.
 
 use std::collections::BTreeMap;
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 
 use weir_types::{GroupId, LogIndex};
 
@@ -39,6 +39,30 @@ pub(crate) struct Group {
 }
 
 impl Group {
+    /// The group with only those segments that a read of `range` needs: a long-lived one has thousands.
+    pub(crate) fn for_range(&self, range: &Range<u64>) -> Self {
+        let after_start = self.segments.partition_point(|segment| segment.first.0 <= range.start);
+        let end = self.segments.partition_point(|segment| segment.first.0 < range.end).max(after_start);
+        self.with_segments(self.segments[after_start.saturating_sub(1)..end].to_vec())
+    }
+
+    /// The group with only the segment in `bucket`, if it has one.
+    pub(crate) fn in_bucket(&self, bucket: Bucket) -> Option<Self> {
+        let segment = self.segments.iter().find(|segment| segment.bucket == bucket)?;
+        Some(self.with_segments(vec![*segment]))
+    }
+
+    fn with_segments(&self, segments: Vec<Segment>) -> Self {
+        Self {
+            class: self.class,
+            alive: self.alive,
+            generation: self.generation,
+            segments,
+            deleted_before: self.deleted_before,
+            appended: self.appended,
+        }
+    }
+
     fn from_row(row: GroupRow) -> Self {
         Self {
             class: row.class,

@@ -52,11 +52,9 @@ impl Survey {
         catalog: &Mutex<Catalog>,
         urgency: Urgency,
     ) -> Vec<Bucket> {
-        let mut locked = catalog.lock();
-        let thinned = locked.buckets.take_thinned();
-        let live = live_ranges(&locked, &thinned);
-        self.sparse.retain(|bucket, _| locked.buckets.is_held(*bucket));
-        drop(locked);
+        let thinned = catalog.lock().buckets.take_thinned();
+        let live = live_ranges(catalog, &thinned);
+        self.sparse.retain(|bucket, _| catalog.lock().buckets.is_held(*bucket));
         for bucket in thinned {
             let mut ranges = live.get(&bucket).cloned().unwrap_or_default();
             ranges.push(stream_log::buckets(bucket, bucket));
@@ -98,16 +96,25 @@ impl Survey {
 
 type Keys = std::ops::Range<Vec<u8>>;
 
-/// Keys that are alive in each of the buckets.
-fn live_ranges(catalog: &Catalog, buckets: &BTreeSet<Bucket>) -> BTreeMap<Bucket, Vec<Keys>> {
+/// Keys that are alive in each of the buckets. Locks the catalog for one group at a time: the log writer needs it.
+fn live_ranges(catalog: &Mutex<Catalog>, buckets: &BTreeSet<Bucket>) -> BTreeMap<Bucket, Vec<Keys>> {
     let mut live: BTreeMap<Bucket, Vec<Keys>> = BTreeMap::new();
-    for (id, group) in &catalog.groups {
-        for segment in group.segments.iter().filter(|segment| buckets.contains(&segment.bucket)) {
-            let keys = stream_log::group_from(segment.bucket, *id, segment.first);
+    if buckets.is_empty() {
+        return live;
+    }
+    for id in group_ids(catalog) {
+        let catalog = catalog.lock();
+        let segments = catalog.groups.get(&id).into_iter().flat_map(|group| &group.segments);
+        for segment in segments.filter(|segment| buckets.contains(&segment.bucket)) {
+            let keys = stream_log::group_from(segment.bucket, id, segment.first);
             live.entry(segment.bucket).or_default().push(keys);
         }
     }
     live
+}
+
+fn group_ids(catalog: &Mutex<Catalog>) -> Vec<GroupId> {
+    catalog.lock().groups.keys().copied().collect()
 }
 
 /// Moves what is alive in `from` to a new bucket. Blocks; ends with an error when the store closes meanwhile.
@@ -129,16 +136,10 @@ pub(crate) fn evacuate(
     outcome
 }
 
-/// The groups with a segment in the bucket.
+/// The groups with a segment in the bucket, with that segment alone.
 fn residents(catalog: &Mutex<Catalog>, bucket: Bucket) -> Vec<(GroupId, Group)> {
-    let catalog = catalog.lock();
-    let lives_there = |group: &Group| group.segments.iter().any(|segment| segment.bucket == bucket);
-    catalog
-        .groups
-        .iter()
-        .filter(|(_, group)| lives_there(group))
-        .map(|(id, group)| (*id, group.clone()))
-        .collect()
+    let resident = |id| Some((id, catalog.lock().groups.get(&id)?.in_bucket(bucket)?));
+    group_ids(catalog).into_iter().filter_map(resident).collect()
 }
 
 fn move_group(
@@ -148,13 +149,11 @@ fn move_group(
     from: Bucket,
     to: Bucket,
 ) -> Result<(), Error> {
-    let Some(segment) = group.segments.iter().find(|segment| segment.bucket == from) else { return Ok(()) };
-    // Only this segment: the others lie elsewhere.
-    let alone = Group { segments: vec![*segment], ..group.clone() };
+    let Some(segment) = group.segments.first() else { return Ok(()) };
     let mut next = segment.first;
     let end = segment_end(view, id, segment)?;
     while next < end {
-        let records = log_reader::read(view, id, &alone, next.0..end.0, COPY_BYTES)?;
+        let records = log_reader::read(view, id, group, next.0..end.0, COPY_BYTES)?;
         next = records.last().map_or(end, |last| last.index.next());
         wait(inbox, |done| Op::Copy { group: id, to, records, done })?;
     }

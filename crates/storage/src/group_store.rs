@@ -194,7 +194,7 @@ impl GroupStore {
             .inner
             .pool
             .run(move |engine| {
-                let group = catalog.lock().groups.get(&id).cloned();
+                let group = catalog.lock().groups.get(&id).map(|group| group.for_range(&range));
                 let group = group.ok_or(Error::Hole { group: id, index: LogIndex(range.start) })?;
                 log_reader::read(&*engine.view(), id, &group, range, bytes_max)
             })

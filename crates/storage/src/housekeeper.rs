@@ -1,9 +1,11 @@
 //! A thread for what may wait a little: syncing the superblock, dropping the files of dead buckets, looking whether
 //! a full disk has room again. It sleeps until one of them is due.
 
+#![expect(clippy::disallowed_types, reason = "paces chores; no result depends on it")]
+
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 
@@ -23,6 +25,8 @@ use crate::{Error, buckets::Run};
 const SUPERBLOCK_SYNC_EVERY: Duration = Duration::from_millis(100);
 /// How often a full disk is looked at.
 const LOOK_WHILE_FULL_EVERY: Duration = Duration::from_secs(1);
+/// How often the buckets are surveyed at most: it goes over every segment of the node.
+const SURVEY_EVERY: Duration = Duration::from_secs(10);
 
 /// The handle; [`Chore`] does the work.
 #[derive(Default)]
@@ -110,6 +114,8 @@ pub(crate) struct Chore {
     pub(crate) ballast: Option<Ballast>,
     pub(crate) inbox: Arc<Inbox>,
     pub(crate) survey: Survey,
+    /// When the last survey was.
+    pub(crate) surveyed: Option<Instant>,
     /// The compaction or evacuation under way, or the last one.
     pub(crate) reclaiming: Option<JoinHandle<()>>,
     /// Stops the store when the superblock cannot be synced.
@@ -171,9 +177,11 @@ impl Chore {
     }
 
     fn evacuate(&mut self, urgency: Urgency) {
-        if self.is_reclaiming() {
+        let surveyed_lately = self.surveyed.is_some_and(|at| at.elapsed() < SURVEY_EVERY);
+        if self.is_reclaiming() || (surveyed_lately && urgency == Urgency::Usual) {
             return;
         }
+        self.surveyed = Some(Instant::now());
         let buckets = self.survey.take(&*self.engine, &self.catalog, urgency);
         if buckets.is_empty() {
             return;

@@ -165,3 +165,68 @@ impl Inbox {
         self.state.lock().closed.is_some()
     }
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a failed step is a failed test")]
+mod tests {
+    use weir_types::{GroupId, LogIndex};
+
+    use super::*;
+    use crate::pool::ViewJob;
+
+    fn truncate(index: u64) -> Op {
+        Op::Truncate { group: GroupId(1), from: LogIndex(index) }
+    }
+
+    #[test]
+    fn a_batch_is_bounded_in_operations_and_in_bytes() {
+        let inbox = Inbox::new(64 << 20);
+        for index in 0..BATCH_OPS_MAX as u64 + 10 {
+            inbox.push_urgent(truncate(index));
+        }
+        assert_eq!(inbox.drain().ops.len(), BATCH_OPS_MAX);
+        assert_eq!(inbox.drain().ops.len(), 10);
+        for _ in 0..5 {
+            inbox.enter(3 << 20, truncate(0)).unwrap();
+        }
+        assert_eq!(inbox.drain().ops.len(), 3);
+        assert_eq!(inbox.bytes(), 6 << 20);
+        assert_eq!(inbox.drain().ops.len(), 2);
+        assert!(inbox.drain().ops.is_empty());
+    }
+
+    #[test]
+    fn a_view_ends_its_batch() {
+        let inbox = Inbox::new(1 << 20);
+        inbox.push_urgent(truncate(1));
+        inbox.push_urgent(Op::View { group: None, hold_buckets: false, job: ViewJob::new(|_| ()) });
+        inbox.push_urgent(truncate(2));
+        assert_eq!(inbox.drain().ops.len(), 2);
+        assert_eq!(inbox.drain().ops.len(), 1);
+    }
+
+    #[tokio::test]
+    async fn room_is_given_back_when_it_is_not_used_and_when_the_work_is_done() {
+        let inbox = Inbox::new(100);
+        drop(inbox.room(80).await.unwrap());
+        let room = inbox.room(80).await.unwrap();
+        inbox.push(room, truncate(1)).unwrap();
+        assert_eq!(inbox.budget.available_permits(), 20);
+        inbox.done(inbox.drain().bytes);
+        assert_eq!(inbox.budget.available_permits(), 100);
+        // What exceeds the whole queue takes all of it.
+        drop(inbox.room(1000).await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn a_closed_inbox_answers_everything_with_its_first_error() {
+        let inbox = Inbox::new(100);
+        let (done, answer) = crate::store::answering();
+        inbox.push_urgent(Op::Close { done });
+        inbox.close(&Error::Failed { first: "sync".to_owned() });
+        inbox.close(&Error::Closed);
+        assert!(matches!(answer.await.unwrap(), Err(Error::Failed { .. })));
+        assert!(matches!(inbox.room(1).await.err(), Some(Error::Failed { .. })));
+        assert!(matches!(inbox.enter(0, truncate(1)), Err(Error::Failed { .. })));
+    }
+}

@@ -117,6 +117,7 @@ fn start(options: &Options, opened: Opened) -> Result<Store, Error> {
                 ballast,
                 inbox: Arc::clone(&inbox),
                 survey: Survey::default(),
+                surveyed: None,
                 reclaiming: None,
                 fail: failing(&inbox, &fatal),
             };
