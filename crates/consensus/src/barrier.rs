@@ -64,10 +64,7 @@ async fn run(replica: Arc<Replica>) {
 
 async fn ask(replica: &Replica) -> Outcome {
     let Some(core) = replica.core() else {
-        return Err(match replica.is_closed() {
-            true => ProposeError::Stopped,
-            false => ProposeError::NotLeader { leader: None },
-        });
+        return Err(replica.without_core());
     };
     match core.raft.ensure_linearizable(ReadPolicy::ReadIndex).await {
         Ok(read) => Ok(LogIndex(read.index())),

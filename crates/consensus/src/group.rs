@@ -93,7 +93,7 @@ impl<M: Machine> Group<M> {
     }
 
     fn enqueue(&self, payload: Bytes) -> Result<oneshot::Receiver<WriteResult>, ProposeError> {
-        let core = self.replica.core().ok_or_else(|| self.without_core())?;
+        let core = self.replica.core().ok_or_else(|| self.replica.without_core())?;
         let permit = self.replica.inflight.try_acquire(payload.len()).ok_or(ProposeError::Overloaded)?;
         let (responder, outcome) = Responder::new(permit);
         let send = core.raft.client_write_ff(Payload(payload), Some(responder));
@@ -101,16 +101,8 @@ impl<M: Machine> Group<M> {
         // busy caller's last poll would look like a full queue.
         match tokio::task::unconstrained(send).now_or_never() {
             Some(Ok(())) => Ok(outcome),
-            Some(Err(_)) => Err(self.without_core()),
+            Some(Err(_)) => Err(self.replica.without_core()),
             None => Err(ProposeError::Overloaded),
-        }
-    }
-
-    fn without_core(&self) -> ProposeError {
-        match self.replica.is_closed() {
-            true => ProposeError::Stopped,
-            // The core is being rebuilt, and a leader among the others elected meanwhile.
-            false => ProposeError::NotLeader { leader: None },
         }
     }
 

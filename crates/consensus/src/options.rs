@@ -71,9 +71,9 @@ pub struct Timings {
 impl Default for Timings {
     fn default() -> Self {
         Self {
-            heartbeat: Duration::from_millis(2_000),
+            heartbeat: Duration::from_secs(2),
             election_min: Duration::from_millis(4_500),
-            election_max: Duration::from_millis(6_000),
+            election_max: Duration::from_secs(6),
             ping: Duration::from_millis(100),
             suspect: Duration::from_millis(400),
             candidate_patience: Duration::from_millis(1_200),
@@ -90,11 +90,14 @@ pub struct Limits {
     pub inflight_entries_max: usize,
     /// Bytes of proposals in flight per group.
     pub inflight_bytes_max: usize,
-    /// Entries that stay replicable from the log behind the applied position; a follower further behind gets
-    /// a snapshot.
+    /// Entries behind the applied position that stay replicable from the log; a follower further behind gets a
+    /// snapshot. A leader keeps up to eight times as many for a follower that is heard but slow.
     pub log_entries_kept: u64,
-    /// The same in bytes; the smaller of both rules.
+    /// The same in bytes, for groups whose entries are short-lived; whichever rule lets go first counts. What
+    /// is kept cannot be freed, so this is disk space per busy group.
     pub log_bytes_kept: u64,
+    /// The same in bytes for streams, whose entries are retained anyway.
+    pub stream_log_bytes_kept: u64,
     /// Bytes queued per peer on the data lane.
     pub peer_queue_bytes_max: usize,
     /// Snapshots sent at once by this node.
@@ -108,8 +111,9 @@ impl Default for Limits {
         Self {
             inflight_entries_max: 1_024,
             inflight_bytes_max: 64 << 20,
-            log_entries_kept: 10_000,
-            log_bytes_kept: 32 << 20,
+            log_entries_kept: 50_000,
+            log_bytes_kept: 16 << 20,
+            stream_log_bytes_kept: 256 << 20,
             peer_queue_bytes_max: 32 << 20,
             snapshots_sent_max: 2,
             snapshots_received_max: 2,

@@ -16,7 +16,7 @@ use crate::barrier::Barrier;
 use crate::context::Context;
 use crate::inflight::Inflight;
 use crate::raft::{AnyMachine, ConsensusRows, Core, Shared, TypeConfig};
-use crate::{Error, GroupSpec, Leadership};
+use crate::{Error, GroupSpec, Leadership, ProposeError};
 
 /// A replica for the time that its group is open on this node; its core may be rebuilt meanwhile.
 pub(crate) struct Replica {
@@ -67,6 +67,15 @@ impl Replica {
         self.core.read().clone()
     }
 
+    /// Why nothing can be proposed while there is no core.
+    pub(crate) fn without_core(&self) -> ProposeError {
+        if self.is_closed() {
+            return ProposeError::Stopped;
+        }
+        // The core is being rebuilt, and a leader among the others elected meanwhile.
+        ProposeError::NotLeader { leader: None }
+    }
+
     pub(crate) fn is_closed(&self) -> bool {
         self.closed.load(Ordering::Acquire)
     }
@@ -79,7 +88,7 @@ impl Replica {
             dead.stop().await;
         }
         let store = self.context.store.group(self.spec.group, self.spec.class);
-        let (stored, rows) = ConsensusRows::split(store.rows().await?).map_err(corrupt)?;
+        let (stored, rows) = ConsensusRows::split(store.rows().await?).map_err(|error| corrupt(&error))?;
         self.machine.rebuild(rows)?;
         self.run(stored).await
     }
@@ -102,7 +111,7 @@ impl Replica {
             (self.spec.group, self.spec.replica),
             store,
             Arc::clone(&self.machine),
-            self.context.limits,
+            &self.context.limits,
             stored,
         );
         let core = Core::start(&self.context, shared).await?;
@@ -154,7 +163,7 @@ async fn keep(replica: Arc<Replica>, core: Core) {
             changed = server.changed() => if changed.is_err() { break },
             _ = applied_term.changed() => {}
             () = core.shared.compaction_due.notified() => {
-                if let Err(error) = core.compact().await {
+                if let Err(error) = core.compact(needed_by_followers(&replica, &core)).await {
                     tracing::warn!(group = %replica.spec.group, %error, "log not compacted");
                 }
             }
@@ -166,6 +175,21 @@ async fn keep(replica: Arc<Replica>, core: Core) {
         // The supervisor is gone only when the node stops.
         let _ = replica.context.dead.send(replica.spec.group).await;
     }
+}
+
+/// On the leader, the last entry that the slowest follower within reach is known to have.
+fn needed_by_followers(replica: &Replica, core: &Core) -> Option<u64> {
+    let metrics = core.raft.metrics();
+    let metrics = metrics.borrow_watched();
+    let membership = metrics.membership_config.membership();
+    let within_reach =
+        |id: &u64| membership.get_node(id).is_some_and(|member| replica.context.pulses.hears(member.node));
+    let matched = metrics.replication.as_ref()?;
+    matched
+        .iter()
+        .filter(|(id, _)| **id != replica.spec.replica.0 && within_reach(id))
+        .map(|(_, last)| last.map_or(0, |last| last.index()))
+        .min()
 }
 
 fn leadership_of(metrics: &RaftServerMetrics<TypeConfig>, applied_term: u64) -> Leadership {
@@ -189,6 +213,6 @@ pub(crate) fn other_node(leader: Option<NodeId>, node: NodeId) -> Option<NodeId>
     leader.filter(|leader| *leader != node)
 }
 
-fn corrupt(error: io::Error) -> Error {
+fn corrupt(error: &io::Error) -> Error {
     Error::Corrupt(weir_types::Corrupt(error.to_string()))
 }

@@ -12,7 +12,7 @@ use crate::registry::Registry;
 
 /// Deaths of one group within [`STRIKE_WINDOW`] after which rebuilding is no use.
 const STRIKES_MAX: u32 = 3;
-const STRIKE_WINDOW: Duration = Duration::from_secs(60);
+const STRIKE_WINDOW: Duration = Duration::from_mins(1);
 
 struct Strikes {
     first: Instant,

@@ -135,7 +135,8 @@ impl Detector {
         };
         let own = views.iter().find(|view| view.replica == replica.spec.replica);
         let Some(ready) = own.map(|view| view.ready) else { return };
-        give_up_lease(&missing).await;
+        // A core too busy to hear of it keeps its lease for now.
+        let _ = timeout(self.context.timings.ping, give_up_lease(&missing)).await;
         let patience = self.context.timings.candidate_patience;
         let Some(spell) = self.leaderless.get_mut(&group) else { return };
         // Whoever was asked for its vote may be winning right now.

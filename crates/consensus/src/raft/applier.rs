@@ -154,6 +154,10 @@ impl Applier {
             if Some(entry.log_id) <= applied.position.last {
                 continue;
             }
+            let follows = applied.position.last.is_none_or(|last| last.index() + 1 == entry.log_id.index());
+            if !follows && entry.log_id.index() < self.shared.next_index() {
+                return Err(io::Error::other(format!("entry {} does not follow", entry.log_id)));
+            }
             let reply = match entry.payload {
                 EntryPayload::Blank => Reply::none(),
                 EntryPayload::Normal(Payload(payload)) => {
@@ -254,7 +258,7 @@ impl RaftStateMachine<TypeConfig> for Applier {
             .rebuild(machine_rows)
             .map_err(|corrupt| io::Error::new(io::ErrorKind::InvalidData, corrupt))?;
         shared.set_installed(meta, received.retained_from);
-        shared.last_index.send_replace(Some(last.index()));
+        shared.set_last_index(Some(last.index()));
         shared.machine.applied(LogIndex(last.index()));
         Ok(())
     }

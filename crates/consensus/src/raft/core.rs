@@ -50,8 +50,8 @@ impl Core {
 
     /// Moves openraft's purge pointer to where few entries are kept: notes a snapshot position, then purges
     /// up to what the limits say. Entries stay readable until the machine has no use for them.
-    pub(crate) async fn compact(&self) -> io::Result<()> {
-        let Some(target) = self.shared.take_compaction_target() else { return Ok(()) };
+    pub(crate) async fn compact(&self, needed: Option<u64>) -> io::Result<()> {
+        let Some(target) = self.shared.take_compaction_target(needed) else { return Ok(()) };
         self.raft.trigger().snapshot().await.map_err(io::Error::other)?;
         let wait = self.raft.wait(Some(COMPACTION_TIMEOUT));
         let noted = wait.metrics(

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use futures::Stream;
 use openraft::storage::{IOFlushed, LogState, RaftLogStorage};
 use openraft::{OptionalSend, RaftLogReader};
+use tokio::time::Instant;
 use weir_storage::LogRecord;
 use weir_types::LogIndex;
 
@@ -48,12 +49,25 @@ impl RaftLogReader<TypeConfig> for LogStore {
         &mut self,
         range: RB,
     ) -> Result<Vec<Entry>, io::Error> {
-        let (mut from, to) = self.bounds(&range);
+        let (from, to) = self.bounds(&range);
+        // What is purged may still be there, but is no part of the log for openraft.
+        let mut from = from.max(self.shared.purged().map_or(0, |purged| purged.index() + 1));
+        let to = to.min(self.shared.next_index());
         let mut entries = Vec::new();
         while from < to {
-            let more = self.read(from, to).await?;
-            from += more.len() as u64;
-            entries.extend(more);
+            match self.shared.store.read(from..to, READ_BYTES_MAX).await {
+                Ok(records) if records.is_empty() => break,
+                Ok(records) => {
+                    from += records.len() as u64;
+                    entries.reserve(records.len());
+                    for record in records {
+                        entries.push(entry_of(record)?);
+                    }
+                }
+                // The log begins later than asked for; openraft checks what it gets.
+                Err(weir_storage::Error::Retired { first, .. }) if first.0 > from => from = first.0,
+                Err(error) => return Err(io::Error::other(error)),
+            }
         }
         Ok(entries)
     }
@@ -71,10 +85,11 @@ impl RaftLogReader<TypeConfig> for LogStore {
         RB: RangeBounds<u64> + Clone + Debug + OptionalSend,
     {
         let (from, to) = self.bounds(&range);
+        let to = to.min(self.shared.next_index());
         let start = (self.clone(), from, Vec::new().into_iter());
         futures::stream::unfold(Some(start), move |state| async move {
             let (log, mut next, mut ready) = state?;
-            if next == to {
+            if next >= to {
                 return None;
             }
             if ready.len() == 0 {
@@ -101,7 +116,7 @@ impl RaftLogStorage<TypeConfig> for LogStore {
         let state = self.shared.store.load().await.map_err(io::Error::other)?;
         let purged = self.shared.purged();
         let last = state.last.map(|position| log_id(position.term, position.index)).max(purged);
-        self.shared.last_index.send_replace(last.map(|id| id.index()));
+        self.shared.set_last_index(last.map(|id| id.index()));
         Ok(LogState { last_purged_log_id: purged, last_log_id: last })
     }
 
@@ -140,11 +155,13 @@ impl RaftLogStorage<TypeConfig> for LogStore {
         let (first, last) = (first.index.0, last.index.0);
         self.wait_for_log_below(first).await?;
         self.shared.check_fence()?;
+        let begun = Instant::now();
         let done = move |result: Result<(), weir_storage::Error>| {
+            metrics::histogram!("weir_append_seconds").record(begun.elapsed().as_secs_f64());
             flushed.io_completed(result.map_err(io::Error::other));
         };
         self.shared.store.append(records, done).await.map_err(io::Error::other)?;
-        self.shared.last_index.send_replace(Some(last));
+        self.shared.set_last_index(Some(last));
         Ok(())
     }
 
@@ -152,7 +169,7 @@ impl RaftLogStorage<TypeConfig> for LogStore {
         self.shared.check_fence()?;
         let index = last_kept.map(|id| id.index());
         self.shared.store.truncate_after(index.map(LogIndex)).await.map_err(io::Error::other)?;
-        self.shared.last_index.send_replace(index);
+        self.shared.set_last_index(index);
         Ok(())
     }
 
@@ -161,11 +178,7 @@ impl RaftLogStorage<TypeConfig> for LogStore {
         self.shared.check_fence()?;
         self.shared.store.save_purged(encode(&upto).into()).await.map_err(io::Error::other)?;
         self.shared.set_purged(Some(upto));
-        self.shared.last_index.send_if_modified(|last| {
-            let behind = *last < Some(upto.index());
-            *last = (*last).max(Some(upto.index()));
-            behind
-        });
+        self.shared.log_end.send_modify(|end| end.last = end.last.max(Some(upto.index())));
         if let Some(index) = self.shared.take_retire_target(true) {
             self.shared.store.retire_before(index).await.map_err(io::Error::other)?;
         }
@@ -184,7 +197,7 @@ impl LogStore {
         let to = match range.end_bound() {
             Bound::Included(last) => last + 1,
             Bound::Excluded(to) => *to,
-            Bound::Unbounded => self.shared.last_index.borrow().map_or(0, |last| last + 1),
+            Bound::Unbounded => self.shared.next_index(),
         };
         (from, to.max(from))
     }
@@ -192,11 +205,7 @@ impl LogStore {
     /// openraft may append right above a snapshot whose installation is still under way in the applier's task:
     /// the append waits until the log below it is there.
     async fn wait_for_log_below(&self, first: u64) -> io::Result<()> {
-        let mut last_index = self.shared.last_index.subscribe();
-        last_index
-            .wait_for(|last| last.map_or(0, |last| last + 1) >= first)
-            .await
-            .map(|_| ())
-            .map_err(io::Error::other)
+        let mut end = self.shared.log_end.subscribe();
+        end.wait_for(|end| end.takes(first)).await.map(|_| ()).map_err(io::Error::other)
     }
 }

@@ -9,6 +9,8 @@ mod log_store;
 mod network;
 mod rows;
 mod shared;
+#[cfg(test)]
+mod suite;
 mod types;
 
 pub(crate) use self::core::Core;

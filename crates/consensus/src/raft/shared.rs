@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
-use weir_storage::GroupStore;
+use weir_storage::{GroupStore, LogClass};
 use weir_types::{GroupId, LogIndex, ReplicaId};
 
 use super::{AnyMachine, AppliedPosition, ConsensusRows, LogId, SnapshotMeta, Vote};
@@ -25,11 +25,39 @@ pub(crate) struct Shared {
     pub(crate) compaction_due: Notify,
     /// Term and index of the last applied entry; changes are signalled only when the term does.
     pub(crate) applied_term: watch::Sender<u64>,
-    /// The last index of the log, to wait on while a snapshot is being installed below an append.
-    pub(crate) last_index: watch::Sender<Option<u64>>,
+    /// Where the log ends, to wait on while a snapshot is being installed below an append.
+    pub(crate) log_end: watch::Sender<LogEnd>,
     fenced: AtomicBool,
-    limits: Limits,
+    window: Window,
     state: Mutex<State>,
+}
+
+/// The end of a replica's log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct LogEnd {
+    /// The last index, when there is any.
+    pub(crate) last: Option<u64>,
+    /// A snapshot is being handed to openraft, which then goes on as if it were installed already.
+    pub(crate) installing: bool,
+}
+
+impl LogEnd {
+    /// Whether an entry at `index` has its place now.
+    pub(crate) fn takes(self, index: u64) -> bool {
+        match self.last {
+            Some(last) => index <= last + 1,
+            None => !self.installing || index == 0,
+        }
+    }
+}
+
+/// Marks a snapshot as being installed, for as long as it lives.
+pub(crate) struct Installing<'a>(&'a Shared);
+
+impl Drop for Installing<'_> {
+    fn drop(&mut self) {
+        self.0.log_end.send_modify(|end| end.installing = false);
+    }
 }
 
 #[derive(Default)]
@@ -46,6 +74,8 @@ struct State {
 
 /// Marks per kept window: the purge pointer moves in steps of a quarter of it.
 const MARKS_PER_WINDOW: u64 = 4;
+/// Windows that a leader keeps for a follower within reach.
+const SLOW_FOLLOWER_WINDOWS: u64 = 8;
 /// Entries that may wait to be deleted, so that deletions come in ranges and not one by one.
 const RETIRE_STEP: u64 = 32;
 
@@ -54,10 +84,11 @@ impl Shared {
         (group, replica): (GroupId, ReplicaId),
         store: GroupStore,
         machine: Arc<dyn AnyMachine>,
-        limits: Limits,
+        limits: &Limits,
         stored: ConsensusRows,
     ) -> Self {
         let term = stored.applied.last.map_or(0, |last| **last.committed_leader_id());
+        let window = Window::of(store.class(), limits);
         let state = State { applied: stored.applied, snapshot: stored.snapshot, ..State::default() };
         Self {
             group,
@@ -67,9 +98,9 @@ impl Shared {
             gate: tokio::sync::Mutex::new(()),
             compaction_due: Notify::new(),
             applied_term: watch::Sender::new(term),
-            last_index: watch::Sender::new(None),
+            log_end: watch::Sender::new(LogEnd::default()),
             fenced: AtomicBool::new(false),
-            limits,
+            window,
             state: Mutex::new(state),
         }
     }
@@ -85,6 +116,21 @@ impl Shared {
             return Err(std::io::Error::other("this core was replaced"));
         }
         Ok(())
+    }
+
+    /// Announces an installation; appends above its gap wait for it.
+    pub(crate) fn begin_install(&self) -> Installing<'_> {
+        self.log_end.send_modify(|end| end.installing = true);
+        Installing(self)
+    }
+
+    /// The index after the last entry of the log.
+    pub(crate) fn next_index(&self) -> u64 {
+        self.log_end.borrow().last.map_or(0, |last| last + 1)
+    }
+
+    pub(crate) fn set_last_index(&self, last: Option<u64>) {
+        self.log_end.send_modify(|end| end.last = last);
     }
 
     pub(crate) fn vote(&self) -> Option<Vote> {
@@ -129,8 +175,7 @@ impl Shared {
             let mut state = self.state.lock();
             state.applied = applied;
             state.bytes_applied += bytes;
-            state.mark(&self.limits);
-            state.compaction_target(&self.limits).is_some()
+            state.mark(&self.window) && state.compaction_target(&self.window, None).is_some()
         };
         self.signal_term();
         if due {
@@ -158,10 +203,11 @@ impl Shared {
         self.applied_term.send_if_modified(|known| std::mem::replace(known, term) != term);
     }
 
-    /// Up to where the purge pointer should move now, if it should.
-    pub(crate) fn take_compaction_target(&self) -> Option<u64> {
+    /// Up to where the purge pointer should move now, if it should. `needed` is the last entry that the slowest
+    /// of the followers within reach has.
+    pub(crate) fn take_compaction_target(&self, needed: Option<u64>) -> Option<u64> {
         let mut state = self.state.lock();
-        let target = state.compaction_target(&self.limits)?;
+        let target = state.compaction_target(&self.window, needed)?;
         while state.marks.front().is_some_and(|(index, _)| *index <= target) {
             state.marks.pop_front();
         }
@@ -185,24 +231,79 @@ impl Shared {
     }
 }
 
+/// How much of the log stays replicable.
+struct Window {
+    entries: u64,
+    bytes: u64,
+}
+
+impl Window {
+    fn of(class: LogClass, limits: &Limits) -> Self {
+        let bytes = match class {
+            LogClass::Stream => limits.stream_log_bytes_kept,
+            LogClass::Queue => limits.log_bytes_kept,
+        };
+        Self { entries: limits.log_entries_kept, bytes }
+    }
+}
+
 impl State {
-    fn mark(&mut self, limits: &Limits) {
-        let Some(last) = self.applied.last else { return };
-        let (index_before, bytes_before) =
-            self.marks.back().copied().unwrap_or((self.purged.map_or(0, |id| id.index()), 0));
-        let far = last.index().saturating_sub(index_before)
-            >= limits.log_entries_kept.div_ceil(MARKS_PER_WINDOW)
-            || self.bytes_applied - bytes_before >= limits.log_bytes_kept.div_ceil(MARKS_PER_WINDOW);
+    /// Notes the applied position as a place to purge to, every quarter of a window.
+    fn mark(&mut self, window: &Window) -> bool {
+        let Some(last) = self.applied.last else { return false };
+        let start = || (self.purged.map_or(0, |id| id.index()), 0);
+        let (index_before, bytes_before) = self.marks.back().copied().unwrap_or_else(start);
+        let far = last.index().saturating_sub(index_before) >= window.entries.div_ceil(MARKS_PER_WINDOW)
+            || self.bytes_applied - bytes_before >= window.bytes.div_ceil(MARKS_PER_WINDOW);
         if far {
             self.marks.push_back((last.index(), self.bytes_applied));
         }
+        far
     }
 
-    fn compaction_target(&self, limits: &Limits) -> Option<u64> {
+    /// The newest mark that is a window behind and that nobody needs, or that is far behind.
+    fn compaction_target(&self, window: &Window, needed: Option<u64>) -> Option<u64> {
         let last = self.applied.last?.index();
-        let dispensable = |(index, bytes): &&(u64, u64)| {
-            last - index >= limits.log_entries_kept || self.bytes_applied - bytes >= limits.log_bytes_kept
+        let behind = |(index, bytes): (u64, u64), windows: u64| {
+            last - index >= window.entries.saturating_mul(windows)
+                || self.bytes_applied - bytes >= window.bytes.saturating_mul(windows)
+        };
+        let dispensable = |mark: &&(u64, u64)| {
+            let idle = needed.is_none_or(|needed| mark.0 <= needed);
+            behind(**mark, if idle { 1 } else { SLOW_FOLLOWER_WINDOWS })
         };
         self.marks.iter().take_while(dispensable).last().map(|(index, _)| *index)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::raft::LogId;
+
+    fn state(entries: u64) -> (State, Window) {
+        let window = Window { entries: 100, bytes: u64::MAX };
+        let mut state = State::default();
+        for index in 1..=entries {
+            state.applied.last = Some(LogId::new_term_index(1, index));
+            state.mark(&window);
+        }
+        (state, window)
+    }
+
+    #[test]
+    fn the_purge_pointer_stays_a_window_behind() {
+        let (full, window) = state(250);
+        assert_eq!(full.compaction_target(&window, None), Some(150));
+        assert_eq!(state(90).0.compaction_target(&window, None), None);
+    }
+
+    #[test]
+    fn a_slow_follower_holds_it_back_but_not_for_ever() {
+        let (near, window) = state(250);
+        assert_eq!(near.compaction_target(&window, Some(60)), Some(50));
+        let (far, window) = state(1_000);
+        assert_eq!(far.compaction_target(&window, Some(60)), Some(200));
+        assert!(far.marks.len() <= 40);
     }
 }

@@ -13,7 +13,7 @@ use crate::replica::Replica;
 use crate::transport::{Connected, FRAME_BYTES_MAX, Refusal, Target};
 
 /// Longest silence of the sender.
-const CHUNK_TIMEOUT: Duration = Duration::from_secs(60);
+const CHUNK_TIMEOUT: Duration = Duration::from_secs(30);
 
 type Snapshot = openraft::alias::SnapshotOf<TypeConfig, SnapshotHandle>;
 
@@ -46,8 +46,10 @@ pub(crate) async fn receive(
     tracing::info!(%group, from = %connected.peer.node, position = %last, "snapshot received");
     let received = Received { import, retained_from: offer.retained_from };
     let snapshot = Snapshot { meta: offer.meta, snapshot: SnapshotHandle::Received(Box::new(received)) };
+    let installing = core.shared.begin_install();
     let response =
         core.raft.install_full_snapshot(Vote::from(offer.vote), snapshot).await.map_err(io::Error::other)?;
+    drop(installing);
     metrics::counter!("weir_snapshots_received_total").increment(1);
     reply(&mut connected, &Reply::Installed { vote: (&response.vote).into() }).await
 }
@@ -57,7 +59,7 @@ pub(crate) async fn receive(
 /// follow it.
 async fn log_holds(core: &Core, last: LogId) -> io::Result<bool> {
     let index = last.index();
-    if (*core.shared.last_index.borrow()).is_none_or(|end| end < index) {
+    if core.shared.next_index() <= index {
         return Ok(false);
     }
     if core.shared.applied().last >= Some(last) {

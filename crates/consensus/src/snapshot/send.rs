@@ -15,7 +15,7 @@ use crate::transport::{Connected, Peers, Target, WireVote};
 /// Longest wait for the peer to take one chunk.
 const CHUNK_TIMEOUT: Duration = Duration::from_secs(30);
 /// Longest wait for the peer to verify and install what it got.
-const INSTALL_TIMEOUT: Duration = Duration::from_secs(600);
+const INSTALL_TIMEOUT: Duration = Duration::from_mins(10);
 
 /// A consistent view of a replica, and the position that it is a view of.
 struct View {

@@ -172,10 +172,9 @@ impl From<&Vote> for WireVote {
 
 impl From<WireVote> for Vote {
     fn from(vote: WireVote) -> Self {
-        match vote.committed {
-            true => Self::new_committed(vote.term.0, vote.replica.0),
-            false => Self::new(vote.term.0, vote.replica.0),
-        }
+        let mut named = Self::new(vote.term.0, vote.replica.0);
+        named.committed = vote.committed;
+        named
     }
 }
 

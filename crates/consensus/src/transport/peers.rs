@@ -58,18 +58,15 @@ impl Peers {
             if node == self.us.node {
                 continue;
             }
-            match book.get(&node) {
-                Some(peer) => {
-                    peer.address.send_if_modified(|known| {
-                        let changed = *known != address;
-                        *known = address;
-                        changed
-                    });
-                }
-                None => {
-                    self.pulses.add(node);
-                    book.insert(node, self.connect(node, address));
-                }
+            if let Some(peer) = book.get(&node) {
+                peer.address.send_if_modified(|known| {
+                    let changed = *known != address;
+                    *known = address;
+                    changed
+                });
+            } else {
+                self.pulses.add(node);
+                book.insert(node, self.connect(node, address));
             }
         }
     }

@@ -1,17 +1,20 @@
 //! A cluster of nodes in one process, over real sockets on loopback.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use weir_consensus::{
     EntryPosition, Group, GroupSpec, Groups, Limits, Machine, Options, PeerAddress, ProposeError, Timings,
 };
-use weir_runtime::Runtime;
+use weir_runtime::{OsRandom, Runtime, SystemClock, Threads};
 use weir_storage::{LogClass, MemoryDisk, Store};
 use weir_types::{
     ClusterId, Corrupt, GroupId, Incarnation, LogIndex, NodeId, ReplicaId, Row, RowChange, Term,
 };
+
+use crate::switchboard::{NodeNetwork, Switchboard};
 
 pub(crate) const CLUSTER: ClusterId = ClusterId(77);
 pub(crate) const GROUP: GroupId = GroupId(9);
@@ -98,12 +101,12 @@ pub(crate) fn timings() -> Timings {
 pub(crate) struct Node {
     pub(crate) id: NodeId,
     pub(crate) disk: MemoryDisk,
-    pub(crate) store: Store,
     pub(crate) groups: Groups,
     pub(crate) group: Group<Journal>,
 }
 
 pub(crate) struct Cluster {
+    pub(crate) board: Arc<Switchboard>,
     pub(crate) limits: Limits,
     pub(crate) timings: Timings,
     pub(crate) nodes: BTreeMap<u64, Node>,
@@ -113,7 +116,14 @@ pub(crate) fn spec(id: u64) -> GroupSpec {
     GroupSpec { group: GROUP, replica: ReplicaId(100 + id), class: LogClass::Queue }
 }
 
-pub(crate) async fn start_groups(id: u64, store: &Store, limits: Limits, timings: Timings) -> Groups {
+pub(crate) async fn start_groups(
+    id: u64,
+    store: &Store,
+    limits: Limits,
+    (timings, board): (Timings, &Arc<Switchboard>),
+) -> Groups {
+    let network = NodeNetwork { node: id, board: Arc::clone(board) };
+    let runtime = Runtime::new(Arc::new(SystemClock), Arc::new(OsRandom), Arc::new(network), Threads::Real);
     let options = Options {
         cluster: CLUSTER,
         node: NodeId(id),
@@ -121,7 +131,7 @@ pub(crate) async fn start_groups(id: u64, store: &Store, limits: Limits, timings
         listen: "127.0.0.1:0".to_owned(),
         timings,
         limits,
-        runtime: Runtime::real(),
+        runtime,
         store: store.clone(),
     };
     Groups::start(options).await.unwrap()
@@ -141,7 +151,7 @@ impl Cluster {
     /// `count` nodes with one group, initialised by the first.
     pub(crate) async fn start_with(count: u64, limits: Limits) -> Self {
         log();
-        let mut cluster = Self { limits, timings: timings(), nodes: BTreeMap::new() };
+        let mut cluster = Self { board: Arc::default(), limits, timings: timings(), nodes: BTreeMap::new() };
         for id in 1..=count {
             cluster.boot(id, MemoryDisk::new()).await;
         }
@@ -153,9 +163,10 @@ impl Cluster {
     /// Starts a node on a disk, and tells everybody where it is.
     pub(crate) async fn boot(&mut self, id: u64, disk: MemoryDisk) {
         let (store, _) = Store::start(weir_storage::Options::memory(disk.clone())).await.unwrap();
-        let groups = start_groups(id, &store, self.limits, self.timings).await;
+        let groups = start_groups(id, &store, self.limits, (self.timings, &self.board)).await;
+        self.board.register(groups.address(), id);
         let group = groups.open(spec(id), Journal::restore).await.unwrap();
-        self.nodes.insert(id, Node { id: NodeId(id), disk, store, groups, group });
+        self.nodes.insert(id, Node { id: NodeId(id), disk, groups, group });
         self.spread_addresses();
     }
 

@@ -5,7 +5,10 @@
 mod cluster;
 mod groups;
 mod hostile;
+mod idle;
 mod membership;
+mod partitions;
 mod replication;
 mod snapshots;
 mod supervisor;
+mod switchboard;

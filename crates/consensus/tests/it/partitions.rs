@@ -1,0 +1,53 @@
+//! Nodes that live but cannot reach each other.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::cluster::{Cluster, wait_until};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_isolated_leader_is_replaced_and_serves_no_stale_read() {
+    let cluster = Cluster::start(3).await;
+    cluster.settle().await;
+    let old = cluster.leader().await;
+    let others: Vec<u64> = (1..=3).filter(|id| *id != old).collect();
+    for other in &others {
+        cluster.board.cut(old, *other);
+    }
+    let begun = tokio::time::Instant::now();
+    wait_until("the others elect", || others.iter().any(|id| cluster.group(*id).leadership().borrow().here))
+        .await;
+    println!("replaced after {:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_millis(3_500), "not by the backstop");
+    let new = *others.iter().find(|id| cluster.group(**id).leadership().borrow().here).unwrap();
+    let applied = cluster.group(new).submit(Bytes::from_static(b"new")).await.unwrap();
+
+    let stale = cluster.group(old).read_barrier();
+    let lost = cluster.group(old).submit(Bytes::from_static(b"lost"));
+    assert!(tokio::time::timeout(Duration::from_secs(20), stale).await.unwrap().is_err());
+    cluster.board.heal();
+    assert!(tokio::time::timeout(Duration::from_secs(20), lost).await.unwrap().is_err());
+    cluster.settle().await;
+    let journal = cluster.group(old).machine().lock().entries.clone();
+    assert!(journal.iter().any(|entry| entry.index == applied.index && entry.term == applied.term));
+    assert_eq!(journal, cluster.group(new).machine().lock().entries);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_single_witness_deposes_no_leader() {
+    let cluster = Cluster::start(3).await;
+    cluster.settle().await;
+    let leader = cluster.leader().await;
+    let term = cluster.group(leader).status().term;
+    let witness = (1..=3).find(|id| *id != leader).unwrap();
+    cluster.board.cut(leader, witness);
+    for _ in 0..100 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        cluster.group(leader).submit(Bytes::from_static(b"on")).await.unwrap();
+    }
+    assert_eq!(cluster.group(leader).status().term, term);
+    cluster.board.heal();
+    cluster.settle().await;
+    assert_eq!(cluster.leader().await, leader);
+}
