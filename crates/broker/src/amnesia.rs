@@ -41,11 +41,8 @@ pub(crate) async fn start_over(
         sleep(options.runtime.jittered(PAUSE)).await;
     };
     for group in options.store.groups().await.map_err(storage)? {
-        if !kept.contains(&group) {
-            // The class does not matter for a deletion; both kinds of entries go.
-            let group = options.store.group(group, weir_storage::LogClass::Queue);
-            group.destroy().await.map_err(storage)?;
-        }
+        let Some(class) = options.store.class_of(group).filter(|_| !kept.contains(&group)) else { continue };
+        options.store.group(group, class).destroy().await.map_err(storage)?;
     }
     let fresh = replicas.iter().find(|reissued| reissued.group == GroupId::METADATA);
     let replica = fresh.map_or(place.replica, |reissued| reissued.new);

@@ -37,6 +37,9 @@ pub struct Broker {
     inner: Arc<Inner>,
 }
 
+/// Where new groups are open.
+pub(crate) type Openings = BTreeMap<GroupId, BTreeSet<NodeId>>;
+
 pub(crate) struct Inner {
     pub(crate) place: Place,
     pub(crate) runtime: Runtime,
@@ -47,6 +50,8 @@ pub(crate) struct Inner {
     pub(crate) remote: Arc<dyn Remote>,
     pub(crate) hosted: RwLock<BTreeMap<GroupId, Hosted>>,
     pub(crate) routing_version: watch::Sender<u64>,
+    /// New groups that this node shall form, and the nodes on which they are open.
+    pub(crate) openings: watch::Sender<Openings>,
     /// Workers' sessions that have a connection to this node. Held while a session is opened or declared lost, so
     /// that the two never pass each other.
     pub(crate) sessions: tokio::sync::Mutex<BTreeSet<(GroupId, SessionId)>>,
@@ -242,18 +247,29 @@ impl Broker {
             Request::ResetPosition { group, consumer_group, to } => {
                 self.reset_position(group, consumer_group, to).await.map(Answer::Position)
             }
+            Request::Opened { node, groups } => {
+                self.note_open(node, &groups);
+                Ok(Answer::Done)
+            }
             Request::NodeView => Ok(Answer::NodeView { version: env!("CARGO_PKG_VERSION").to_owned() }),
         }
     }
 
-    fn coordinator(&self, shard: GroupId) -> Result<Partition<weir_groups::Coordinator>, WeirError> {
-        match self.hosted(shard)?.partition {
-            Kind::Coordinator(partition) => Ok(partition),
-            _ => {
-                let message = format!("group {shard} is not a shard of the coordinator");
-                Err(WeirError::new(ErrorKind::Invalid, "wrong-partition-kind", message))
+    /// Notes that new groups are open on a node.
+    pub(crate) fn note_open(&self, node: NodeId, groups: &[GroupId]) {
+        self.inner.openings.send_modify(|openings| {
+            for group in groups {
+                openings.entry(*group).or_default().insert(node);
             }
+        });
+    }
+
+    fn coordinator(&self, shard: GroupId) -> Result<Partition<weir_groups::Coordinator>, WeirError> {
+        if let Kind::Coordinator(partition) = self.hosted(shard)?.partition {
+            return Ok(partition);
         }
+        let message = format!("group {shard} is not a shard of the coordinator");
+        Err(WeirError::new(ErrorKind::Invalid, "wrong-partition-kind", message))
     }
 
     /// An id for a request whose caller gave none.

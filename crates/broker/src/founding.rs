@@ -96,6 +96,7 @@ fn member_of(founder: &Founder) -> Member {
     Member { node: founder.node, incarnation: founder.incarnation, addresses: founder.addresses.clone() }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "`map_err` hands errors over")]
 pub(crate) fn storage(error: weir_storage::Error) -> WeirError {
     WeirError::new(ErrorKind::Internal, "storage-failed", error.to_string())
 }
@@ -162,7 +163,7 @@ impl Search<'_> {
                 Err(error) => debug!(seed, %error, "seed does not answer"),
             }
         }
-        self.found(hellos).await
+        self.found(hellos)
     }
 
     /// Becomes a member of the cluster that `hello` speaks for.
@@ -187,7 +188,7 @@ impl Search<'_> {
     }
 
     /// Founds a cluster if everybody is here and agrees.
-    async fn found(&self, hellos: BTreeMap<Incarnation, Hello>) -> Result<Place, WeirError> {
+    fn found(&self, hellos: BTreeMap<Incarnation, Hello>) -> Result<Place, WeirError> {
         let expect = self.options.bootstrap_expect as usize;
         if hellos.len() != expect {
             let here: Vec<_> = hellos.values().map(|hello| hello.addresses.client.clone()).collect();

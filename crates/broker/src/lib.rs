@@ -8,7 +8,7 @@
 //! ```
 //!
 //! What it is not: it speaks no protocol (the server and the gateways do), decides nothing that the machines
-//! decide, and knows neither openraft nor RocksDB.
+//! decide, and knows neither openraft nor `RocksDB`.
 
 mod amnesia;
 pub mod api;
@@ -16,6 +16,7 @@ mod broker;
 mod directory;
 mod door;
 mod founding;
+mod gauges;
 mod hosted;
 mod machine;
 mod metadata_group;

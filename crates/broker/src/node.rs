@@ -64,14 +64,13 @@ impl Node {
     /// A node over an open store; a blank one draws its incarnation. Durable on return.
     pub async fn new(options: Options) -> Result<Arc<Self>, WeirError> {
         let place = Place::load(&options.recovered.node_info)?;
-        let incarnation = match options.recovered.identity {
-            Some(identity) => identity.incarnation,
-            None => {
-                let incarnation = Incarnation(options.runtime.random_u64() | 1);
-                let blank = weir_storage::Identity { cluster: ClusterId(0), node: NodeId(0), incarnation };
-                options.store.save_identity(blank).await.map_err(storage)?;
-                incarnation
-            }
+        let incarnation = if let Some(identity) = options.recovered.identity {
+            identity.incarnation
+        } else {
+            let incarnation = Incarnation(options.runtime.random_u64() | 1);
+            let blank = weir_storage::Identity { cluster: ClusterId(0), node: NodeId(0), incarnation };
+            options.store.save_identity(blank).await.map_err(storage)?;
+            incarnation
         };
         Ok(Arc::new(Self {
             options,
@@ -210,6 +209,7 @@ impl Node {
             remote: Arc::clone(remote),
             hosted: RwLock::new(BTreeMap::new()),
             routing_version: watch::Sender::new(0),
+            openings: watch::Sender::default(),
             sessions: tokio::sync::Mutex::default(),
             tasks: Mutex::new(TaskGroup::new()),
         });
@@ -264,6 +264,7 @@ pub(crate) fn peer(member: &Member) -> (NodeId, PeerAddress) {
     (member.node, PeerAddress { address, incarnation: Some(member.incarnation) })
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "`map_err` hands errors over")]
 pub(crate) fn consensus(error: weir_consensus::Error) -> WeirError {
     WeirError::new(ErrorKind::Internal, "consensus-failed", error.to_string())
 }

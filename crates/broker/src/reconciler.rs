@@ -65,7 +65,7 @@ async fn watch_metadata(broker: Broker, nudge: Arc<Notify>) {
 
 /// Tells the registry this node's addresses, if they are not those that it knows.
 async fn register(broker: Broker, options: NodeOptions, incarnation: Incarnation) {
-    let patience = Duration::from_secs(3600);
+    let patience = Duration::from_hours(1);
     broker.metadata().wait_for(patience, |registry| registry.cluster_id().is_some()).await;
     let known = broker.registry(|registry| {
         registry.node_of_incarnation(incarnation).map(|node| (node.addresses.clone(), node.name.clone()))

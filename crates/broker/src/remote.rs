@@ -41,6 +41,8 @@ pub(crate) enum Request {
     Position { group: GroupId, consumer_group: String },
     /// Moves a consumer group's position; answered by the partition's leader only.
     ResetPosition { group: GroupId, consumer_group: String, to: ResetTo },
+    /// These new groups are open on `node`: their preferred leader may form them.
+    Opened { node: NodeId, groups: Vec<GroupId> },
     /// What the node is: name of its build.
     NodeView,
 }

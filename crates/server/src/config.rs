@@ -205,20 +205,21 @@ impl Config {
 
     /// The effective configuration as a file.
     pub fn to_toml(&self) -> String {
-        let mut text = String::new();
+        let mut lines = Vec::new();
         let mut section = "";
         for setting in &SETTINGS {
             let (of, key) = setting.key.split_once('.').expect("every key is section.name");
             if of != section {
-                text += &format!("{}[{of}]\n", if section.is_empty() { "" } else { "\n" });
+                let gap = if section.is_empty() { "" } else { "\n" };
+                lines.push(format!("{gap}[{of}]"));
                 section = of;
             }
-            match (setting.get)(self) {
-                Some(value) => text += &format!("{key} = {value}\n"),
-                None => text += &format!("# {key} is not set\n"),
-            }
+            lines.push(match (setting.get)(self) {
+                Some(value) => format!("{key} = {value}"),
+                None => format!("# {key} is not set"),
+            });
         }
-        text
+        lines.join("\n") + "\n"
     }
 }
 

@@ -19,7 +19,10 @@ pub(crate) fn router(node: Arc<Node>) -> Router {
         .with_state(node)
 }
 
-async fn metrics() -> Result<String, StatusCode> {
+async fn metrics(State(node): State<Arc<Node>>) -> Result<String, StatusCode> {
+    if let Ok(broker) = node.broker() {
+        broker.update_gauges();
+    }
     telemetry::metrics().map(|handle| handle.render()).ok_or(StatusCode::SERVICE_UNAVAILABLE)
 }
 

@@ -84,6 +84,12 @@ impl Store {
         .await
     }
 
+    /// The class that a group was created with; none when it has nothing on disk.
+    pub fn class_of(&self, group: GroupId) -> Option<LogClass> {
+        let catalog = self.inner.catalog.lock();
+        catalog.groups.get(&group).filter(|known| known.alive).map(|known| known.class)
+    }
+
     /// Small durable rows of the node itself.
     pub fn node_rows(&self) -> NodeRows {
         NodeRows::new(self.clone())

@@ -91,6 +91,7 @@ fn owned(section: &Bytes, record: &RecordView<'_>, first_timestamp_ms: i64) -> R
 }
 
 /// A stored batch that the door let in cannot be read: damage.
+#[expect(clippy::needless_pass_by_value, reason = "`map_err` hands errors over")]
 fn damaged(error: impl ToString) -> WeirError {
     WeirError::new(ErrorKind::Corrupt, "stored-batch-damaged", error.to_string())
 }

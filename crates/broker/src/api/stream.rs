@@ -91,14 +91,13 @@ impl Broker {
     pub async fn fetch(&self, group: GroupId, offset: Offset, bytes_max: u64) -> Result<Fetched, WeirError> {
         let partition = self.stream(group)?;
         partition.check_leads()?;
-        let located = match locate(&partition, offset, bytes_max) {
-            Ok(located) => located,
+        let mut located = locate(&partition, offset, bytes_max);
+        if located.is_err() {
             // A leader that has just taken over, or no longer leads, may not know of the offset yet.
-            Err(_) => {
-                partition.barrier().await?;
-                locate(&partition, offset, bytes_max).map_err(out_of_range)?
-            }
-        };
+            partition.barrier().await?;
+            located = locate(&partition, offset, bytes_max);
+        }
+        let located = located.map_err(out_of_range)?;
         let mut reader = BatchReader::new(partition.group());
         let mut fetched =
             Fetched { next: offset, start: located.start, end: located.end, batches: Vec::new() };

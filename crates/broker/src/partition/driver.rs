@@ -116,7 +116,7 @@ impl<S: State> Driver<S> {
             }
             batch.add(next);
         }
-        metrics::histogram!("weir_entry_commands").record(batch.commands.len() as f64);
+        metrics::histogram!("weir_entry_commands").record(batch.commands.len() as u32);
         self.propose(batch);
     }
 

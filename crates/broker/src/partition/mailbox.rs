@@ -28,13 +28,13 @@ pub(super) struct Proposal<S: State> {
     pub(super) command: S::Command,
     pub(super) body: Bytes,
     answer: oneshot::Sender<Outcome<S>>,
-    _room: OwnedSemaphorePermit,
+    room: OwnedSemaphorePermit,
 }
 
 impl<S: State> Proposal<S> {
     /// Takes the parts that go into the entry; what stays waits for the answer and holds the room.
     pub(super) fn split(self) -> (S::Command, Bytes, Waiting<S>) {
-        (self.command, self.body, Waiting { answer: self.answer, _room: self._room })
+        (self.command, self.body, Waiting { answer: self.answer, room: self.room })
     }
 
     /// Answers without having proposed.
@@ -47,11 +47,13 @@ impl<S: State> Proposal<S> {
 /// A caller whose command is in flight.
 pub(super) struct Waiting<S: State> {
     answer: oneshot::Sender<Outcome<S>>,
-    _room: OwnedSemaphorePermit,
+    /// Given back with the answer.
+    room: OwnedSemaphorePermit,
 }
 
 impl<S: State> Waiting<S> {
     pub(super) fn answer(self, outcome: Outcome<S>) {
+        drop(self.room);
         let _ = self.answer.send(outcome);
     }
 }
@@ -75,7 +77,7 @@ impl<S: State> Mailbox<S> {
         let admission = async {
             let room = Arc::clone(&self.room).acquire_many_owned(cost).await.ok()?;
             let slot = self.sender.reserve().await.ok()?;
-            slot.send(Proposal { command, body, answer, _room: room });
+            slot.send(Proposal { command, body, answer, room });
             Some(())
         };
         match timeout(ROOM_PATIENCE, admission).await {

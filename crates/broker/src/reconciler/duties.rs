@@ -6,9 +6,10 @@ use futures::StreamExt as _;
 use parking_lot::Mutex;
 use tokio::time::timeout;
 use tracing::{info, warn};
+use weir_consensus::GroupStatus;
 use weir_metadata::{Command, Contents, Step};
 use weir_queue::SessionEnding;
-use weir_types::{ErrorKind, GroupId, WeirError};
+use weir_types::{ErrorKind, GroupId, ReplicaId, WeirError};
 
 use super::Memory;
 use crate::api::groups::report_partitions;
@@ -95,15 +96,15 @@ async fn policy(broker: &Broker, group: GroupId, hosted: &Hosted) -> Result<(), 
         registry.contents(partition)
     });
     match (&hosted.partition, contents) {
-        (Kind::Queue(queue), Some(Contents::Queue(policy))) => {
-            if queue.read(|replica| *replica.state().policy() != policy) {
-                queue.propose(weir_queue::Command::SetPolicy { policy }).await?;
-            }
+        (Kind::Queue(queue), Some(Contents::Queue(policy)))
+            if queue.read(|replica| *replica.state().policy() != policy) =>
+        {
+            queue.propose(weir_queue::Command::SetPolicy { policy }).await?;
         }
-        (Kind::Stream(stream), Some(Contents::Stream(policy))) => {
-            if stream.read(|replica| *replica.state().policy() != policy) {
-                stream.propose(weir_stream::Command::SetPolicy { policy }).await?;
-            }
+        (Kind::Stream(stream), Some(Contents::Stream(policy)))
+            if stream.read(|replica| *replica.state().policy() != policy) =>
+        {
+            stream.propose(weir_stream::Command::SetPolicy { policy }).await?;
         }
         _ => {}
     }
@@ -163,6 +164,7 @@ async fn membership(broker: &Broker, group: GroupId, target: &Target) -> Result<
         steps.find(|(of, _)| *of == group).map(|(_, step)| step)
     });
     let Some(step) = step else { return Ok(()) };
+    check_caught_up(&with_group!(broker, target, raft => raft.status()), &step)?;
     info!(%group, ?step, "changing the group's membership");
     let done = match step {
         Step::AddLearner { replica, node } => {
@@ -177,6 +179,23 @@ async fn membership(broker: &Broker, group: GroupId, target: &Target) -> Result<
     };
     done.map_err(consensus)?;
     report(broker, group, target).await
+}
+
+/// A replica that lags far behind must not become a voter: the majority would have to wait for it.
+fn check_caught_up(status: &GroupStatus, step: &Step) -> Result<(), WeirError> {
+    let Step::ChangeVoters { voters } = step else { return Ok(()) };
+    let last = status.last_log.unwrap_or_default();
+    let far = |replica: &&ReplicaId| {
+        let matched = status.matched.get(replica).copied().flatten().unwrap_or_default();
+        !status.voters.contains_key(replica) && last.0.saturating_sub(matched.0) > TRANSFER_LAG_MAX
+    };
+    match voters.iter().find(far) {
+        None => Ok(()),
+        Some(replica) => {
+            let message = format!("replica {replica} has not caught up yet");
+            Err(WeirError::new(ErrorKind::Retry, "replica-catching-up", message))
+        }
+    }
 }
 
 async fn report(broker: &Broker, group: GroupId, target: &Target) -> Result<(), WeirError> {

@@ -7,11 +7,11 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
-use tracing::info;
+use tracing::{debug, info};
 use weir_consensus::{Group, GroupSpec};
 use weir_metadata::{Contents, DesiredReplica, Fate, Role};
 use weir_storage::LogClass;
-use weir_types::{ErrorKind, GroupId, LogIndex, ReplicaId, WeirError};
+use weir_types::{ErrorKind, GroupId, LogIndex, NodeId, ReplicaId, WeirError};
 
 use super::{Memory, update_addresses};
 use crate::broker::Broker;
@@ -19,10 +19,13 @@ use crate::founding::storage;
 use crate::hosted::{Hosted, Kind};
 use crate::node::consensus;
 use crate::partition::Partition;
+use crate::remote::Request;
 use crate::replica::{Replica, State};
 
-/// How long the preferred leader has to form a new group before another of its voters does.
-const PREFERRED_PATIENCE: Duration = Duration::from_secs(2);
+/// How long the preferred leader of a new group waits until a majority of its voters is there to vote.
+const OPENING_PATIENCE: Duration = Duration::from_secs(2);
+/// How long it has to form the group before another of its voters does.
+const PREFERRED_PATIENCE: Duration = Duration::from_secs(3);
 
 /// Brings this node's replicas in line with the registry, if that has changed.
 pub(super) async fn reconcile(
@@ -41,14 +44,50 @@ pub(super) async fn reconcile(
         .map(|desired| (desired.partition.group, desired))
         .collect();
     close_others(broker, &desired).await?;
+    let mut opened: BTreeMap<NodeId, Vec<GroupId>> = BTreeMap::new();
     for desired in desired.into_values() {
-        if !broker.inner().hosted.read().contains_key(&desired.partition.group) {
-            open(broker, desired, nudge).await?;
+        let group = desired.partition.group;
+        if broker.inner().hosted.read().contains_key(&group) {
+            continue;
         }
+        if let Some(former) = former(broker, &desired) {
+            opened.entry(former).or_default().push(group);
+        }
+        open(broker, desired, nudge).await?;
     }
+    tell_formers(broker, opened);
     memory.lock().version = Some(version);
     bump(broker);
     Ok(())
+}
+
+/// The node that is to form a new group.
+fn former(broker: &Broker, desired: &DesiredReplica) -> Option<NodeId> {
+    if desired.formed || desired.role != Role::Voter {
+        return None;
+    }
+    let preferred = broker
+        .registry(|registry| registry.membership(desired.partition.group).map(|m| m.preferred_leader))?;
+    desired.members.voters.get(&preferred).copied()
+}
+
+/// Tells whoever is to form new groups that they are open here, so that it finds voters.
+fn tell_formers(broker: &Broker, opened: BTreeMap<NodeId, Vec<GroupId>>) {
+    for (former, groups) in opened {
+        if former == broker.node() {
+            broker.note_open(former, &groups);
+            continue;
+        }
+        let Some(address) = broker.inner().directory.client_address(former) else { continue };
+        let asking = broker.clone();
+        broker.inner().tasks.lock().spawn(async move {
+            let request = Request::Opened { node: asking.node(), groups };
+            // It forms the groups all the same, only later.
+            if let Err(error) = asking.ask(&address, &request).await {
+                debug!(%former, %error, "new groups were not announced");
+            }
+        });
+    }
 }
 
 /// Stops replicas that are not this node's any more, and deletes their data.
@@ -111,13 +150,21 @@ fn form_if_new<S: State>(broker: &Broker, desired: &DesiredReplica, group: &Grou
     if desired.formed || desired.role != Role::Voter || group.status().last_log.is_some() {
         return;
     }
-    let preferred =
-        broker.registry(|registry| registry.membership(desired.partition.group).map(|m| m.preferred_leader));
-    let preferred = preferred == Some(desired.replica);
+    let preferred = former(broker, desired) == Some(broker.node());
     let (group, voters) = (group.clone(), desired.members.voters.clone());
     let id = desired.partition.group;
+    let openings = broker.inner().openings.clone();
     broker.inner().tasks.lock().spawn(async move {
-        if !preferred {
+        if preferred {
+            let majority = voters.len() / 2 + 1;
+            let mut seen = openings.subscribe();
+            let there = seen.wait_for(|open| open.get(&id).is_some_and(|nodes| nodes.len() >= majority));
+            // Without them it is formed all the same: it elects as soon as they come.
+            let _ = timeout(OPENING_PATIENCE, there).await;
+            openings.send_modify(|open| {
+                open.remove(&id);
+            });
+        } else {
             let mut leadership = group.leadership();
             let led = timeout(PREFERRED_PATIENCE, leadership.wait_for(|l| l.leader.is_some()));
             if led.await.is_ok() {

@@ -107,6 +107,6 @@ impl<S: State> Machine for Replica<S> {
     }
 
     fn retained_from(&self) -> LogIndex {
-        self.state.retained_from().unwrap_or(self.last.next())
+        self.state.retained_from().unwrap_or_else(|| self.last.next())
     }
 }

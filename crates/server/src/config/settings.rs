@@ -27,11 +27,11 @@ impl Setting {
     }
 }
 
-fn string(value: &str) -> Option<Value> {
-    Some(Value::String(value.to_owned()))
+fn string(value: &str) -> Value {
+    Value::String(value.to_owned())
 }
 
-fn size(bytes: u64) -> Option<Value> {
+fn size(bytes: u64) -> Value {
     let mib = bytes >> 20;
     string(&if mib << 20 == bytes { format!("{mib}MiB") } else { bytes.to_string() })
 }
@@ -42,25 +42,25 @@ pub const SETTINGS: [Setting; 18] = [
         key: "node.name",
         help: "What people call the node; its client address unless set",
         set: |config, value| text(value).map(|name| config.name = Some(name)),
-        get: |config| config.name.as_deref().and_then(string),
+        get: |config| config.name.as_deref().map(string),
     },
     Setting {
         key: "node.data_dir",
         help: "Where the node's data lie",
         set: |config, value| text(value).map(|path| config.data_dir = path.into()),
-        get: |config| string(&config.data_dir.to_string_lossy()),
+        get: |config| Some(string(&config.data_dir.to_string_lossy())),
     },
     Setting {
         key: "node.rack",
         help: "Replicas of a partition are spread over racks",
         set: |config, value| text(value).map(|rack| config.rack = Some(rack)),
-        get: |config| config.rack.as_deref().and_then(string),
+        get: |config| config.rack.as_deref().map(string),
     },
     Setting {
         key: "cluster.seeds",
         help: "Client addresses of the nodes to ask first, comma-separated; the node's own unless set",
         set: |config, value| addresses(value).map(|seeds| config.seeds = seeds),
-        get: |config| Some(Value::Array(config.seeds.iter().filter_map(|seed| string(seed)).collect())),
+        get: |config| Some(Value::Array(config.seeds.iter().map(|seed| string(seed)).collect())),
     },
     Setting {
         key: "cluster.bootstrap_expect",
@@ -77,37 +77,37 @@ pub const SETTINGS: [Setting; 18] = [
         key: "listen.client",
         help: "Where clients and other nodes' requests arrive (gRPC)",
         set: |config, value| address(value).map(|at| config.listen.client = at),
-        get: |config| string(&config.listen.client),
+        get: |config| Some(string(&config.listen.client)),
     },
     Setting {
         key: "listen.peer",
         help: "Where replication arrives",
         set: |config, value| address(value).map(|at| config.listen.peer = at),
-        get: |config| string(&config.listen.peer),
+        get: |config| Some(string(&config.listen.peer)),
     },
     Setting {
         key: "listen.http",
         help: "Where metrics and health are served",
         set: |config, value| address(value).map(|at| config.listen.http = at),
-        get: |config| string(&config.listen.http),
+        get: |config| Some(string(&config.listen.http)),
     },
     Setting {
         key: "listen.advertised_client",
         help: "What others are told instead of listen.client",
         set: |config, value| address(value).map(|at| config.listen.advertised_client = Some(at)),
-        get: |config| config.listen.advertised_client.as_deref().and_then(string),
+        get: |config| config.listen.advertised_client.as_deref().map(string),
     },
     Setting {
         key: "listen.advertised_peer",
         help: "What others are told instead of listen.peer",
         set: |config, value| address(value).map(|at| config.listen.advertised_peer = Some(at)),
-        get: |config| config.listen.advertised_peer.as_deref().and_then(string),
+        get: |config| config.listen.advertised_peer.as_deref().map(string),
     },
     Setting {
         key: "listen.advertised_http",
         help: "What others are told instead of listen.http",
         set: |config, value| address(value).map(|at| config.listen.advertised_http = Some(at)),
-        get: |config| config.listen.advertised_http.as_deref().and_then(string),
+        get: |config| config.listen.advertised_http.as_deref().map(string),
     },
     Setting {
         key: "listen.insecure",
@@ -119,25 +119,25 @@ pub const SETTINGS: [Setting; 18] = [
         key: "storage.log_buffer",
         help: "Memory of one buffer of the Raft logs",
         set: |config, value| bytes(value).map(|bytes| config.log_buffer = bytes),
-        get: |config| size(config.log_buffer),
+        get: |config| Some(size(config.log_buffer)),
     },
     Setting {
         key: "storage.tail_cache",
         help: "Recent entries kept in memory for replication and reads",
         set: |config, value| bytes(value).map(|bytes| config.tail_cache = bytes),
-        get: |config| size(config.tail_cache),
+        get: |config| Some(size(config.tail_cache)),
     },
     Setting {
         key: "storage.ballast",
         help: "Size of the file that is deleted when the disk is full at start",
         set: |config, value| bytes(value).map(|bytes| config.ballast = bytes),
-        get: |config| size(config.ballast),
+        get: |config| Some(size(config.ballast)),
     },
     Setting {
         key: "storage.full_below",
         help: "Free space below which writes that add data are refused",
         set: |config, value| bytes(value).map(|bytes| config.full_below = bytes),
-        get: |config| size(config.full_below),
+        get: |config| Some(size(config.full_below)),
     },
     Setting {
         key: "log.format",
@@ -151,16 +151,16 @@ pub const SETTINGS: [Setting; 18] = [
             Ok(())
         },
         get: |config| {
-            string(match config.log_format {
+            Some(string(match config.log_format {
                 LogFormat::Text => "text",
                 LogFormat::Json => "json",
-            })
+            }))
         },
     },
     Setting {
         key: "log.level",
         help: "A level, or `weir_consensus=debug,info` as in RUST_LOG",
         set: |config, value| text(value).map(|level| config.log_level = level),
-        get: |config| string(&config.log_level),
+        get: |config| Some(string(&config.log_level)),
     },
 ];
