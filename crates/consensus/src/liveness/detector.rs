@@ -18,6 +18,8 @@ use crate::registry::Registry;
 use crate::replica::Replica;
 use crate::transport::{Answer, Call, LaneKind, SurveyAnswer, SurveyQuestion};
 
+/// Pings between two looks at all groups while every peer is as it was and every group led.
+const PINGS_PER_LOOK: u32 = 5;
 /// Groups asked about in one message.
 const QUESTIONS_MAX: usize = 4_096;
 
@@ -27,6 +29,10 @@ pub(crate) struct Detector {
     registry: Arc<Registry>,
     /// Since when each leaderless group is known, and when this replica last campaigned for it.
     leaderless: BTreeMap<GroupId, Spell>,
+    /// The peers that were heard at the last look.
+    heard: Vec<NodeId>,
+    /// Pings since the last look at all groups.
+    pings: u32,
     slots: Arc<Semaphore>,
     campaigns: TaskGroup,
 }
@@ -46,6 +52,8 @@ impl Detector {
             context,
             registry,
             leaderless: BTreeMap::new(),
+            heard: Vec::new(),
+            pings: 0,
             slots: Arc::new(Semaphore::new(CAMPAIGNS_MAX)),
             campaigns: TaskGroup::new(),
         }
@@ -53,12 +61,15 @@ impl Detector {
 
     /// Watches until it is dropped.
     pub(crate) async fn run(mut self) {
-        let mut looks = interval(self.context.timings.ping);
-        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut pings = interval(self.context.timings.ping);
+        pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
-                _ = looks.tick() => self.context.pulses.drop_silent(),
+                _ = pings.tick() => self.context.pulses.drop_silent(),
                 () = self.context.pulses.alarm.notified() => {}
+            }
+            if !self.should_look() {
+                continue;
             }
             let lost = self.find_lost();
             if lost.is_empty() {
@@ -69,6 +80,19 @@ impl Detector {
                 self.act(replica, missing, &answers).await;
             }
         }
+    }
+
+    /// Looking at hundreds of groups ten times a second would cost more than all the rest of an idle node.
+    fn should_look(&mut self) -> bool {
+        let heard = self.context.pulses.heard_now();
+        let changed = heard != self.heard;
+        self.heard = heard;
+        self.pings += 1;
+        let look = changed || !self.leaderless.is_empty() || self.pings >= PINGS_PER_LOOK;
+        if look {
+            self.pings = 0;
+        }
+        look
     }
 
     fn find_lost(&mut self) -> Lost {

@@ -66,6 +66,13 @@ impl Pulses {
         heard.is_some_and(|heard| heard.elapsed() < self.suspect)
     }
 
+    /// The peers that are heard now.
+    pub(crate) fn heard_now(&self) -> Vec<NodeId> {
+        let peers = self.peers.lock();
+        let heard = |pulse: &Pulse| pulse.heard.is_some_and(|heard| heard.elapsed() < self.suspect);
+        peers.iter().filter(|(_, pulse)| heard(pulse)).map(|(node, _)| *node).collect()
+    }
+
     /// Drops the connections of peers that have been silent for long.
     pub(crate) fn drop_silent(&self) {
         for pulse in self.peers.lock().values_mut() {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use tempfile::TempDir;
 use weir_consensus::{
     EntryPosition, Group, GroupSpec, Groups, Limits, Machine, Options, PeerAddress, ProposeError, Timings,
 };
@@ -92,15 +93,36 @@ impl Machine for Journal {
 pub(crate) fn timings() -> Timings {
     Timings {
         heartbeat: Duration::from_millis(500),
-        election_min: Duration::from_millis(4_000),
-        election_max: Duration::from_millis(5_000),
+        election_min: Duration::from_secs(4),
+        election_max: Duration::from_secs(5),
         ..Timings::default()
+    }
+}
+
+/// What outlives a node.
+#[derive(Clone)]
+pub(crate) enum Disk {
+    Memory(MemoryDisk),
+    Rocks(Arc<TempDir>),
+}
+
+impl Disk {
+    fn options(&self) -> weir_storage::Options {
+        match self {
+            Self::Memory(disk) => weir_storage::Options::memory(disk.clone()),
+            Self::Rocks(directory) => {
+                let mut options = weir_storage::Options::rocks(directory.path());
+                options.free_bytes_min = 0;
+                options
+            }
+        }
     }
 }
 
 pub(crate) struct Node {
     pub(crate) id: NodeId,
-    pub(crate) disk: MemoryDisk,
+    pub(crate) disk: Disk,
+    pub(crate) store: Store,
     pub(crate) groups: Groups,
     pub(crate) group: Group<Journal>,
 }
@@ -150,10 +172,15 @@ impl Cluster {
 
     /// `count` nodes with one group, initialised by the first.
     pub(crate) async fn start_with(count: u64, limits: Limits) -> Self {
+        Self::start_on(count, limits, || Disk::Memory(MemoryDisk::new())).await
+    }
+
+    /// The same on disks of a kind.
+    pub(crate) async fn start_on(count: u64, limits: Limits, disk: impl Fn() -> Disk) -> Self {
         log();
         let mut cluster = Self { board: Arc::default(), limits, timings: timings(), nodes: BTreeMap::new() };
         for id in 1..=count {
-            cluster.boot(id, MemoryDisk::new()).await;
+            cluster.boot(id, disk()).await;
         }
         let voters = (1..=count).map(|id| (ReplicaId(100 + id), NodeId(id))).collect();
         cluster.nodes[&1].group.initialize(voters).await.unwrap();
@@ -161,12 +188,12 @@ impl Cluster {
     }
 
     /// Starts a node on a disk, and tells everybody where it is.
-    pub(crate) async fn boot(&mut self, id: u64, disk: MemoryDisk) {
-        let (store, _) = Store::start(weir_storage::Options::memory(disk.clone())).await.unwrap();
+    pub(crate) async fn boot(&mut self, id: u64, disk: Disk) {
+        let (store, _) = Store::start(disk.options()).await.unwrap();
         let groups = start_groups(id, &store, self.limits, (self.timings, &self.board)).await;
         self.board.register(groups.address(), id);
         let group = groups.open(spec(id), Journal::restore).await.unwrap();
-        self.nodes.insert(id, Node { id: NodeId(id), disk, groups, group });
+        self.nodes.insert(id, Node { id: NodeId(id), disk, store, groups, group });
         self.spread_addresses();
     }
 
@@ -185,10 +212,13 @@ impl Cluster {
     }
 
     /// Ends a node without any farewell; its disk loses what was not synced.
-    pub(crate) async fn kill(&mut self, id: u64) -> MemoryDisk {
+    pub(crate) async fn kill(&mut self, id: u64) -> Disk {
         let node = self.nodes.remove(&id).unwrap();
-        node.disk.crash();
+        if let Disk::Memory(disk) = &node.disk {
+            disk.crash();
+        }
         node.groups.stop().await;
+        node.store.close().await;
         node.disk
     }
 

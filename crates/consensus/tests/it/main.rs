@@ -9,6 +9,7 @@ mod idle;
 mod membership;
 mod partitions;
 mod replication;
+mod single_thread;
 mod snapshots;
 mod supervisor;
 mod switchboard;

@@ -6,13 +6,13 @@ use weir_consensus::{Error, Role};
 use weir_storage::MemoryDisk;
 use weir_types::{NodeId, ReplicaId};
 
-use crate::cluster::{Cluster, wait_until};
+use crate::cluster::{Cluster, Disk, wait_until};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_replica_joins_as_learner_then_votes_and_another_leaves() {
     let mut cluster = Cluster::start(3).await;
     cluster.settle().await;
-    cluster.boot(4, MemoryDisk::new()).await;
+    cluster.boot(4, Disk::Memory(MemoryDisk::new())).await;
     let leader = cluster.leader().await;
     let group = cluster.group(leader).clone();
     group.add_learner(ReplicaId(104), NodeId(4)).await.unwrap();

@@ -1,11 +1,12 @@
 //! A follower that was away while the log it needs was purged and partly retired.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use weir_consensus::{Limits, ReadError};
 use weir_types::LogIndex;
 
-use crate::cluster::{Cluster, RETIRE, wait_until};
+use crate::cluster::{Cluster, Disk, RETIRE, wait_until};
 
 /// So little log is kept that a follower that misses a moment needs a snapshot.
 fn limits() -> Limits {
@@ -46,7 +47,20 @@ async fn serves_everything_retained(cluster: &Cluster, id: u64) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_follower_that_was_away_returns_by_snapshot_and_can_lead() {
-    let mut cluster = Cluster::start_with(3, limits()).await;
+    returns_by_snapshot(Cluster::start_with(3, limits()).await).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_follower_that_was_away_returns_by_snapshot_on_rocksdb() {
+    let disk = || Disk::Rocks(Arc::new(tempfile::tempdir().unwrap()));
+    let mut cluster = returns_by_snapshot(Cluster::start_on(3, limits(), disk).await).await;
+    // RocksDB's threads must not outlive the process's statics.
+    for id in 1..=3 {
+        cluster.kill(id).await;
+    }
+}
+
+async fn returns_by_snapshot(mut cluster: Cluster) -> Cluster {
     cluster.settle().await;
     let leader = cluster.leader().await;
     let away = (1..=3).find(|id| *id != leader).unwrap();
@@ -73,6 +87,7 @@ async fn a_follower_that_was_away_returns_by_snapshot_and_can_lead() {
     let journals: Vec<_> = (1..=3).map(|id| cluster.group(id).machine().lock().entries.clone()).collect();
     assert_eq!(journals[0], journals[1]);
     assert_eq!(journals[0], journals[2]);
+    cluster
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
