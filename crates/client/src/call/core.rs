@@ -91,7 +91,7 @@ impl Core {
     {
         let mut attempts = Attempts::new(self.now(), call.timeout);
         let deadline = attempts.deadline();
-        let mut route = Route::new(call.target);
+        let mut route = Route::new(self, call.target);
         while self.now() < deadline {
             let address = route.address(self);
             let until = deadline.min(self.now() + call.attempt_timeout);

@@ -18,12 +18,16 @@ pub(crate) struct Route {
 }
 
 impl Route {
-    pub(crate) fn new(target: Target) -> Self {
-        Self { target, turn: 0, ask: None }
+    pub(crate) fn new(core: &Core, target: Target) -> Self {
+        let turn = match target {
+            Target::Leader(_) => 0,
+            Target::Any => core.router.next_turn(),
+        };
+        Self { target, turn, ask: None }
     }
 
     pub(crate) fn leader_of(group: GroupId) -> Self {
-        Self::new(Target::Leader(group))
+        Self { target: Target::Leader(group), turn: 0, ask: None }
     }
 
     /// The node to ask now.
@@ -64,7 +68,7 @@ impl Route {
                 self.ask = Some(leader);
             }
             Next::Pause(pause) => {
-                self.turn += usize::from(!stay);
+                self.turn = self.turn.wrapping_add(usize::from(!stay));
                 let until = deadline.min(core.now() + core.options.runtime.jittered(pause));
                 if self.wait(core, until).await {
                     self.turn = 0;

@@ -68,10 +68,15 @@ impl Router {
         }
     }
 
-    /// Whom to ask at the given attempt, 0 being the first: the best guess, then the others in turn.
+    /// Whom to ask at the given attempt: for a leader, 0 is the best guess, and the other voters follow.
     pub(crate) fn pick(&self, target: Target, attempt: usize) -> String {
         let candidates = self.candidates(target);
         candidates[attempt % candidates.len()].clone()
+    }
+
+    /// The first attempt of an operation that any node can carry out: they take turns.
+    pub(crate) fn next_turn(&self) -> usize {
+        self.turn.fetch_add(1, Ordering::Relaxed)
     }
 
     fn candidates(&self, target: Target) -> Vec<String> {
@@ -94,8 +99,6 @@ impl Router {
             if candidates.is_empty() {
                 candidates.clone_from(&self.seeds);
             }
-            let turn = self.turn.fetch_add(1, Ordering::Relaxed) % candidates.len();
-            candidates.rotate_left(turn);
         }
         candidates
     }
@@ -172,6 +175,14 @@ mod tests {
         router.update(table(5, Some(2)));
         router.update(table(4, Some(1)));
         assert_eq!(picks(&router, 1), ["n1:1"]);
+    }
+
+    #[test]
+    fn successive_attempts_ask_each_node_in_turn() {
+        let router = Router::new(vec!["seed:1".to_owned()], 0);
+        router.update(table(1, Some(2)));
+        let asked: Vec<_> = (7..10).map(|attempt| router.pick(Target::Any, attempt)).collect();
+        assert_eq!(asked, ["n2:1", "n3:1", "n1:1"]);
     }
 
     #[test]

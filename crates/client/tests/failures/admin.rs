@@ -1,0 +1,72 @@
+//! Routing and producer ids.
+
+use futures::StreamExt as _;
+use tonic::{Request, Response, Status};
+use weir_proto::v1;
+use weir_proto::v1::admin_server::Admin;
+
+use crate::node::{Answers, Services, not_faked};
+
+#[tonic::async_trait]
+impl Admin for Services {
+    type WatchRoutingStream = Answers<v1::RoutingTable>;
+
+    async fn watch_routing(
+        &self,
+        _: Request<v1::WatchRoutingRequest>,
+    ) -> Result<Response<Self::WatchRoutingStream>, Status> {
+        let table = self.routing.lock().unwrap().clone();
+        let tables = futures::stream::iter([Ok(table)]).chain(futures::stream::pending());
+        Ok(Response::new(Box::pin(tables)))
+    }
+
+    async fn init_producer(
+        &self,
+        request: Request<v1::InitProducerRequest>,
+    ) -> Result<Response<v1::InitProducerResponse>, Status> {
+        let producer_id = request.into_inner().request_id >> 1;
+        Ok(Response::new(v1::InitProducerResponse { producer_id, epoch: 0 }))
+    }
+
+    async fn create_topic(
+        &self,
+        _: Request<v1::CreateTopicRequest>,
+    ) -> Result<Response<v1::CreateTopicResponse>, Status> {
+        not_faked()
+    }
+
+    async fn alter_topic(
+        &self,
+        _: Request<v1::AlterTopicRequest>,
+    ) -> Result<Response<v1::AlterTopicResponse>, Status> {
+        not_faked()
+    }
+
+    async fn delete_topic(
+        &self,
+        _: Request<v1::DeleteTopicRequest>,
+    ) -> Result<Response<v1::DeleteTopicResponse>, Status> {
+        not_faked()
+    }
+
+    async fn list_topics(
+        &self,
+        _: Request<v1::ListTopicsRequest>,
+    ) -> Result<Response<v1::ListTopicsResponse>, Status> {
+        not_faked()
+    }
+
+    async fn describe_topic(
+        &self,
+        _: Request<v1::DescribeTopicRequest>,
+    ) -> Result<Response<v1::DescribeTopicResponse>, Status> {
+        not_faked()
+    }
+
+    async fn cluster_status(
+        &self,
+        _: Request<v1::ClusterStatusRequest>,
+    ) -> Result<Response<v1::ClusterStatusResponse>, Status> {
+        not_faked()
+    }
+}

@@ -1,0 +1,112 @@
+//! A node that listens on loopback.
+
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use futures::Stream;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_stream::wrappers::TcpListenerStream;
+use tonic::Status;
+use weir_client::{Client, ClientOptions};
+use weir_proto::v1;
+use weir_proto::v1::admin_server::AdminServer;
+use weir_proto::v1::queue_server::QueueServer;
+use weir_proto::v1::stream_server::StreamServer;
+
+use crate::partition::{Fault, Partition};
+
+/// The one partition of the topics `events` (a stream) and `tasks` (a queue).
+pub(crate) const GROUP: u32 = 7;
+
+/// Answers of a call that streams them.
+pub(crate) type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+
+/// What a service sees.
+#[derive(Clone)]
+pub(crate) struct Services {
+    pub(crate) partition: Arc<Mutex<Partition>>,
+    pub(crate) routing: Arc<Mutex<v1::RoutingTable>>,
+}
+
+/// A listening node; dropping it stops it.
+pub(crate) struct Node {
+    pub(crate) address: String,
+    pub(crate) partition: Arc<Mutex<Partition>>,
+    routing: Arc<Mutex<v1::RoutingTable>>,
+    server: JoinHandle<()>,
+}
+
+impl Node {
+    pub(crate) async fn start(partition: Arc<Mutex<Partition>>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let routing = Arc::new(Mutex::new(table(&[&address])));
+        let services = Services { partition: Arc::clone(&partition), routing: Arc::clone(&routing) };
+        let serving = tonic::transport::Server::builder()
+            .add_service(AdminServer::new(services.clone()))
+            .add_service(StreamServer::new(services.clone()))
+            .add_service(QueueServer::new(services))
+            .serve_with_incoming(TcpListenerStream::new(listener));
+        let server = tokio::spawn(async move { serving.await.unwrap() });
+        Self { address, partition, routing, server }
+    }
+
+    pub(crate) async fn alone() -> Self {
+        Self::start(Arc::default()).await
+    }
+
+    /// Says that these are the nodes, the first of them the leader.
+    pub(crate) fn tell_routing(&self, nodes: &[&str]) {
+        *self.routing.lock().unwrap() = table(nodes);
+    }
+
+    pub(crate) fn faults(&self, faults: impl IntoIterator<Item = Fault>) {
+        self.partition.lock().unwrap().faults.extend(faults);
+    }
+
+    pub(crate) async fn client(&self) -> Client {
+        let options = ClientOptions { request_timeout: Duration::from_secs(5), ..self.options() };
+        Client::connect(options).await.unwrap()
+    }
+
+    pub(crate) fn options(&self) -> ClientOptions {
+        ClientOptions::new([self.address.as_str()])
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+fn table(nodes: &[&str]) -> v1::RoutingTable {
+    let topic = |topic_id, name: &str, kind: v1::TopicKind| v1::RoutingTopic {
+        topic_id,
+        name: name.to_owned(),
+        kind: kind as i32,
+        partitions: vec![v1::RoutingPartition {
+            partition: 0,
+            group_id: GROUP,
+            key_first: 0,
+            key_last: u32::MAX,
+            leader: Some(1),
+            voters: (1..=nodes.len() as u64).collect(),
+        }],
+    };
+    let node =
+        |(node_id, address): (u64, &&str)| v1::RoutingNode { node_id, client_address: (*address).to_owned() };
+    v1::RoutingTable {
+        cluster_id: "00000000000000aa".to_owned(),
+        version: 1,
+        nodes: (1..).zip(nodes).map(node).collect(),
+        topics: vec![topic(1, "events", v1::TopicKind::Stream), topic(2, "tasks", v1::TopicKind::Queue)],
+    }
+}
+
+/// A failed call that this fake does not serve.
+pub(crate) fn not_faked<T>() -> Result<T, Status> {
+    Err(Status::unimplemented("not faked"))
+}
