@@ -154,7 +154,9 @@ fn hint_for(error: &WeirError) -> Option<String> {
     let hint = match error.kind {
         ErrorKind::Retry => "nothing happened; try again, and look at `weir cluster status` if it stays so",
         ErrorKind::Redirect => "leadership is moving; try again",
-        ErrorKind::LeaseLost => "the message went to another consumer; raise `--lease`, or extend in time",
+        ErrorKind::LeaseLost => {
+            "it was settled before, or its lease ran out and another consumer has it: extend in time"
+        }
         ErrorKind::OutOfSpace => {
             "free disk space on the node, or shorten retention; reads and acks go on meanwhile"
         }

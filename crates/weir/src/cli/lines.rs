@@ -9,6 +9,7 @@ use clap::Args;
 use tokio::fs::File;
 use tokio::io::{AsyncBufRead, AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
 use weir_types::limits::RECORD_BYTES_MAX;
+use weir_types::{ErrorKind, WeirError};
 
 use super::value;
 use crate::failure::Failure;
@@ -62,7 +63,10 @@ impl Lines {
             Some(at) => Ok(Keyed { key: Some(line.slice(..at)), value: line.slice(at + separator.len()..) }),
             None => Err(Failure::operation(
                 "no-key",
-                format!("a line of {} bytes has no key separator; nothing after it was sent", line.len()),
+                format!(
+                    "a line of {} bytes has no key separator; it and what follows was not sent",
+                    line.len()
+                ),
             )),
         }
     }
@@ -106,7 +110,7 @@ impl Source {
             trim_end_of_line(&mut line);
             if line.len() > RECORD_BYTES_MAX {
                 let message = format!("a line exceeds the record limit of {RECORD_BYTES_MAX} bytes");
-                return Err(io::Error::new(io::ErrorKind::InvalidData, message).into());
+                return Err(WeirError::new(ErrorKind::Invalid, "record-invalid", message).into());
             }
             return Ok(Some(line.into()));
         }

@@ -10,7 +10,8 @@ use weir_types::Codec;
 
 use super::Connection;
 use super::lines::{Keyed, Lines};
-use crate::failure::Failure;
+use crate::failure::{Failure, Outcome};
+use crate::output::count;
 
 /// Records that are sent and not yet answered.
 const PENDING_MAX: usize = 10_000;
@@ -73,34 +74,37 @@ pub(super) struct Publisher {
 
 impl Publisher {
     /// Hands a record over; waits only when too many are unanswered.
-    pub(super) async fn send(&mut self, record: Record) -> Result<(), Failure> {
-        if self.pending.len() >= PENDING_MAX {
+    pub(super) async fn send(&mut self, record: Record) -> Outcome {
+        while self.pending.len() >= PENDING_MAX {
             self.settle_first().await?;
         }
         let bytes = record.value.as_ref().map_or(0, |value| value.len() as u64);
-        let pending = self.producer.send(record).await.map_err(|error| self.failed(error))?;
+        let pending = self.producer.send(record).await?;
         self.pending.push_back((bytes, pending));
         Ok(())
     }
 
-    /// Waits for every answer.
-    pub(super) async fn finish(mut self) -> Result<Published, Failure> {
+    /// Waits for every answer. When `sending` was cut short, that is the failure, with how far it came.
+    pub(super) async fn finish(mut self, sending: Outcome) -> Result<Published, Failure> {
         while !self.pending.is_empty() {
             self.settle_first().await?;
         }
-        Ok(self.published)
+        match sending {
+            Ok(()) => Ok(self.published),
+            Err(failure) => Err(failure.after(self.progress())),
+        }
     }
 
-    async fn settle_first(&mut self) -> Result<(), Failure> {
+    async fn settle_first(&mut self) -> Outcome {
         let Some((bytes, pending)) = self.pending.pop_front() else { return Ok(()) };
-        pending.await.map_err(|error| self.failed(error))?;
+        pending.await.map_err(|error| Failure::from(error).after(self.progress()))?;
         self.published.records += 1;
         self.published.bytes += bytes;
         Ok(())
     }
 
     /// How far it came is what a caller needs to go on from there.
-    fn failed(&self, error: weir_client::Error) -> Failure {
-        Failure::from(error).after(format!("{} records were acknowledged before", self.published.records))
+    fn progress(&self) -> String {
+        format!("acknowledged before: {}", count(self.published.records, "record"))
     }
 }

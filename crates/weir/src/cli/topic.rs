@@ -10,7 +10,7 @@ use weir_types::TopicKind;
 
 use super::{Connection, value};
 use crate::failure::{Failure, Outcome};
-use crate::output::{Done, Screen, TopicList, TopicView};
+use crate::output::{Done, Screen, TopicList, TopicView, count};
 
 /// Create, show, alter and delete topics
 #[derive(Debug, Subcommand)]
@@ -213,8 +213,11 @@ impl Create {
         let topic = self.topic()?;
         let created = self.connection.admin().await?.create_topic(topic).await?;
         let text = format!(
-            "created {} `{}`: {} partitions, {} replicas each",
-            created.kind, created.name, created.partitions, created.replicas
+            "created {} `{}`: {}, {} each",
+            created.kind,
+            created.name,
+            count(created.partitions.into(), "partition"),
+            count(created.replicas.into(), "replica")
         );
         screen.show(&Done { text, data: TopicView::of(&created) })
     }

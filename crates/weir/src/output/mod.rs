@@ -17,7 +17,7 @@ pub(crate) use queues::{LeasedList, PeekedList, StatsView};
 use serde::Serialize;
 pub(crate) use status::StatusView;
 pub(crate) use topics::{TopicList, TopicView};
-pub(crate) use units::{bytes, duration_ms, time_ms};
+pub(crate) use units::{bytes, count, duration_ms, time_ms};
 
 use crate::failure::Outcome;
 

@@ -5,7 +5,7 @@ use serde_json::Value;
 use weir_client::{PartitionStatus, TopicDescription, TopicInfo};
 use weir_types::{TopicKind, TopicPolicy};
 
-use super::{Grid, Page, View, bytes, duration_ms, time_ms};
+use super::{Grid, Page, View, bytes, count, duration_ms, time_ms};
 
 /// All topics.
 #[derive(Debug, Serialize)]
@@ -79,8 +79,12 @@ impl TopicView {
 impl View for TopicView {
     fn text(&self, page: Page) -> String {
         let mut lines = vec![format!(
-            "{} `{}`: {} partitions, {} replicas each, created {}",
-            self.kind, self.name, self.partitions, self.replicas, self.created_at
+            "{} `{}`: {}, {} each, created {}",
+            self.kind,
+            self.name,
+            count(self.partitions.into(), "partition"),
+            count(self.replicas.into(), "replica"),
+            self.created_at
         )];
         lines.extend(self.settings_text.iter().map(|(name, value)| format!("  {name:<22}{value}")));
         if !self.partition_status.is_empty() {
@@ -256,7 +260,7 @@ mod tests {
         let page = Page { colour: false, width: None };
         assert_eq!(
             TopicView::of_description(&description()).text(page),
-            "queue `tasks`: 1 partitions, 3 replicas each, created 1970-01-01T00:00:00Z\n\
+            "queue `tasks`: 1 partition, 3 replicas each, created 1970-01-01T00:00:00Z\n\
              \x20 order                 plain\n\
              \x20 lease                 30s\n\
              \x20 attempts              16\n\

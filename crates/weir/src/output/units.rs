@@ -17,6 +17,11 @@ pub(crate) fn bytes(count: u64) -> String {
     format!("{}.{} {}", tenths / 10, tenths % 10, UNITS[unit])
 }
 
+/// `1 message`, `2 messages`.
+pub(crate) fn count(number: u64, what: &str) -> String {
+    if number == 1 { format!("1 {what}") } else { format!("{number} {what}s") }
+}
+
 /// Milliseconds as `30s`, `7days`.
 pub(crate) fn duration_ms(ms: u64) -> String {
     humantime::format_duration(std::time::Duration::from_millis(ms)).to_string()
@@ -39,6 +44,8 @@ mod tests {
         assert_eq!(bytes(1536), "1.5 KiB");
         assert_eq!(bytes(10 << 30), "10.0 GiB");
         assert_eq!(bytes(u64::MAX), "16383.9 PiB");
+        assert_eq!(count(1, "message"), "1 message");
+        assert_eq!(count(0, "message"), "0 messages");
         assert_eq!(duration_ms(30_000), "30s");
         assert_eq!(time_ms(0), "1970-01-01T00:00:00Z");
         assert_eq!(time_ms(u64::MAX), format!("{} ms", u64::MAX));

@@ -7,7 +7,7 @@ use weir_client::{MessageRef, ParkedSelection};
 use super::look::Range;
 use crate::cli::{Connection, value};
 use crate::failure::Outcome;
-use crate::output::{Done, PeekedList, Screen};
+use crate::output::{Done, PeekedList, Screen, count};
 
 /// List, redrive and discard messages that were set aside
 #[derive(Debug, Subcommand)]
@@ -84,12 +84,12 @@ impl Parked {
             }
             Self::Redrive(Redrive { which, connection }) => {
                 let redriven = connection.admin().await?.redrive(&which.queue, which.selection()).await?;
-                let text = format!("{redriven} messages of `{}` are ready again", which.queue);
+                let text = format!("{} of `{}` made ready again", count(redriven, "message"), which.queue);
                 screen.show(&Done { text, data: json!({ "redriven": redriven }) })
             }
             Self::Discard(Discard { which, connection }) => {
                 let discarded = connection.admin().await?.discard(&which.queue, which.selection()).await?;
-                let text = format!("{discarded} messages of `{}` are gone", which.queue);
+                let text = format!("{} of `{}` deleted", count(discarded, "message"), which.queue);
                 screen.show(&Done { text, data: json!({ "discarded": discarded }) })
             }
         }

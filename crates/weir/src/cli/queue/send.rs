@@ -4,10 +4,10 @@ use clap::Args;
 use weir_client::Record;
 
 use crate::cli::lines::Keyed;
-use crate::cli::publish::Publish;
+use crate::cli::publish::{Publish, Publisher};
 use crate::cli::value;
 use crate::failure::Outcome;
-use crate::output::{Done, Screen};
+use crate::output::{Done, Screen, count};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -38,19 +38,25 @@ pub(in crate::cli) struct Send {
 impl Send {
     pub(super) async fn run(self, screen: Screen) -> Outcome {
         let mut publisher = self.publish.open(&self.queue).await?;
-        if self.messages.is_empty() {
-            let mut source = self.publish.lines.open().await?;
-            while let Some(line) = source.next().await? {
-                publisher.send(self.record(self.publish.lines.split(line)?)).await?;
-            }
-        }
+        let sending = self.send_all(&mut publisher).await;
+        let sent = publisher.finish(sending).await?;
+        let text = format!("sent {} to `{}`", count(sent.records, "message"), self.queue);
+        screen.show(&Done { text, data: sent })
+    }
+
+    async fn send_all(&self, publisher: &mut Publisher) -> Outcome {
         for message in &self.messages {
             let line = message.clone().into_bytes().into();
             publisher.send(self.record(self.publish.lines.split(line)?)).await?;
         }
-        let sent = publisher.finish().await?;
-        let text = format!("sent {} messages to `{}`", sent.records, self.queue);
-        screen.show(&Done { text, data: sent })
+        if !self.messages.is_empty() {
+            return Ok(());
+        }
+        let mut source = self.publish.lines.open().await?;
+        while let Some(line) = source.next().await? {
+            publisher.send(self.record(self.publish.lines.split(line)?)).await?;
+        }
+        Ok(())
     }
 
     fn record(&self, keyed: Keyed) -> Record {

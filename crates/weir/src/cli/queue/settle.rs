@@ -8,7 +8,7 @@ use weir_client::{Client, LeaseToken, Settle, SettleAction};
 
 use crate::cli::{Connection, value};
 use crate::failure::{Failure, Outcome};
-use crate::output::{Done, Screen};
+use crate::output::{Done, Screen, count};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -101,7 +101,7 @@ impl Leases {
         let settles = self.tokens.iter().map(|token| Settle { token: *token, action: action.clone() });
         let settles: Vec<Settle> = settles.collect();
         settle_all(&client, &settles).await?;
-        let text = format!("{} messages {done}", settles.len());
+        let text = format!("{} {done}", count(settles.len() as u64, "message"));
         screen.show(&Done { text, data: json!({ "settled": settles.len() }) })
     }
 }
@@ -113,8 +113,13 @@ pub(super) async fn settle_all(client: &Client, settles: &[Settle]) -> Outcome {
     let first = settles.iter().zip(results).find_map(|(settle, result)| Some((settle.token, result.err()?)));
     match first {
         None => Ok(()),
-        Some((token, error)) => Err(Failure::from(error)
-            .after(format!("that is token {token}, one of {failed} that failed of {}", settles.len()))),
+        Some((token, error)) => {
+            let which = format!(
+                "that is token {token}; of {}, {failed} failed",
+                count(settles.len() as u64, "token")
+            );
+            Err(Failure::from(error).after(which))
+        }
     }
 }
 

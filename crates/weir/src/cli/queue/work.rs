@@ -13,7 +13,7 @@ use weir_client::{LeasedMessage, Message, WorkerOptions};
 
 use crate::cli::{Connection, value};
 use crate::failure::Outcome;
-use crate::output::{Done, Screen};
+use crate::output::{Done, Screen, count};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -69,6 +69,10 @@ enum End {
 }
 
 impl Worked {
+    fn text(self) -> String {
+        format!("{} acked, {} nacked, {} lost", count(self.acked, "message"), self.nacked, self.lost)
+    }
+
     fn enter(&mut self, end: End) {
         match end {
             End::Acked => self.acked += 1,
@@ -108,11 +112,12 @@ impl Work {
         }
         finish(running, &mut worked).await;
         worker.close().await?;
-        let text = format!(
-            "{} messages acked, {} nacked, {} whose lease was lost",
-            worked.acked, worked.nacked, worked.lost
-        );
-        screen.show(&Done { text, data: worked })
+        if screen.is_json() {
+            return screen.show(&Done { text: String::new(), data: worked });
+        }
+        // Standard output belongs to the commands.
+        eprintln!("{}", worked.text());
+        Ok(())
     }
 }
 

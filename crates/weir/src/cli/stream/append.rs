@@ -2,9 +2,9 @@
 
 use clap::Args;
 
-use crate::cli::publish::Publish;
+use crate::cli::publish::{Publish, Publisher};
 use crate::failure::Outcome;
-use crate::output::{Done, Screen};
+use crate::output::{Done, Screen, count};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -22,12 +22,17 @@ pub(in crate::cli) struct Append {
 impl Append {
     pub(super) async fn run(self, screen: Screen) -> Outcome {
         let mut publisher = self.publish.open(&self.stream).await?;
+        let appending = self.append_all(&mut publisher).await;
+        let appended = publisher.finish(appending).await?;
+        let text = format!("appended {} to `{}`", count(appended.records, "record"), self.stream);
+        screen.show(&Done { text, data: appended })
+    }
+
+    async fn append_all(&self, publisher: &mut Publisher) -> Outcome {
         let mut source = self.publish.lines.open().await?;
         while let Some(line) = source.next().await? {
             publisher.send(self.publish.record(self.publish.lines.split(line)?)).await?;
         }
-        let appended = publisher.finish().await?;
-        let text = format!("appended {} records to `{}`", appended.records, self.stream);
-        screen.show(&Done { text, data: appended })
+        Ok(())
     }
 }
