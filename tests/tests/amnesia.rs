@@ -1,0 +1,86 @@
+//! A node whose disk lost acknowledged writes forgets who it was: it neither votes nor answers under its old replica
+//! ids, and is let in again under fresh ones, as learner and then as voter.
+
+#![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::time::Duration;
+
+use weir_client::{Client, NewTopic, ProducerOptions, ReadUntil, ReaderOptions, Record};
+use weir_tests::{Cluster, Site, within};
+
+const STREAM: &str = "events";
+const RECORDS: u32 = 500;
+
+async fn append(client: &Client, numbers: std::ops::Range<u32>) {
+    let producer = client.producer(STREAM, ProducerOptions::default()).await.unwrap();
+    let mut answers = Vec::new();
+    for number in numbers {
+        answers.push(producer.send(Record::new(number.to_string())).await.unwrap());
+    }
+    for answer in answers {
+        answer.await.unwrap();
+    }
+}
+
+async fn read_all(client: &Client) -> BTreeSet<u32> {
+    let options = ReaderOptions { until: ReadUntil::End, ..ReaderOptions::default() };
+    let mut reader = client.stream_reader(STREAM, options).await.unwrap();
+    let mut numbers = BTreeSet::new();
+    while let Some(record) = reader.next().await {
+        let value = record.unwrap().value.unwrap();
+        let new = numbers.insert(std::str::from_utf8(&value).unwrap().parse().unwrap());
+        assert!(new, "no record is there twice");
+    }
+    numbers
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        std::fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_lost_acknowledged_writes_comes_back_under_fresh_replica_ids() {
+    let site = Site::take().await;
+    let mut cluster = Cluster::start(&site, 3).await;
+    let client = cluster.client().await;
+    client.admin().create_topic(NewTopic::stream(STREAM).partitions(2).replicas(3)).await.unwrap();
+    append(&client, 0..RECORDS).await;
+
+    let node = 1;
+    cluster.nodes()[node].stop().await;
+    let database = cluster.nodes()[node].data().join("db");
+    let older = site.path().join("older");
+    copy(&database, &older);
+    cluster.nodes()[node].start();
+    cluster.caught_up(&client).await;
+    append(&client, RECORDS..2 * RECORDS).await;
+    cluster.caught_up(&client).await;
+
+    // What a disk does that lies about its syncs: an older database under the newer superblock.
+    cluster.nodes()[node].kill().await;
+    std::fs::remove_dir_all(&database).unwrap();
+    copy(&older, &database);
+    cluster.nodes()[node].start();
+    cluster.caught_up(&client).await;
+    let log = cluster.nodes()[node].log();
+    assert!(log.contains("starts over under fresh replica ids"), "{log}");
+
+    // It counts again: with one of the others gone, there is a majority only with it.
+    cluster.nodes()[0].kill().await;
+    append(&client, 2 * RECORDS..3 * RECORDS).await;
+    let all: BTreeSet<u32> = (0..3 * RECORDS).collect();
+    let read = within("everything is read", Duration::from_secs(60), read_all(&client)).await;
+    assert_eq!(read, all, "P1: every acknowledged record is there");
+
+    // And it restarts into its new place.
+    cluster.nodes()[0].start();
+    cluster.nodes()[node].stop().await;
+    cluster.nodes()[node].start();
+    cluster.caught_up(&client).await;
+}
