@@ -76,9 +76,13 @@ impl Broker {
         self.inner.place.node
     }
 
-    /// Whether this node serves: it knows the cluster's registry and who leads it.
+    /// Whether this node serves: it knows the cluster's registry and who leads it, and its replicas are open. Who
+    /// restarts nodes one after the other waits for this, so that no partition is without its majority.
     pub fn is_ready(&self) -> bool {
-        self.registry(|registry| registry.cluster_id().is_some())
+        let own = self
+            .registry(|registry| registry.cluster_id().is_some().then(|| registry.replicas_on(self.node())));
+        let hosted = self.inner.hosted.read();
+        own.is_some_and(|own| own.iter().all(|replica| hosted.contains_key(&replica.partition.group)))
             && self.inner.metadata.partition().leader().is_some()
     }
 

@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use tracing::{debug, info};
 use weir_metadata::{Addresses, Command, Founder, Reply};
 use weir_runtime::Runtime;
@@ -26,6 +26,9 @@ use crate::remote::{self, Answer, Founding, Hello, Member, Remote, Request};
 
 /// Pause between two rounds of asking the seeds; a node that waits for others has nothing to wake it.
 const ROUND: Duration = Duration::from_millis(200);
+/// How long a node that has its place waits for what its seeds say. One that is down refuses at once; only one whose
+/// host is gone costs this much of a restart.
+const SEED_PATIENCE: Duration = Duration::from_secs(1);
 /// Members kept in a node's place: enough to find one that answers.
 const MEMBERS_KEPT: usize = 16;
 
@@ -144,6 +147,27 @@ impl Search<'_> {
             }
             sleep(self.runtime.jittered(ROUND)).await;
         }
+    }
+
+    /// Asks every seed once, all at the same time: a seed of another cluster than this node's place means that the
+    /// node was given the data of another one, or the seeds of another cluster. A seed that does not answer says
+    /// nothing: all of them may be restarting.
+    pub(crate) async fn refuse_other_cluster(&self, place: &Place) -> Result<(), WeirError> {
+        let others = self.options.seeds.iter().filter(|seed| **seed != self.options.addresses.client);
+        let asked = others.map(async |seed| {
+            (seed, timeout(SEED_PATIENCE, remote::ask(self.remote, seed, &Request::Hello)).await)
+        });
+        for (seed, answer) in futures::future::join_all(asked).await {
+            let Ok(Ok(Answer::Hello(hello))) = answer else { continue };
+            if hello.cluster != ClusterId(0) && hello.cluster != place.cluster {
+                let message = format!(
+                    "the data of this node belong to cluster {}, but its seed {seed} to cluster {}",
+                    place.cluster, hello.cluster
+                );
+                return Err(WeirError::new(ErrorKind::Invalid, "other-cluster", message));
+            }
+        }
+        Ok(())
     }
 
     async fn round(&self) -> Result<Place, WeirError> {

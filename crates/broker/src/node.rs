@@ -104,6 +104,10 @@ impl Node {
 
     /// Finds the node's place and starts it there.
     pub async fn start(&self) -> Result<Broker, WeirError> {
+        let known = self.place.lock().clone();
+        if let Some(place) = known {
+            self.search().refuse_other_cluster(&place).await?;
+        }
         let place = self.find_place().await?;
         info!(cluster = %place.cluster, node = %place.node, name = self.options.node.name, "node has its place");
         let place = if self.options.recovered.lost_writes {

@@ -51,6 +51,9 @@ async fn watch_metadata(broker: Broker, nudge: Arc<Notify>) {
     let partition = broker.metadata().partition().clone();
     let mut applied = partition.applied();
     let mut leadership = partition.leadership();
+    // What changed before anyone watched: a node that restarts may have heard of the leader already, and nothing may
+    // change for days.
+    nudge.notify_one();
     loop {
         let changed = tokio::select! {
             changed = applied.changed() => changed.is_ok(),
