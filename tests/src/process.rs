@@ -140,6 +140,7 @@ impl Node {
         std::env::vars().filter(|(name, _)| name.starts_with("WEIR_")).for_each(|(name, _)| {
             command.env_remove(name);
         });
+        command.env("NO_COLOR", "1");
         command.stdin(Stdio::null()).stdout(log).stderr(errors).kill_on_drop(true);
         self.child = Some(command.spawn().expect("the binary starts"));
     }

@@ -328,10 +328,11 @@ async fn all_problems_of_a_configuration_are_listed_at_once() {
     for line in ["server --config", "server --print-config --config"] {
         let answer = weir.run(&format!("{line} {}", config.display())).await.fails(2, "usage");
         for problem in [
-            "6 problems",
+            "7 problems",
             "node.nmae",
             "node.data_dir",
             "cluster.bootstrap_expect",
+            "cluster.seeds",
             "listen.client",
             "listen.http",
             "stroage.ballast",

@@ -75,7 +75,7 @@ async fn queue(weir: &Weir) {
     assert!(!leased.is_empty());
     let first = &leased[0];
     weir.ok(&format!("queue extend {first} --lease 10m")).await;
-    assert_eq!(weir.ok(&format!("queue ack {first}")).await.trim(), "1 messages acked");
+    assert_eq!(weir.ok(&format!("queue ack {first}")).await.trim(), "1 message acked");
     weir.run(&format!("queue nack {first}")).await.fails(6, "lease-lost");
     for token in &leased[1..] {
         weir.ok(&format!("queue nack {token} --untried")).await;

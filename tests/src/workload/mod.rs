@@ -20,6 +20,8 @@ use crate::{Cluster, History, Op, check, eventually, within};
 
 /// How long it may take until everything is read and acked once the producers have stopped.
 const DRAIN: Duration = Duration::from_secs(120);
+/// How long every partition may take until it takes a write.
+const WRITABLE: Duration = Duration::from_secs(60);
 /// How long a task of the load may take to end.
 const END: Duration = Duration::from_secs(60);
 
@@ -129,7 +131,7 @@ impl Load {
 
     /// Writes to every partition of both topics at once: how long until the last one has acknowledged.
     pub async fn writable(&self) -> Duration {
-        within("every partition takes a write", DRAIN, self.probes.write()).await
+        within("every partition takes a write", WRITABLE, self.probes.write()).await
     }
 
     /// Stops the producers, waits until everything that they sent is read and acked, stops the consumers, reads the
