@@ -1,6 +1,6 @@
 //! The node's watch over the leaders of its groups.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use futures::StreamExt;
@@ -102,9 +102,9 @@ impl Detector {
             .into_iter()
             .filter_map(|replica| missing(&replica).map(|missing| (replica, missing)))
             .collect();
-        let found = |group: &GroupId| lost.iter().any(|(replica, _)| replica.spec.group == *group);
+        let found: BTreeSet<GroupId> = lost.iter().map(|(replica, _)| replica.spec.group).collect();
         self.leaderless.retain(|group, spell| {
-            let still = found(group);
+            let still = found.contains(group);
             if !still {
                 let seconds = spell.since.elapsed().as_secs_f64();
                 metrics::histogram!("weir_leaderless_seconds").record(seconds);
