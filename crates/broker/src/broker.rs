@@ -52,9 +52,9 @@ pub(crate) struct Inner {
     pub(crate) routing_version: watch::Sender<u64>,
     /// New groups that this node shall form, and the nodes on which they are open.
     pub(crate) openings: watch::Sender<Openings>,
-    /// Workers' sessions that have a connection to this node. Held while a session is opened or declared lost, so
-    /// that the two never pass each other.
-    pub(crate) sessions: tokio::sync::Mutex<BTreeSet<(GroupId, SessionId)>>,
+    /// Workers' sessions that have a connection to this node, and the number of that connection. Held while a
+    /// session is opened or declared lost, so that the two never pass each other.
+    pub(crate) sessions: tokio::sync::Mutex<BTreeMap<(GroupId, SessionId), u64>>,
     pub(crate) tasks: Mutex<TaskGroup>,
 }
 

@@ -1,5 +1,6 @@
 //! Logs and metrics of the process.
 
+use std::io::IsTerminal as _;
 use std::sync::OnceLock;
 
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
@@ -10,7 +11,10 @@ use crate::config::{Config, LogFormat};
 /// Starts logging to standard error. Does nothing when it was started before in this process.
 pub fn start_logging(config: &Config) {
     let filter = EnvFilter::try_new(filter(&config.log_level)).unwrap_or_else(|_| EnvFilter::new("info"));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal());
     // Another logger in this process (a test's, say) is as good.
     let _ = match config.log_format {
         LogFormat::Text => builder.try_init().map_err(|_| ()),

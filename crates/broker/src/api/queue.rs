@@ -54,6 +54,19 @@ pub struct LeaseRequest {
     pub lease_ms: Option<u64>,
 }
 
+/// A session that is open over one connection.
+#[derive(Clone, Copy, Debug)]
+pub struct OpenSession {
+    /// The queue partition.
+    pub group: GroupId,
+    /// The session.
+    pub session: SessionId,
+    /// The queue's own lease, in milliseconds.
+    pub lease_ms: u64,
+    /// Tells this connection from an older one of the same session.
+    connection: u64,
+}
+
 /// A message under a lease.
 #[derive(Clone, Debug)]
 pub struct LeasedMessage {
@@ -150,26 +163,46 @@ impl Broker {
     }
 
     /// Opens a consumer's session, or takes it up again within its grace.
-    pub async fn open_session(&self, group: GroupId, session: SessionId) -> Result<u64, WeirError> {
+    pub async fn open_session(&self, group: GroupId, session: SessionId) -> Result<OpenSession, WeirError> {
         let partition = self.queue(group)?;
+        let connection = self.random_u64();
         let mut sessions = self.inner().sessions.lock().await;
-        sessions.insert((group, session));
+        sessions.insert((group, session), connection);
         let opening = partition.admit(Command::OpenSession { session }, Bytes::new()).await;
         drop(sessions);
-        let (_, opened) = opening?.answer().await?;
-        opened.map_err(|rejection| Queue::error(&rejection))?;
-        Ok(partition.read(|replica| replica.state().policy().lease_ms))
+        let opened = OpenSession { group, session, connection, lease_ms: 0 };
+        let outcome = match opening {
+            Ok(opening) => opening.answer().await,
+            Err(error) => Err(error),
+        };
+        let answered = outcome.and_then(|(_, answer)| answer.map_err(|rejection| Queue::error(&rejection)));
+        if let Err(error) = answered {
+            self.forget_session(&opened).await;
+            return Err(error);
+        }
+        let lease_ms = partition.read(|replica| replica.state().policy().lease_ms);
+        Ok(OpenSession { lease_ms, ..opened })
     }
 
-    /// Ends a session.
-    pub async fn close_session(
-        &self,
-        group: GroupId,
-        session: SessionId,
-        ending: SessionEnding,
-    ) -> Result<(), WeirError> {
-        self.inner().sessions.lock().await.remove(&(group, session));
-        self.queue(group)?.propose(Command::CloseSession { session, ending }).await.map(|_| ())
+    /// Ends a session, unless its consumer has come back over another connection meanwhile.
+    pub async fn close_session(&self, open: OpenSession, ending: SessionEnding) -> Result<(), WeirError> {
+        let partition = self.queue(open.group)?;
+        let mut sessions = self.inner().sessions.lock().await;
+        if sessions.get(&(open.group, open.session)) != Some(&open.connection) {
+            return Ok(());
+        }
+        sessions.remove(&(open.group, open.session));
+        let command = Command::CloseSession { session: open.session, ending };
+        let closing = partition.admit(command, Bytes::new()).await;
+        drop(sessions);
+        closing?.answer().await.map(|_| ())
+    }
+
+    async fn forget_session(&self, open: &OpenSession) {
+        let mut sessions = self.inner().sessions.lock().await;
+        if sessions.get(&(open.group, open.session)) == Some(&open.connection) {
+            sessions.remove(&(open.group, open.session));
+        }
     }
 
     /// The messages that a session holds, but its client does not know of: their delivery was lost with the

@@ -117,7 +117,7 @@ async fn orphaned_sessions(broker: &Broker, group: GroupId, hosted: &Hosted) -> 
     let connected = broker.inner().sessions.lock().await;
     let orphans: Vec<_> = queue.read(|replica| {
         let sessions = replica.state().sessions();
-        sessions.filter(|session| !connected.contains(&(group, *session))).collect()
+        sessions.filter(|session| !connected.contains_key(&(group, *session))).collect()
     });
     let mut closing = Vec::with_capacity(orphans.len());
     for session in orphans {

@@ -109,7 +109,7 @@ fn assignment(assigned: AssignedPartition) -> v1::AssignedPartition {
 }
 
 fn members(broker: &weir_broker::Broker, view: &GroupView) -> Vec<v1::GroupMember> {
-    let member = |member: &weir_groups::MemberDescription| v1::GroupMember {
+    let member = |member: &weir_broker::MemberDescription| v1::GroupMember {
         member_id: member.id.0.clone(),
         topics: broker.topic_names(&member.topics),
         assigned: broker.named(&member.assignment).into_iter().map(assignment).collect(),

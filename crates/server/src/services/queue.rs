@@ -2,13 +2,12 @@
 
 use futures::StreamExt as _;
 use tonic::{Request, Response, Status, Streaming};
-use weir_broker::Broker;
 use weir_broker::api::queue::{LeaseRequest, PendingEnqueue};
 use weir_broker::api::stream::poll_deadline;
+use weir_broker::{Action, Broker, SettleItem};
 use weir_proto::error_to_status;
 use weir_proto::v1::queue_server::Queue;
 use weir_proto::v1::{self, ProduceRequest, ProduceResponse, SettleAction, SettleResult};
-use weir_queue::{Action, SettleItem};
 use weir_types::{ErrorKind, GroupId, LeaseToken, MessageId, RequestId, WeirError};
 
 use super::stream::{PRODUCE_INFLIGHT_MAX, produced};

@@ -1,8 +1,7 @@
 //! Topics, partitions and the routing table on the wire.
 
 use weir_broker::api::admin::{Leaders, NodeView, PartitionState};
-use weir_broker::{ContentsView, QueueCounts};
-use weir_metadata::{Routing, Topic, TopicRoute};
+use weir_broker::{ContentsView, QueueCounts, Routing, Topic, TopicRoute};
 use weir_proto::v1;
 
 pub(super) fn topic(topic: &Topic) -> v1::Topic {

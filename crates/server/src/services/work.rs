@@ -7,14 +7,13 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Response, Status, Streaming};
-use weir_broker::Broker;
-use weir_broker::api::queue::{LeaseRequest, LeasedMessage};
+use weir_broker::api::queue::{LeaseRequest, LeasedMessage, OpenSession};
 use weir_broker::api::stream::poll_deadline;
+use weir_broker::{Broker, SessionEnding};
 use weir_proto::error_to_status;
 use weir_proto::v1::work_request::Step as Up;
 use weir_proto::v1::work_response::Step as Down;
 use weir_proto::v1::{self, WorkRequest, WorkResponse, WorkStart};
-use weir_queue::SessionEnding;
 use weir_types::limits::{LEASE_MESSAGES_MAX, POLL_MS_MAX};
 use weir_types::{GroupId, LeaseId, SessionId, WeirError};
 
@@ -37,16 +36,15 @@ pub(super) async fn start(
         return Err(invalid("work-without-start", "the first message of a worker is `start`"));
     };
     let (group, session) = (GroupId(start.group_id), SessionId(start.session_id));
-    let default_ms = broker.open_session(group, session).await.map_err(error_to_status)?;
-    let lease_ms = if start.lease_ms == 0 { default_ms } else { start.lease_ms };
+    let open = broker.open_session(group, session).await.map_err(error_to_status)?;
+    let lease_ms = if start.lease_ms == 0 { open.lease_ms } else { start.lease_ms };
     let (answers, stream) = mpsc::channel(ANSWERS_MAX);
     let opened = Down::Opened(v1::WorkOpened { lease_ms });
     // The receiver is held below, so there is room and nobody has hung up.
     let _ = answers.try_send(Ok(WorkResponse { step: Some(opened) }));
     let worker = Worker {
         broker,
-        group,
-        session,
+        open,
         lease_ms: (start.lease_ms > 0).then_some(start.lease_ms),
         credit: 0,
         answers,
@@ -62,8 +60,7 @@ type Settling = BoxFuture<'static, (u64, Result<v1::SettleResponse, WeirError>)>
 
 struct Worker {
     broker: Broker,
-    group: GroupId,
-    session: SessionId,
+    open: OpenSession,
     lease_ms: Option<u64>,
     credit: u32,
     answers: mpsc::Sender<Result<WorkResponse, Status>>,
@@ -89,8 +86,8 @@ impl Worker {
             }
         };
         // Where this fails, another node leads now, and has declared the session lost itself.
-        if let Err(error) = self.broker.close_session(self.group, self.session, ending).await {
-            tracing::debug!(%error, session = %self.session, "session was not closed here");
+        if let Err(error) = self.broker.close_session(self.open, ending).await {
+            tracing::debug!(%error, session = %self.open.session, "session was not closed here");
         }
     }
 
@@ -124,7 +121,7 @@ impl Worker {
     /// What was on its way when the connection broke is delivered again under its lease.
     async fn redeliver(&mut self, start: &WorkStart) -> Result<(), Option<WeirError>> {
         let known: Vec<LeaseId> = start.held_lease_ids.iter().copied().map(LeaseId).collect();
-        let lost = self.broker.undelivered(self.group, self.session, &known).await?;
+        let lost = self.broker.undelivered(self.open.group, self.open.session, &known).await?;
         self.deliver(lost).await
     }
 
@@ -153,12 +150,12 @@ impl Worker {
         }
         let request = LeaseRequest {
             request: self.broker.fresh_request(),
-            session: Some(self.session),
+            session: Some(self.open.session),
             max_messages: self.credit.min(LEASE_MESSAGES_MAX),
             max_bytes: LEASE_BYTES_MAX,
             lease_ms: self.lease_ms,
         };
-        let (broker, group) = (self.broker.clone(), self.group);
+        let (broker, group) = (self.broker.clone(), self.open.group);
         self.leasing =
             Some(Box::pin(async move { broker.lease(group, request, poll_deadline(POLL_MS_MAX)).await }));
     }
@@ -168,7 +165,7 @@ impl Worker {
             return Ok(());
         }
         self.credit = self.credit.saturating_sub(leased.len() as u32);
-        let messages = leased.into_iter().map(|message| records::leased(self.group, message)).collect();
+        let messages = leased.into_iter().map(|message| records::leased(self.open.group, message)).collect();
         self.send(Down::Delivery(v1::Delivery { messages })).await
     }
 
