@@ -53,7 +53,10 @@ impl Producer {
     pub(crate) async fn open(client: Client, topic: &str, options: ProducerOptions) -> Result<Self> {
         options.validate()?;
         let core = &client.core;
-        let topic = core.topic(topic).await?;
+        let topic = match options.kind {
+            Some(kind) => core.topic_of(topic, kind).await?,
+            None => core.topic(topic).await?,
+        };
         let stamps = Arc::new(Stamps::new(Arc::clone(core), options.name.clone()));
         if options.idempotent {
             stamps.other_than(None, core.options.request_timeout).await?;

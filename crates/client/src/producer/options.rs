@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use weir_types::Codec;
 use weir_types::limits::{BATCH_BYTES_MAX, BATCH_RECORDS_MAX};
+use weir_types::{Codec, TopicKind};
 
 use crate::{Error, Result};
 
@@ -19,6 +19,8 @@ pub struct ProducerOptions {
     /// A named producer gets its id back after a restart, under a new epoch that fences its older self. None: a new
     /// anonymous one.
     pub name: Option<String>,
+    /// Refuse a topic of another kind. None: queue or stream, whichever the topic is.
+    pub kind: Option<TopicKind>,
     /// Every record is appended once, whatever is repeated. Default true. Without it a batch whose answer is lost
     /// fails with `OutcomeUnknown`, and only one batch per partition is in flight, so that order is kept.
     pub idempotent: bool,
@@ -40,6 +42,7 @@ impl Default for ProducerOptions {
     fn default() -> Self {
         Self {
             name: None,
+            kind: None,
             idempotent: true,
             codec: Codec::None,
             batch_bytes_max: 1 << 20,

@@ -6,7 +6,7 @@ use clap::Args;
 use clap::builder::PossibleValuesParser;
 use serde::Serialize;
 use weir_client::{PendingDelivery, Producer, ProducerOptions, Record};
-use weir_types::Codec;
+use weir_types::{Codec, TopicKind};
 
 use super::Connection;
 use super::lines::{Keyed, Lines};
@@ -43,10 +43,10 @@ pub(super) struct Published {
 }
 
 impl Publish {
-    /// Opens a producer for `topic`.
-    pub(super) async fn open(&self, topic: &str) -> Result<Publisher, Failure> {
+    /// Opens a producer for `topic`, which must be of this kind.
+    pub(super) async fn open(&self, topic: &str, kind: TopicKind) -> Result<Publisher, Failure> {
         let codec: Codec = self.compression.parse().map_err(Failure::usage)?;
-        let options = ProducerOptions { codec, ..ProducerOptions::default() };
+        let options = ProducerOptions { codec, kind: Some(kind), ..ProducerOptions::default() };
         let producer = self.connection.client().await?.producer(topic, options).await?;
         Ok(Publisher { producer, pending: VecDeque::new(), published: Published::default() })
     }

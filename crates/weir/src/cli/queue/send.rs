@@ -2,6 +2,7 @@
 
 use clap::Args;
 use weir_client::Record;
+use weir_types::TopicKind;
 
 use crate::cli::lines::Keyed;
 use crate::cli::publish::{Publish, Publisher};
@@ -37,7 +38,7 @@ pub(in crate::cli) struct Send {
 
 impl Send {
     pub(super) async fn run(self, screen: Screen) -> Outcome {
-        let mut publisher = self.publish.open(&self.queue).await?;
+        let mut publisher = self.publish.open(&self.queue, TopicKind::Queue).await?;
         let sending = self.send_all(&mut publisher).await;
         let sent = publisher.finish(sending).await?;
         let text = format!("sent {} to `{}`", count(sent.records, "message"), self.queue);

@@ -1,6 +1,7 @@
 //! `weir stream append`.
 
 use clap::Args;
+use weir_types::TopicKind;
 
 use crate::cli::publish::{Publish, Publisher};
 use crate::failure::Outcome;
@@ -21,7 +22,7 @@ pub(in crate::cli) struct Append {
 
 impl Append {
     pub(super) async fn run(self, screen: Screen) -> Outcome {
-        let mut publisher = self.publish.open(&self.stream).await?;
+        let mut publisher = self.publish.open(&self.stream, TopicKind::Stream).await?;
         let appending = self.append_all(&mut publisher).await;
         let appended = publisher.finish(appending).await?;
         let text = format!("appended {} to `{}`", count(appended.records, "record"), self.stream);
