@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
+use std::collections::BTreeSet;
 use std::fs;
 
 use serde_json::Value;
@@ -105,18 +106,15 @@ async fn parked(weir: &Weir) {
 
 async fn work(weir: &Weir, folder: &std::path::Path) {
     let out = folder.join("worked");
-    let line = format!(
-        "queue work tasks --max 99 --concurrency 4 --exec 'cat >> {0}; echo >> {0}' --json",
-        out.display()
-    );
-    let worked: Value = serde_json::from_str(&weir.ok(&line).await).unwrap();
+    fs::create_dir(&out).unwrap();
+    let exec = format!("cat > {}/$WEIR_PARTITION-$WEIR_MESSAGE_ID", out.display());
+    let worked = json(weir, &format!("queue work tasks --max 99 --concurrency 4 --exec '{exec}'")).await;
     assert_eq!((worked["acked"].as_u64(), worked["nacked"].as_u64()), (Some(99), Some(0)), "{worked}");
     assert_eq!((count(weir, "ready").await, count(weir, "leased").await), (0, 0));
-    let written = fs::read_to_string(&out).unwrap();
-    assert_eq!(
-        written.lines().filter(|line| line.starts_with("line ") || *line == "hello").count() >= 97,
-        true
-    );
+    let bodies = fs::read_dir(&out).unwrap().map(|file| fs::read_to_string(file.unwrap().path()).unwrap());
+    let bodies: BTreeSet<String> = bodies.collect();
+    assert_eq!(bodies.len(), 99, "each message was handled once, with its own body");
+    assert!(bodies.iter().filter(|body| body.starts_with("line ")).count() >= 97, "{bodies:?}");
 
     // What fails three times is parked.
     weir.ok("queue send tasks poison").await;
