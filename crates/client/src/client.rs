@@ -15,14 +15,20 @@ use crate::{
 /// A client of one cluster: it knows who leads what, and holds one connection per node. Cheap to clone; what is made
 /// from it keeps it alive. The last one that is dropped ends its tasks.
 ///
-/// ```no_run
-/// # async fn example() -> weir_client::Result<()> {
-/// use weir_client::{Client, ProducerOptions, Record};
+/// ```
+/// # #[tokio::main]
+/// # async fn main() -> weir_client::Result<()> {
+/// use weir_client::{Client, NewTopic, ProducerOptions, Record};
 ///
-/// let client = Client::connect("127.0.0.1:7421").await?;
-/// let producer = client.producer("events", ProducerOptions::default()).await?;
+/// let seeds = "127.0.0.1:7400"; // where `weir dev` listens
+/// # let Ok(seeds) = std::env::var("WEIR_SEEDS") else { return Ok(()) };
+/// let client = Client::connect(seeds).await?;
+/// # let _ = client.admin().delete_topic("payments").await;
+/// client.admin().create_topic(NewTopic::stream("payments")).await?;
+/// let producer = client.producer("payments", ProducerOptions::default()).await?;
 /// let delivery = producer.send(Record::new("paid").key("order-17")).await?.await?;
 /// println!("partition {}, offset {}", delivery.partition, delivery.offset);
+/// # assert_eq!((delivery.partition, delivery.offset), (0, 0));
 /// # Ok(())
 /// # }
 /// ```

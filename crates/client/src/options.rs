@@ -12,7 +12,7 @@ use crate::{Error, Result};
 /// use std::time::Duration;
 /// use weir_client::ClientOptions;
 ///
-/// let options = ClientOptions::new(["127.0.0.1:7421", "127.0.0.1:7422"]);
+/// let options = ClientOptions::new(["10.0.0.11:7400", "10.0.0.12:7400"]);
 /// let patient = ClientOptions { request_timeout: Duration::from_secs(60), ..options };
 /// ```
 #[derive(Clone, Debug)]
@@ -89,7 +89,7 @@ mod tests {
     #[test]
     fn seeds_that_are_no_addresses_are_refused_before_anything_is_dialled() {
         for (seeds, valid) in [
-            ("127.0.0.1:7421", true),
+            ("127.0.0.1:7400", true),
             ("a.example:1, [::1]:2", true),
             ("", false),
             ("localhost", false),

@@ -14,13 +14,17 @@ pub use queues::{MessageRef, ParkedSelection, PeekOptions};
 
 /// The operator's calls. Cheap to clone.
 ///
-/// ```no_run
-/// # async fn example(client: weir_client::Client) -> weir_client::Result<()> {
+/// ```
+/// # #[tokio::main]
+/// # async fn main() -> weir_client::Result<()> {
+/// # let Ok(seeds) = std::env::var("WEIR_SEEDS") else { return Ok(()) };
 /// use weir_client::NewTopic;
 ///
+/// # let client = weir_client::Client::connect(seeds).await?;
 /// let admin = client.admin();
-/// admin.create_topic(NewTopic::queue("tasks").partitions(3)).await?;
-/// for stats in admin.queue_stats("tasks").await? {
+/// # let _ = admin.delete_topic("thumbnails").await;
+/// admin.create_topic(NewTopic::queue("thumbnails").partitions(3)).await?;
+/// for stats in admin.queue_stats("thumbnails").await? {
 ///     println!("partition {}: {} ready, {} leased", stats.partition, stats.ready, stats.leased);
 /// }
 /// # Ok(())

@@ -19,16 +19,24 @@ const EVENTS_QUEUED_MAX: usize = 16;
 /// A member of a consumer group: it owns some partitions of its streams, reads them from the group's position on, and
 /// commits that position. Ownership comes and goes while it runs.
 ///
-/// ```no_run
-/// # async fn example(client: weir_client::Client) -> weir_client::Result<()> {
+/// ```
+/// # #[tokio::main]
+/// # async fn main() -> weir_client::Result<()> {
+/// # let Ok(seeds) = std::env::var("WEIR_SEEDS") else { return Ok(()) };
+/// # use weir_client::{Client, NewTopic, ProducerOptions, Record};
+/// # let client = Client::connect(seeds).await?;
+/// # let _ = client.admin().create_topic(NewTopic::stream("invoices")).await;
+/// # client.producer("invoices", ProducerOptions::default()).await?.send(Record::new("due")).await?.await?;
 /// use weir_client::ConsumerOptions;
 ///
-/// let mut consumer = client.stream_consumer("billing", &["events"], ConsumerOptions::default()).await?;
+/// let mut consumer = client.stream_consumer("billing", &["invoices"], ConsumerOptions::default()).await?;
 /// while let Some(record) = consumer.next().await {
 ///     let record = record?;
 ///     println!("{} of {}: {:?}", record.offset, record.partition, record.value);
 ///     consumer.commit_async();
+/// #     break;
 /// }
+/// consumer.close().await?;
 /// # Ok(())
 /// # }
 /// ```

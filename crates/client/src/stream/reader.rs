@@ -15,16 +15,25 @@ use crate::{Client, ReadUntil, ReaderOptions, Result, StartPosition, StreamRecor
 /// Reads the partitions of a stream, each in order, merged as they come. It belongs to no group and commits nothing; it
 /// holds its position across failovers, without a gap and without a repetition.
 ///
-/// ```no_run
-/// # async fn example(client: weir_client::Client) -> weir_client::Result<()> {
+/// ```
+/// # #[tokio::main]
+/// # async fn main() -> weir_client::Result<()> {
+/// # let Ok(seeds) = std::env::var("WEIR_SEEDS") else { return Ok(()) };
+/// # use weir_client::{Client, NewTopic, ProducerOptions, Record};
+/// # let client = Client::connect(seeds).await?;
+/// # let _ = client.admin().create_topic(NewTopic::stream("clicks")).await;
+/// # client.producer("clicks", ProducerOptions::default()).await?.send(Record::new("here")).await?.await?;
 /// use weir_client::{ReadUntil, ReaderOptions};
 ///
 /// let options = ReaderOptions { until: ReadUntil::End, ..ReaderOptions::default() };
-/// let mut reader = client.stream_reader("events", options).await?;
+/// let mut reader = client.stream_reader("clicks", options).await?;
+/// # let mut read = 0;
 /// while let Some(record) = reader.next().await {
 ///     let record = record?;
 ///     println!("{}/{}: {:?}", record.partition, record.offset, record.value);
+/// #     read += 1;
 /// }
+/// # assert!(read > 0);
 /// # Ok(())
 /// # }
 /// ```

@@ -24,15 +24,22 @@ const ERRORS_QUEUED_MAX: usize = 16;
 
 /// A worker of a queue: it holds a session at each partition, and hands out the messages that they lease to it.
 ///
-/// ```no_run
-/// # async fn example(client: weir_client::Client) -> weir_client::Result<()> {
+/// ```
+/// # #[tokio::main]
+/// # async fn main() -> weir_client::Result<()> {
+/// # let Ok(seeds) = std::env::var("WEIR_SEEDS") else { return Ok(()) };
+/// # use weir_client::{Client, NewTopic, ProducerOptions, Record};
+/// # let client = Client::connect(seeds).await?;
+/// # let _ = client.admin().create_topic(NewTopic::queue("emails")).await;
+/// # client.producer("emails", ProducerOptions::default()).await?.send(Record::new("hello")).await?.await?;
 /// use weir_client::WorkerOptions;
 ///
-/// let mut worker = client.queue_worker("tasks", WorkerOptions::default()).await?;
+/// let mut worker = client.queue_worker("emails", WorkerOptions::default()).await?;
 /// while let Some(message) = worker.next().await {
 ///     let message = message?;
 ///     println!("{:?}, attempt {}", message.value, message.attempt);
 ///     message.ack().await?;
+/// #     break;
 /// }
 /// # Ok(())
 /// # }
