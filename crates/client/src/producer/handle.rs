@@ -21,11 +21,16 @@ use crate::{Client, Error, PendingDelivery, ProducerOptions, Record, Result};
 /// record goes out at once. Records of one partition are appended in the order of `send`; with `idempotent`, each once.
 /// Share it by reference or in an `Arc`.
 ///
-/// ```no_run
-/// # async fn example(client: weir_client::Client) -> weir_client::Result<()> {
+/// ```
+/// # #[tokio::main]
+/// # async fn main() -> weir_client::Result<()> {
+/// # let Ok(seeds) = std::env::var("WEIR_SEEDS") else { return Ok(()) };
+/// # use weir_client::{Client, NewTopic};
+/// # let client = Client::connect(seeds).await?;
+/// # let _ = client.admin().create_topic(NewTopic::stream("numbers")).await;
 /// use weir_client::{ProducerOptions, Record};
 ///
-/// let producer = client.producer("events", ProducerOptions::default()).await?;
+/// let producer = client.producer("numbers", ProducerOptions::default()).await?;
 /// let mut pending = Vec::new();
 /// for n in 0..1000 {
 ///     pending.push(producer.send(Record::new(n.to_string()).key("counter")).await?);
