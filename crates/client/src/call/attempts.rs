@@ -28,6 +28,7 @@ pub(crate) struct Attempts {
     redirects: u32,
     maybe_happened: bool,
     last: String,
+    over_limit: Option<WeirError>,
 }
 
 /// What to do after a failed attempt.
@@ -50,6 +51,7 @@ impl Attempts {
             redirects: 0,
             maybe_happened: false,
             last: "no node was asked".to_owned(),
+            over_limit: None,
         }
     }
 
@@ -66,6 +68,7 @@ impl Attempts {
 
     /// An attempt failed.
     pub(crate) fn failed(&mut self, failure: Failure) -> Next {
+        self.over_limit = failure.over_limit();
         let Failure { error, maybe_happened } = failure;
         self.maybe_happened |= maybe_happened;
         self.last = error.to_string();
@@ -92,14 +95,16 @@ impl Attempts {
         asked_ms.map_or(own, |ms| own.max(Duration::from_millis(ms)))
     }
 
-    /// The error when the time is up.
+    /// The error when the time is up: a limit that held to the end is named itself.
     pub(crate) fn timed_out(&self, now: Instant, doing: &str) -> Error {
         let waited = now.saturating_duration_since(self.started);
         let (doing, last) = (doing.to_owned(), self.last.clone());
         if self.maybe_happened {
-            Error::OutcomeUnknown { doing, waited, last }
-        } else {
-            Error::Timeout { doing, waited, last }
+            return Error::OutcomeUnknown { doing, waited, last };
+        }
+        match &self.over_limit {
+            Some(refusal) => Error::Broker(refusal.clone()),
+            None => Error::Timeout { doing, waited, last },
         }
     }
 }
@@ -157,6 +162,15 @@ mod tests {
         for kind in [ErrorKind::Invalid, ErrorKind::NotFound, ErrorKind::Fenced, ErrorKind::Corrupt] {
             assert!(matches!(attempts().failed(failure(kind)), Next::Refused(_)), "{kind}");
         }
+    }
+
+    #[test]
+    fn a_limit_that_holds_to_the_end_is_named() {
+        let mut attempts = attempts();
+        let _ = attempts.failed(failure(ErrorKind::OutOfSpace));
+        assert_eq!(attempts.timed_out(Instant::now(), "x").kind(), ErrorKind::OutOfSpace);
+        let _ = attempts.failed(failure(ErrorKind::Retry));
+        assert_eq!(attempts.timed_out(Instant::now(), "x").kind(), ErrorKind::Retry);
     }
 
     #[test]

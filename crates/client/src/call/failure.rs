@@ -12,6 +12,12 @@ use super::attempts::Failure;
 const NODE_UNREACHABLE: &str = "node-unreachable";
 
 impl Failure {
+    /// The refusal, if it was one over a limit: it tells more than that the time was up.
+    pub(crate) fn over_limit(&self) -> Option<WeirError> {
+        let over = matches!(self.error.kind, ErrorKind::OutOfSpace | ErrorKind::Throttled);
+        (over && !self.maybe_happened).then(|| self.error.clone())
+    }
+
     /// Reads the status of a failed call. A call whose connection could not be opened reached nobody.
     pub(crate) fn from_status(status: &Status) -> Self {
         let mut error = error_from_status(status);

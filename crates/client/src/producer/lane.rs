@@ -38,6 +38,8 @@ pub(crate) struct Lane {
     flight: Flight<Batch>,
     /// What the last failed attempt said.
     last: String,
+    /// Its refusal, if it was one over a limit.
+    over_limit: Option<WeirError>,
 }
 
 /// Why a connection was left.
@@ -68,6 +70,7 @@ impl Lane {
             options: options.clone(),
             flight: Flight::new(options.in_flight_max, options.idempotent, None),
             last: "nothing was sent yet".to_owned(),
+            over_limit: None,
         }
     }
 
@@ -96,6 +99,7 @@ impl Lane {
                 Left::Expired => self.disconnected(true),
                 Left::Failed(failure) => {
                     self.last = format!("{address}: {}", failure.error);
+                    self.over_limit = failure.over_limit();
                     tracing::debug!(group = self.group.0, error = self.last, "producing broke");
                     self.disconnected(!failure.is_of_connecting());
                     let recovered =
@@ -237,10 +241,13 @@ impl Lane {
         if lost {
             return self.outcome_unknown(batch, self.last.clone());
         }
-        batch.answer(Err(Error::Timeout {
-            doing: self.doing(),
-            waited: self.options.delivery_timeout,
-            last: self.last.clone(),
+        batch.answer(Err(match &self.over_limit {
+            Some(refusal) => Error::Broker(refusal.clone()),
+            None => Error::Timeout {
+                doing: self.doing(),
+                waited: self.options.delivery_timeout,
+                last: self.last.clone(),
+            },
         }));
     }
 

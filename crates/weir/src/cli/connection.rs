@@ -32,6 +32,11 @@ impl Connection {
         Ok(Client::connect(options).await?)
     }
 
+    /// How long a call, or a record, is tried.
+    pub(crate) fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
     /// Finds the cluster, for the operator's calls.
     pub(crate) async fn admin(&self) -> Result<Admin, Failure> {
         Ok(self.client().await?.admin())

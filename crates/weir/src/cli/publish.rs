@@ -46,7 +46,9 @@ impl Publish {
     /// Opens a producer for `topic`, which must be of this kind.
     pub(super) async fn open(&self, topic: &str, kind: TopicKind) -> Result<Publisher, Failure> {
         let codec: Codec = self.compression.parse().map_err(Failure::usage)?;
-        let options = ProducerOptions { codec, kind: Some(kind), ..ProducerOptions::default() };
+        let delivery_timeout = self.connection.timeout();
+        let options =
+            ProducerOptions { codec, kind: Some(kind), delivery_timeout, ..ProducerOptions::default() };
         let producer = self.connection.client().await?.producer(topic, options).await?;
         Ok(Publisher { producer, pending: VecDeque::new(), published: Published::default() })
     }
