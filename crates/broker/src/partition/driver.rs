@@ -10,10 +10,10 @@ use futures::stream::FuturesUnordered;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
-use weir_consensus::{Group, Leadership};
+use weir_consensus::{Group, Leadership, ProposeError};
 use weir_runtime::Runtime;
 use weir_types::limits::{ENTRY_BYTES_MAX, ENTRY_COMMANDS_MAX, LEASE_CLOCK_STEP_MS_MAX};
-use weir_types::{ErrorKind, LogIndex, WeirError};
+use weir_types::{Deadlines, ErrorKind, LogIndex, Term, WallClock, WeirError};
 
 use super::mailbox::{Proposal, Waiting};
 use super::{CONTACT_LOST, Proposals, not_leader, propose_error};
@@ -24,6 +24,11 @@ use crate::replica::{LeaderClock, Replica, Stamp, State, encode};
 const ENTRIES_INFLIGHT_MAX: usize = 4;
 /// How long an entry may take before its callers are told that the outcome is unknown.
 const ENTRY_TIMEOUT: Duration = Duration::from_secs(10);
+/// Pause after an entry that was refused: while leadership is handed over, every entry is.
+const TICK_PAUSE: Duration = Duration::from_millis(50);
+/// Longest time between two observations of the clock while a lease runs. Half of what counts in full, so that no
+/// time is lost when a timer comes late.
+const OBSERVE_MS: u64 = LEASE_CLOCK_STEP_MS_MAX / 2;
 
 pub(super) struct Driver<S: State> {
     group: Group<Replica<S>>,
@@ -37,7 +42,15 @@ pub(super) struct Driver<S: State> {
     stop: CancellationToken,
     /// Set while this replica leads.
     clock: Option<LeaderClock>,
-    inflight: FuturesUnordered<BoxFuture<'static, ()>>,
+    /// No tick before this.
+    ticks_from: Option<Instant>,
+    inflight: FuturesUnordered<BoxFuture<'static, Option<Unspent>>>,
+}
+
+/// What an entry that was never proposed would have added to the lease clock.
+struct Unspent {
+    term: Term,
+    ms: u32,
 }
 
 impl<S: State> Driver<S> {
@@ -60,6 +73,7 @@ impl<S: State> Driver<S> {
             runtime,
             stop,
             clock: None,
+            ticks_from: None,
             inflight: FuturesUnordered::new(),
         }
     }
@@ -77,7 +91,7 @@ impl<S: State> Driver<S> {
                     Ok(()) => self.follow_leadership(),
                     Err(_) => break,
                 },
-                Some(()) = self.inflight.next(), if !self.inflight.is_empty() => {}
+                Some(unspent) = self.inflight.next(), if !self.inflight.is_empty() => self.take_back(unspent),
                 proposal = next_proposal(&mut self.held, &mut self.proposals), if room => match proposal {
                     Some(first) => self.drain(first),
                     None => break,
@@ -90,12 +104,21 @@ impl<S: State> Driver<S> {
     }
 
     fn follow_leadership(&mut self) {
-        let here = self.leadership.borrow_and_update().here;
+        let Leadership { here, term, .. } = *self.leadership.borrow_and_update();
         if !here {
             self.clock = None;
-        } else if self.clock.is_none() {
+        } else if self.clock.as_ref().is_none_or(|clock| clock.term() != term) {
+            // Leadership may have been elsewhere between two looks.
             let base = self.group.machine().lock().clocks().lease;
-            self.clock = Some(LeaderClock::started(base, self.runtime.clock().now()));
+            self.clock = Some(LeaderClock::started(term, base, self.runtime.clock().now()));
+        }
+    }
+
+    fn take_back(&mut self, unspent: Option<Unspent>) {
+        let Some(Unspent { term, ms }) = unspent else { return };
+        self.ticks_from = Some(self.runtime.clock().now() + TICK_PAUSE);
+        if let Some(clock) = self.clock.as_mut().filter(|clock| clock.term() == term) {
+            clock.give_back(ms);
         }
     }
 
@@ -123,7 +146,8 @@ impl<S: State> Driver<S> {
     fn propose(&mut self, batch: Batch<S>) {
         let Some(clock) = &mut self.clock else { return };
         clock.observe(self.runtime.clock().now(), in_contact(&self.group));
-        let stamp = Stamp { wall: self.runtime.clock().wall(), lease_advance_ms: clock.stamp_ms() };
+        let unspent = Unspent { term: clock.term(), ms: clock.stamp_ms() };
+        let stamp = Stamp { wall: self.runtime.clock().wall(), lease_advance_ms: unspent.ms };
         let payload = encode(stamp, &batch.commands, &batch.bodies);
         let applied = self.group.submit(payload);
         let directory = self.directory.clone();
@@ -135,36 +159,55 @@ impl<S: State> Driver<S> {
                     for (waiting, answer) in waiting.into_iter().zip(applied.reply) {
                         waiting.answer(Ok((position, answer)));
                     }
+                    None
                 }
-                Ok(Err(error)) => refuse_all(waiting, &propose_error(error, &directory)),
-                Err(_) => refuse_all(waiting, &timed_out()),
+                Ok(Err(error)) => {
+                    refuse_all(waiting, &propose_error(error, &directory));
+                    (error != ProposeError::OutcomeUnknown).then_some(unspent)
+                }
+                Err(_) => {
+                    refuse_all(waiting, &timed_out());
+                    None
+                }
             }
         }));
     }
 
-    /// When to look at the deadlines again: at the earlier one, and once a second while a lease runs, so that
-    /// the lease clock is observed in steps that count in full.
-    fn next_wake(&self) -> Option<Instant> {
-        let clock = self.clock.as_ref()?;
-        let deadlines = self.group.machine().lock().deadlines();
+    /// When to look at the deadlines again: at the earlier one, and often enough while a lease runs that the
+    /// observations of the lease clock count in full.
+    fn next_wake(&mut self) -> Option<Instant> {
         let now = self.runtime.clock().now();
-        let lease_ms = deadlines.lease.map(|at| (at - clock.now()).min(LEASE_CLOCK_STEP_MS_MAX));
-        let wall_ms = deadlines.wall.map(|at| at - self.runtime.clock().wall());
+        let clock = self.clock.as_mut()?;
+        clock.observe(now, in_contact(&self.group));
+        let lease_clock = clock.now();
+        let (deadlines, wall) = self.deadlines();
+        let lease_ms = deadlines.lease.map(|at| (at - lease_clock).min(OBSERVE_MS));
+        let wall_ms = deadlines.wall.map(|at| at - wall);
         let ms = [lease_ms, wall_ms].into_iter().flatten().min()?;
+        let wake = (now + Duration::from_millis(ms)).max(self.ticks_from.unwrap_or(now));
         // A deadline that is due, but whose tick is still in flight, is looked at again when that is applied.
-        (ms > 0 || self.inflight.is_empty()).then(|| now + Duration::from_millis(ms))
+        (ms > 0 || self.inflight.is_empty()).then_some(wake)
     }
 
     fn tick_if_due(&mut self) {
         let Some(clock) = &mut self.clock else { return };
         clock.observe(self.runtime.clock().now(), in_contact(&self.group));
-        let deadlines = self.group.machine().lock().deadlines();
-        let lease_due = deadlines.lease.is_some_and(|at| at <= clock.now());
-        let wall_due = deadlines.wall.is_some_and(|at| at <= self.runtime.clock().wall());
+        let lease_clock = clock.now();
+        let (deadlines, wall) = self.deadlines();
+        let lease_due = deadlines.lease.is_some_and(|at| at <= lease_clock);
+        let wall_due = deadlines.wall.is_some_and(|at| at <= wall);
         if (lease_due || wall_due) && self.inflight.is_empty() {
             let Some(tick) = S::tick() else { return };
             self.propose(Batch { commands: vec![tick], ..Batch::default() });
         }
+    }
+
+    /// What the machine waits for, and the wall clock that its next entry will have: that of a former leader may
+    /// be ahead of ours.
+    fn deadlines(&self) -> (Deadlines, WallClock) {
+        let machine = self.group.machine();
+        let machine = machine.lock();
+        (machine.deadlines(), machine.clocks().wall.max(self.runtime.clock().wall()))
     }
 }
 

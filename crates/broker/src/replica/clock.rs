@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 use weir_types::limits::LEASE_CLOCK_STEP_MS_MAX;
-use weir_types::{LeaseClock, WallClock};
+use weir_types::{LeaseClock, Term, WallClock};
 
 use super::entry::Stamp;
 
@@ -16,6 +16,7 @@ use super::entry::Stamp;
 /// wall clock lets a lease run out.
 #[derive(Debug)]
 pub(crate) struct LeaderClock {
+    term: Term,
     base: LeaseClock,
     last: Instant,
     observed: Duration,
@@ -23,10 +24,16 @@ pub(crate) struct LeaderClock {
 }
 
 impl LeaderClock {
-    /// The clock of a leader that has just taken over a partition whose clock stands at `base`: its first entry
-    /// adds nothing.
-    pub(crate) fn started(base: LeaseClock, now: Instant) -> Self {
-        Self { base, last: now, observed: Duration::ZERO, stamped_ms: 0 }
+    /// The clock of a leader that has just taken over, in `term`, a partition whose clock stands at `base`: its
+    /// first entry adds nothing.
+    pub(crate) fn started(term: Term, base: LeaseClock, now: Instant) -> Self {
+        Self { term, base, last: now, observed: Duration::ZERO, stamped_ms: 0 }
+    }
+
+    /// The term that it belongs to. Another term needs another clock, even if this replica leads again: others
+    /// have moved the partition's clock meanwhile, and entries of ours may have been lost.
+    pub(crate) fn term(&self) -> Term {
+        self.term
     }
 
     /// Adds the time since the last observation.
@@ -49,6 +56,13 @@ impl LeaderClock {
         let ms = u32::try_from(total - self.stamped_ms).unwrap_or(u32::MAX);
         self.stamped_ms += u64::from(ms);
         ms
+    }
+
+    /// Takes back what [`stamp_ms`](Self::stamp_ms) gave to an entry of this term that was never proposed: the
+    /// next one adds it. Else this clock would run ahead of the replicated one for ever, and its ticks would come
+    /// before anything is due.
+    pub(crate) fn give_back(&mut self, ms: u32) {
+        self.stamped_ms -= u64::from(ms);
     }
 }
 
@@ -73,16 +87,27 @@ mod tests {
     #[test]
     fn a_pause_of_the_process_adds_at_most_one_second() {
         let start = Instant::now();
-        let mut clock = LeaderClock::started(LeaseClock(50), start);
+        let mut clock = LeaderClock::started(Term(1), LeaseClock(50), start);
         clock.observe(start + Duration::from_hours(1), true);
         assert_eq!(clock.now(), LeaseClock(1_050));
         assert_eq!((clock.stamp_ms(), clock.stamp_ms()), (1000, 0));
     }
 
     #[test]
+    fn an_entry_that_was_not_proposed_leaves_its_time_to_the_next() {
+        let start = Instant::now();
+        let mut clock = LeaderClock::started(Term(1), LeaseClock(0), start);
+        clock.observe(start + Duration::from_millis(300), true);
+        let refused = clock.stamp_ms();
+        clock.observe(start + Duration::from_millis(500), true);
+        clock.give_back(refused);
+        assert_eq!((clock.stamp_ms(), clock.now()), (500, LeaseClock(500)));
+    }
+
+    #[test]
     fn time_without_a_majority_does_not_count() {
         let start = Instant::now();
-        let mut clock = LeaderClock::started(LeaseClock(0), start);
+        let mut clock = LeaderClock::started(Term(1), LeaseClock(0), start);
         clock.observe(start + Duration::from_millis(400), true);
         clock.observe(start + Duration::from_millis(900), false);
         clock.observe(start + Duration::from_secs(1), true);
