@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 use tracing::info;
 use weir_consensus::{GroupSpec, Groups, Limits, PeerAddress, Timings};
+use weir_metadata::Registry;
 use weir_runtime::{Runtime, TaskGroup};
 use weir_storage::{LogClass, Recovered, Store};
 use weir_types::{ClusterId, ErrorKind, GroupId, Incarnation, LogIndex, NodeId, WeirError};
@@ -198,7 +199,7 @@ impl Node {
         let seen = applied.subscribe();
         let spec = GroupSpec { group: GroupId::METADATA, replica: place.replica, class: LogClass::Queue };
         let group = groups
-            .open(spec, move |rows| Replica::from_rows(rows, applied.clone()))
+            .open(spec, move |rows| Replica::from_rows(rows, Registry::default, applied.clone()))
             .await
             .map_err(consensus)?;
         let partition = Partition::start(group, seen, directory.clone(), runtime.clone());

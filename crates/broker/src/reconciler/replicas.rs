@@ -10,8 +10,9 @@ use tokio::time::timeout;
 use tracing::{debug, info};
 use weir_consensus::{Group, GroupSpec};
 use weir_metadata::{Contents, DesiredReplica, Fate, Role};
+use weir_queue::Queue;
 use weir_storage::LogClass;
-use weir_types::{ErrorKind, GroupId, LogIndex, NodeId, ReplicaId, WeirError};
+use weir_types::{ErrorKind, GroupId, LeaseId, LogIndex, NodeId, QueuePolicy, ReplicaId, WeirError};
 
 use super::{Memory, update_addresses};
 use crate::broker::Broker;
@@ -116,9 +117,12 @@ async fn open(broker: &Broker, desired: DesiredReplica, nudge: &Arc<Notify>) -> 
     let group = desired.partition.group;
     remember(broker, &desired).await?;
     let partition = match &desired.contents {
-        Contents::Queue(_) => Kind::Queue(open_as(broker, &desired).await?),
-        Contents::Stream(_) => Kind::Stream(open_as(broker, &desired).await?),
-        Contents::Coordinator => Kind::Coordinator(open_as(broker, &desired).await?),
+        Contents::Queue(policy) => {
+            let fifo = policy.fifo;
+            Kind::Queue(open_as(broker, &desired, move || empty_queue(fifo)).await?)
+        }
+        Contents::Stream(_) => Kind::Stream(open_as(broker, &desired, State::empty).await?),
+        Contents::Coordinator => Kind::Coordinator(open_as(broker, &desired, State::empty).await?),
     };
     let hosted = Hosted { replica: desired.replica, partition };
     let mut leadership = hosted.leadership();
@@ -133,13 +137,23 @@ async fn open(broker: &Broker, desired: DesiredReplica, nudge: &Arc<Notify>) -> 
     Ok(())
 }
 
-async fn open_as<S: State>(broker: &Broker, desired: &DesiredReplica) -> Result<Partition<S>, WeirError> {
+/// A queue's order is fixed when its topic is created, so every replica begins with it; the other settings, which
+/// may change, come as a command.
+fn empty_queue(fifo: bool) -> Queue {
+    Queue::new(QueuePolicy { fifo, ..QueuePolicy::default() }, LeaseId(0))
+}
+
+async fn open_as<S: State>(
+    broker: &Broker,
+    desired: &DesiredReplica,
+    empty: impl Fn() -> S + Send + Sync + 'static,
+) -> Result<Partition<S>, WeirError> {
     let inner = broker.inner();
     let applied = watch::Sender::new(LogIndex(0));
     let seen = applied.subscribe();
     let spec = spec_of(desired, desired.replica);
-    let opened = inner.groups.open(spec, move |rows| Replica::<S>::from_rows(rows, applied.clone())).await;
-    let group = opened.map_err(consensus)?;
+    let make = move |rows| Replica::from_rows(rows, &empty, applied.clone());
+    let group = inner.groups.open(spec, make).await.map_err(consensus)?;
     form_if_new(broker, desired, &group);
     Ok(Partition::start(group, seen, inner.directory.clone(), inner.runtime.clone()))
 }
@@ -219,4 +233,22 @@ fn replica_key(group: GroupId) -> Vec<u8> {
 /// Whoever watches the routing table looks again.
 fn bump(broker: &Broker) {
     broker.inner().routing_version.send_modify(|version| *version += 1);
+}
+
+#[cfg(test)]
+mod tests {
+    use weir_queue::Command;
+    use weir_types::{At, Output};
+
+    use super::*;
+
+    #[test]
+    fn a_fifo_queue_takes_its_topics_policy() {
+        let mut queue = empty_queue(true);
+        let policy = QueuePolicy { fifo: true, lease_ms: 7, ..QueuePolicy::default() };
+        let command = Command::SetPolicy { policy: policy.clone() };
+        let answer = queue.apply(At::default(), command, &mut Output::default());
+        assert!(matches!(answer, Ok(Ok(_))), "{answer:?}");
+        assert_eq!(*queue.policy(), policy);
+    }
 }

@@ -31,8 +31,12 @@ pub(crate) struct Replica<S> {
 }
 
 impl<S: State> Replica<S> {
-    /// The replica that these rows hold; none are the empty one.
-    pub(crate) fn from_rows(rows: Vec<Row>, applied: AppliedSender) -> Result<Self, Corrupt> {
+    /// The replica that these rows hold; `empty` is the state before the first of them, equal on every replica.
+    pub(crate) fn from_rows(
+        rows: Vec<Row>,
+        empty: impl FnOnce() -> S,
+        applied: AppliedSender,
+    ) -> Result<Self, Corrupt> {
         let mut clocks = Clocks::default();
         let mut own = Vec::with_capacity(rows.len());
         for mut row in rows {
@@ -48,7 +52,7 @@ impl<S: State> Replica<S> {
                 _ => return Err(Corrupt(format!("row with the unknown key {:02x?}", row.key))),
             }
         }
-        let state = if own.is_empty() { S::empty() } else { S::restore(own.into_iter())? };
+        let state = if own.is_empty() { empty() } else { S::restore(own.into_iter())? };
         Ok(Self { state, clocks, last: LogIndex(0), applied })
     }
 
@@ -72,7 +76,7 @@ impl<S: State> Machine for Replica<S> {
     type Reply = Vec<Answer<S>>;
 
     fn restore(rows: Vec<Row>) -> Result<Self, Corrupt> {
-        Self::from_rows(rows, watch::Sender::new(LogIndex(0)))
+        Self::from_rows(rows, S::empty, watch::Sender::new(LogIndex(0)))
     }
 
     fn apply(

@@ -19,7 +19,7 @@ pub(crate) trait State: Sized + Send + 'static {
     /// A hint for the leader.
     type Effect: Send + 'static;
 
-    /// The state before the first entry.
+    /// The state before the first entry, where no setting is fixed from the start.
     fn empty() -> Self;
     /// The state that these rows hold.
     fn restore(rows: impl Iterator<Item = Row>) -> Result<Self, Corrupt>;
