@@ -9,7 +9,7 @@ use weir_client::{Client, ClientOptions, ClusterStatus, PartitionStatus};
 use crate::{Node, Ports, Site, Weir, eventually};
 
 /// How long a cluster may take until every node is heard and every partition is led.
-const WHOLE: Duration = Duration::from_secs(60);
+const WHOLE: Duration = Duration::from_mins(1);
 
 /// A replica that lacks no more than this keeps up: under load some entries are always on their way.
 const LAG_ENTRIES_MAX: u64 = 100;
@@ -111,7 +111,7 @@ impl Cluster {
     /// When no node answers.
     pub async fn client(&self) -> Client {
         let options =
-            ClientOptions { request_timeout: Duration::from_secs(60), ..ClientOptions::new(self.seeds()) };
+            ClientOptions { request_timeout: Duration::from_mins(1), ..ClientOptions::new(self.seeds()) };
         Client::connect(options).await.expect("some node answers")
     }
 

@@ -17,7 +17,7 @@ use crate::{binary, eventually, ports, within};
 /// How long a node may take to hand over and end.
 const STOP: Duration = Duration::from_secs(20);
 /// How long a node may take until it has its place.
-const READY: Duration = Duration::from_secs(60);
+const READY: Duration = Duration::from_mins(1);
 /// How much of a log goes into a failure.
 const LOG_LINES: usize = 40;
 
@@ -87,10 +87,11 @@ impl Node {
         let mut text = String::new();
         let _ = write!(
             text,
-            "[node]\nname = {name:?}\ndata_dir = {data:?}\n\n\
+            "[node]\nname = {name:?}\ndata_dir = \"{}\"\n\n\
              [cluster]\nseeds = {seeds:?}\nbootstrap_expect = {expect}\n\n\
              [listen]\nclient = \"127.0.0.1:{}\"\npeer = \"127.0.0.1:{}\"\nhttp = \"127.0.0.1:{}\"\n\n\
              [log]\nlevel = {:?}\n\n{sections}",
+            data.display(),
             ports.client,
             ports.peer,
             ports.http,

@@ -18,18 +18,16 @@ pub async fn eventually<T, E: std::fmt::Display>(
 ) -> T {
     let deadline = Instant::now() + bound;
     let mut last = "no look came to an end".to_owned();
-    loop {
-        match timeout_at(deadline, look()).await {
-            Ok(Ok(found)) => return found,
-            Ok(Err(not_yet)) => last = not_yet.to_string(),
-            Err(_) => panic!("not within {} s: {what}; the last look said: {last}", bound.as_secs()),
+    while let Ok(looked) = timeout_at(deadline, look()).await {
+        match looked {
+            Ok(found) => return found,
+            Err(not_yet) => last = not_yet.to_string(),
         }
-        assert!(
-            timeout_at(deadline, sleep(PAUSE)).await.is_ok(),
-            "not within {} s: {what}; the last look said: {last}",
-            bound.as_secs()
-        );
+        if timeout_at(deadline, sleep(PAUSE)).await.is_err() {
+            break;
+        }
     }
+    panic!("not within {} s: {what}; the last look said: {last}", bound.as_secs())
 }
 
 /// Waits for one thing.
@@ -37,8 +35,6 @@ pub async fn eventually<T, E: std::fmt::Display>(
 /// # Panics
 /// When it does not come within `bound`.
 pub async fn within<T>(what: &str, bound: Duration, coming: impl Future<Output = T>) -> T {
-    match tokio::time::timeout(bound, coming).await {
-        Ok(come) => come,
-        Err(_) => panic!("not within {} s: {what}", bound.as_secs()),
-    }
+    let come = tokio::time::timeout(bound, coming).await;
+    come.unwrap_or_else(|_| panic!("not within {} s: {what}", bound.as_secs()))
 }

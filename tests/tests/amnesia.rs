@@ -75,7 +75,7 @@ async fn a_node_that_lost_acknowledged_writes_comes_back_under_fresh_replica_ids
     cluster.nodes()[0].kill().await;
     append(&client, 2 * RECORDS..3 * RECORDS).await;
     let all: BTreeSet<u32> = (0..3 * RECORDS).collect();
-    let read = within("everything is read", Duration::from_secs(60), read_all(&client)).await;
+    let read = within("everything is read", Duration::from_mins(1), read_all(&client)).await;
     assert_eq!(read, all, "P1: every acknowledged record is there");
 
     // And it restarts into its new place.

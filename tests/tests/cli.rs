@@ -31,6 +31,11 @@ async fn count(weir: &Weir, state: &str) -> u64 {
     json(weir, "queue stats tasks").await["total"][state].as_u64().unwrap()
 }
 
+/// So many lines.
+fn lines(count: u32, line: impl Fn(u32) -> String) -> String {
+    (0..count).map(line).collect::<Vec<_>>().join("\n")
+}
+
 async fn topics(weir: &Weir) {
     let none = weir.ok("topic list").await;
     assert!(none.contains("there are no topics"), "{none}");
@@ -58,7 +63,7 @@ async fn topics(weir: &Weir) {
 
 async fn queue(weir: &Weir) {
     assert_eq!(weir.ok("queue send tasks hello 'second message'").await.trim(), "sent 2 messages to `tasks`");
-    let lines: String = (0..100).map(|n| format!("key-{}:line {n}\n", n % 7)).collect();
+    let lines = lines(100, |n| format!("key-{}:line {n}", n % 7));
     let sent = weir
         .run_with("queue send tasks --key-separator : --header source=tour --json", lines.as_bytes())
         .await;
@@ -124,7 +129,7 @@ async fn work(weir: &Weir, folder: &std::path::Path) {
 }
 
 async fn stream(weir: &Weir, folder: &std::path::Path) {
-    let lines: String = (0..500).map(|n| format!("k{}|event {n}\n", n % 11)).collect();
+    let lines = lines(500, |n| format!("k{}|event {n}", n % 11));
     let file = folder.join("events.txt");
     fs::write(&file, &lines).unwrap();
     let appended = json(

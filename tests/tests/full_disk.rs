@@ -18,7 +18,7 @@ use weir_tests::{Cluster, Node, Ports, Settings, Site, eventually};
 const DISK: u64 = 384 << 20;
 const FULL_BELOW: u64 = 96 << 20;
 const BODY: usize = 256 << 10;
-const BOUND: Duration = Duration::from_secs(60);
+const BOUND: Duration = Duration::from_mins(1);
 
 /// A file system in memory, unmounted when it is dropped.
 struct Disk {

@@ -38,7 +38,7 @@ fn retained_mib() -> u64 {
 }
 
 fn phase() -> Duration {
-    Duration::from_secs(60) + PER_MIB * u32::try_from(retained_mib()).unwrap()
+    Duration::from_mins(1) + PER_MIB * u32::try_from(retained_mib()).unwrap()
 }
 
 /// The body of the record with this number: any reader can check it.

@@ -35,7 +35,7 @@ impl Check for AppendedOnce {
             }
             Op::Delivered { value, message, .. } => self.place(Topic::Queue, *value, *message),
             Op::Read { value, partition, offset, .. } => {
-                self.place(Topic::Stream, *value, (*partition, *offset))
+                self.place(Topic::Stream, *value, (*partition, *offset));
             }
             _ => {}
         }

@@ -21,6 +21,8 @@ mod superseded_settle_fails;
 #[cfg(test)]
 mod written;
 
+use std::fmt::Write as _;
+
 use crate::{History, Op, Span};
 
 /// Most violations of one property that are printed.
@@ -62,9 +64,9 @@ pub fn assert_all_hold(history: &History) {
         if violations.is_empty() {
             continue;
         }
-        report += &format!("\n{}: violated {} times", check.property(), violations.len());
+        let _ = write!(report, "\n{}: violated {} times", check.property(), violations.len());
         for violation in violations.iter().take(SHOWN) {
-            report += &format!("\n  {violation}");
+            let _ = write!(report, "\n  {violation}");
         }
     }
     assert!(report.is_empty(), "{report}");

@@ -19,11 +19,11 @@ use crate::history::{Reader, Topic};
 use crate::{Cluster, History, Op, check, eventually, within};
 
 /// How long it may take until everything is read and acked once the producers have stopped.
-const DRAIN: Duration = Duration::from_secs(120);
+const DRAIN: Duration = Duration::from_mins(2);
 /// How long every partition may take until it takes a write.
-const WRITABLE: Duration = Duration::from_secs(60);
+const WRITABLE: Duration = Duration::from_mins(1);
 /// How long a task of the load may take to end.
-const END: Duration = Duration::from_secs(60);
+const END: Duration = Duration::from_mins(1);
 
 /// The queue, the stream and the group of the load.
 pub(crate) const QUEUE: &str = "tasks";

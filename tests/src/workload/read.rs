@@ -11,7 +11,7 @@ use crate::history::Reader;
 use crate::{History, Op, within};
 
 /// How long the stream may take to be read once more.
-const REREAD: Duration = Duration::from_secs(120);
+const REREAD: Duration = Duration::from_mins(2);
 
 /// Reads from the beginning on, across everything that happens, until it is told to stop.
 pub(super) async fn follow(client: Client, history: Arc<History>, stop: CancellationToken) {
@@ -33,7 +33,7 @@ pub(super) async fn follow(client: Client, history: Arc<History>, stop: Cancella
                 },
             ),
             Err(error) => {
-                history.note(from, Op::Trouble { who: "the follower".to_owned(), error: error.to_string() })
+                history.note(from, Op::Trouble { who: "the follower".to_owned(), error: error.to_string() });
             }
         }
     }

@@ -37,7 +37,9 @@ pub(super) async fn receive(
         let careless = careful.as_ref().is_some_and(|careful| !careful.is_cancelled());
         match messages {
             Ok(messages) => {
-                messages.iter().for_each(|message| note_delivery(&history, from, number, message));
+                for message in &messages {
+                    note_delivery(&history, from, number, message);
+                }
                 let settles = messages.iter().filter_map(|message| choose(message, careless, &mut dice));
                 settle(&client, &history, settles.collect()).await;
             }
