@@ -37,6 +37,10 @@ pub struct Broker {
     inner: Arc<Inner>,
 }
 
+/// The workers' sessions of one partition that have a connection to this node, each with the number of that
+/// connection. Locked while a session is opened or declared lost, so that the two never pass each other.
+pub(crate) type Connected = Arc<tokio::sync::Mutex<BTreeMap<SessionId, u64>>>;
+
 /// Where new groups are open.
 pub(crate) type Openings = BTreeMap<GroupId, BTreeSet<NodeId>>;
 
@@ -52,9 +56,8 @@ pub(crate) struct Inner {
     pub(crate) routing_version: watch::Sender<u64>,
     /// New groups that this node shall form, and the nodes on which they are open.
     pub(crate) openings: watch::Sender<Openings>,
-    /// Workers' sessions that have a connection to this node, and the number of that connection. Held while a
-    /// session is opened or declared lost, so that the two never pass each other.
-    pub(crate) sessions: tokio::sync::Mutex<BTreeMap<(GroupId, SessionId), u64>>,
+    /// By partition, so that one that is slow to take a session in holds up no other.
+    pub(crate) sessions: Mutex<BTreeMap<GroupId, Connected>>,
     pub(crate) tasks: Mutex<TaskGroup>,
 }
 
@@ -162,6 +165,11 @@ impl Broker {
 
     pub(crate) fn routing_version(&self) -> watch::Receiver<u64> {
         self.inner.routing_version.subscribe()
+    }
+
+    /// The sessions of a partition that are connected here.
+    pub(crate) fn connected(&self, group: GroupId) -> Connected {
+        Arc::clone(self.inner.sessions.lock().entry(group).or_default())
     }
 
     /// The partitions of a topic, by index.

@@ -215,7 +215,7 @@ impl Node {
             hosted: RwLock::new(BTreeMap::new()),
             routing_version: watch::Sender::new(0),
             openings: watch::Sender::default(),
-            sessions: tokio::sync::Mutex::default(),
+            sessions: Mutex::default(),
             tasks: Mutex::new(TaskGroup::new()),
         });
         self.found_if_founder(&broker).await?;

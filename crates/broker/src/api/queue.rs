@@ -1,16 +1,17 @@
 //! Queues: enqueue, lease, settle, sessions, dead letters.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 use weir_queue::{
     Command, Granted, Lease, MessageState, MessageView, ParkReason, Queue, Reply, Select, SessionEnding,
     Settle, SettleItem, Settled,
 };
 use weir_types::limits::{LEASE_MESSAGES_MAX, LEASE_MS_MAX};
 use weir_types::{
-    ErrorKind, GroupId, LeaseClock, LeaseId, MessageId, Pointer, RequestId, SessionId, WeirError,
+    ErrorKind, GroupId, LeaseClock, LeaseId, MessageId, Pointer, RequestId, SessionId, Term, WeirError,
 };
 
 pub use super::bodies::Record;
@@ -24,6 +25,10 @@ use crate::replica::State as _;
 
 /// How many messages one redrive or discard step may touch.
 const STEP_MESSAGES_MAX: u32 = 10_000;
+/// How long the end of a session is tried while the partition takes nothing in.
+const CLOSE_PATIENCE: Duration = Duration::from_secs(30);
+/// Pause before it is tried again.
+const CLOSE_PAUSE: Duration = Duration::from_millis(200);
 
 /// An enqueue on its way.
 pub struct PendingEnqueue(Pending<Queue>);
@@ -65,6 +70,8 @@ pub struct OpenSession {
     pub lease_ms: u64,
     /// Tells this connection from an older one of the same session.
     connection: u64,
+    /// The leader's term in which it was opened.
+    term: Term,
 }
 
 /// A message under a lease.
@@ -162,47 +169,107 @@ impl Broker {
         }
     }
 
-    /// Opens a consumer's session, or takes it up again within its grace.
+    /// Opens a consumer's session, or takes it up again within its grace. To be run to its end: whoever drops it
+    /// half way leaves a session behind that nobody closes.
     pub async fn open_session(&self, group: GroupId, session: SessionId) -> Result<OpenSession, WeirError> {
         let partition = self.queue(group)?;
         let connection = self.random_u64();
-        let mut sessions = self.inner().sessions.lock().await;
-        sessions.insert((group, session), connection);
+        let connected = self.connected(group);
+        let mut sessions = connected.lock().await;
+        sessions.insert(session, connection);
         let opening = partition.admit(Command::OpenSession { session }, Bytes::new()).await;
         drop(sessions);
-        let opened = OpenSession { group, session, connection, lease_ms: 0 };
+        let opened = OpenSession { group, session, connection, lease_ms: 0, term: Term(0) };
         let outcome = match opening {
             Ok(opening) => opening.answer().await,
             Err(error) => Err(error),
         };
-        let answered = outcome.and_then(|(_, answer)| answer.map_err(|rejection| Queue::error(&rejection)));
-        if let Err(error) = answered {
-            self.forget_session(&opened).await;
-            return Err(error);
+        let answered = outcome.and_then(|(position, answer)| {
+            answer.map(|_| position.term).map_err(|rejection| Queue::error(&rejection))
+        });
+        match answered {
+            Ok(term) => {
+                let lease_ms = partition.read(|replica| replica.state().policy().lease_ms);
+                Ok(OpenSession { lease_ms, term, ..opened })
+            }
+            Err(error) => {
+                self.abandon(opened, &error).await;
+                Err(error)
+            }
         }
-        let lease_ms = partition.read(|replica| replica.state().policy().lease_ms);
-        Ok(OpenSession { lease_ms, ..opened })
     }
 
-    /// Ends a session, unless its consumer has come back over another connection meanwhile.
-    pub async fn close_session(&self, open: OpenSession, ending: SessionEnding) -> Result<(), WeirError> {
-        let partition = self.queue(open.group)?;
-        let mut sessions = self.inner().sessions.lock().await;
-        if sessions.get(&(open.group, open.session)) != Some(&open.connection) {
-            return Ok(());
+    /// A session that was not opened, or may have been: then it must not stay open with nobody behind it.
+    async fn abandon(&self, open: OpenSession, error: &WeirError) {
+        if error.kind != ErrorKind::OutcomeUnknown {
+            return self.forget_session(&open).await;
         }
-        sessions.remove(&(open.group, open.session));
+        let broker = self.clone();
+        tokio::spawn(async move {
+            if let Err(error) = broker.close_session(open, SessionEnding::Lost).await {
+                tracing::debug!(%error, session = %open.session, "session was not closed here");
+            }
+        });
+    }
+
+    /// Ends a session, unless its consumer has come back over another connection meanwhile. As long as this node
+    /// leads nobody else would, so it is tried for a while.
+    pub async fn close_session(&self, open: OpenSession, ending: SessionEnding) -> Result<(), WeirError> {
+        let deadline = Instant::now() + CLOSE_PATIENCE;
+        loop {
+            let error = match self.begin_to_close(&open, ending).await {
+                Ok(Some(closing)) => return closing.answer().await.map(|_| ()),
+                Ok(None) => return Ok(()),
+                Err(error) => error,
+            };
+            let again = matches!(error.kind, ErrorKind::Retry | ErrorKind::Throttled);
+            if !again || Instant::now() >= deadline {
+                self.forget_session(&open).await;
+                return Err(error);
+            }
+            sleep(self.inner().runtime.jittered(CLOSE_PAUSE)).await;
+        }
+    }
+
+    async fn begin_to_close(
+        &self,
+        open: &OpenSession,
+        ending: SessionEnding,
+    ) -> Result<Option<Pending<Queue>>, WeirError> {
+        let connected = self.connected(open.group);
+        let mut sessions = connected.lock().await;
+        if sessions.get(&open.session) != Some(&open.connection) {
+            return Ok(None);
+        }
         let command = Command::CloseSession { session: open.session, ending };
-        let closing = partition.admit(command, Bytes::new()).await;
-        drop(sessions);
-        closing?.answer().await.map(|_| ())
+        let closing = self.queue(open.group)?.admit(command, Bytes::new()).await?;
+        sessions.remove(&open.session);
+        Ok(Some(closing))
     }
 
     async fn forget_session(&self, open: &OpenSession) {
-        let mut sessions = self.inner().sessions.lock().await;
-        if sessions.get(&(open.group, open.session)) == Some(&open.connection) {
-            sessions.remove(&(open.group, open.session));
+        let connected = self.connected(open.group);
+        let mut sessions = connected.lock().await;
+        if sessions.get(&open.session) == Some(&open.connection) {
+            sessions.remove(&open.session);
         }
+    }
+
+    /// Resolves when this node does not lead any more in the term in which the session was opened, and says why
+    /// its consumer has to come back: the next leader gives every session no more than its grace.
+    pub async fn session_moved(&self, open: &OpenSession) -> WeirError {
+        let partition = match self.queue(open.group) {
+            Ok(partition) => partition,
+            Err(error) => return error,
+        };
+        let mut leadership = partition.leadership();
+        if leadership.wait_for(|now| !now.here || now.term != open.term).await.is_err() {
+            return stopping();
+        }
+        partition.check_leads().err().unwrap_or_else(|| {
+            WeirError::new(ErrorKind::Retry, "leader-starting", "this node leads the partition anew")
+                .after_ms(10)
+        })
     }
 
     /// The messages that a session holds, but its client does not know of: their delivery was lost with the

@@ -48,6 +48,7 @@ pub(super) struct Driver<S: State> {
 }
 
 /// What an entry that was never proposed would have added to the lease clock.
+#[derive(Clone, Copy)]
 struct Unspent {
     term: Term,
     ms: u32,

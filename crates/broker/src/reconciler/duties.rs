@@ -114,10 +114,11 @@ async fn policy(broker: &Broker, group: GroupId, hosted: &Hosted) -> Result<(), 
 /// The sessions of the leader before have no connection to this node yet: each has its grace to come back.
 async fn orphaned_sessions(broker: &Broker, group: GroupId, hosted: &Hosted) -> Result<(), WeirError> {
     let Kind::Queue(queue) = &hosted.partition else { return Ok(()) };
-    let connected = broker.inner().sessions.lock().await;
+    let connected = broker.connected(group);
+    let connected = connected.lock().await;
     let orphans: Vec<_> = queue.read(|replica| {
         let sessions = replica.state().sessions();
-        sessions.filter(|session| !connected.contains_key(&(group, *session))).collect()
+        sessions.filter(|session| !connected.contains_key(session)).collect()
     });
     let mut closing = Vec::with_capacity(orphans.len());
     for session in orphans {

@@ -102,6 +102,7 @@ async fn close_others(broker: &Broker, desired: &BTreeMap<GroupId, DesiredReplic
             continue;
         }
         inner.hosted.write().remove(&group);
+        inner.sessions.lock().remove(&group);
         if broker.registry(|registry| registry.fate(group, replica)) == Fate::Keep {
             inner.groups.close(group).await;
         } else {

@@ -3,7 +3,7 @@
 use futures::StreamExt as _;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Response, Status, Streaming};
@@ -36,22 +36,23 @@ pub(super) async fn start(
         return Err(invalid("work-without-start", "the first message of a worker is `start`"));
     };
     let (group, session) = (GroupId(start.group_id), SessionId(start.session_id));
-    let open = broker.open_session(group, session).await.map_err(error_to_status)?;
-    let lease_ms = if start.lease_ms == 0 { open.lease_ms } else { start.lease_ms };
     let (answers, stream) = mpsc::channel(ANSWERS_MAX);
-    let opened = Down::Opened(v1::WorkOpened { lease_ms });
-    // The receiver is held below, so there is room and nobody has hung up.
-    let _ = answers.try_send(Ok(WorkResponse { step: Some(opened) }));
-    let worker = Worker {
-        broker,
-        open,
-        lease_ms: (start.lease_ms > 0).then_some(start.lease_ms),
-        credit: 0,
-        answers,
-        leasing: None,
-        settling: FuturesUnordered::new(),
-    };
-    tokio::spawn(worker.run(start, requests, stop));
+    let (opened, outcome) = oneshot::channel();
+    // In a task of its own from the start: a client that hangs up while its session is being opened must not leave
+    // it behind.
+    tokio::spawn(async move {
+        match broker.open_session(group, session).await {
+            Ok(open) => {
+                // Where nobody waits any more, the worker finds its answers closed.
+                let _ = opened.send(Ok(()));
+                Worker::new(broker, open, &start, answers).run(start, requests, stop).await;
+            }
+            Err(error) => {
+                let _ = opened.send(Err(error));
+            }
+        }
+    });
+    outcome.await.unwrap_or_else(|_| Err(stopping())).map_err(error_to_status)?;
     Ok(Response::new(Box::pin(ReceiverStream::new(stream))))
 }
 
@@ -70,6 +71,27 @@ struct Worker {
 }
 
 impl Worker {
+    fn new(
+        broker: Broker,
+        open: OpenSession,
+        start: &WorkStart,
+        answers: mpsc::Sender<Result<WorkResponse, Status>>,
+    ) -> Self {
+        let lease_ms = if start.lease_ms == 0 { open.lease_ms } else { start.lease_ms };
+        let opened = Down::Opened(v1::WorkOpened { lease_ms });
+        // There is room; and if the client has hung up, that is noticed soon.
+        let _ = answers.try_send(Ok(WorkResponse { step: Some(opened) }));
+        Self {
+            broker,
+            open,
+            lease_ms: (start.lease_ms > 0).then_some(start.lease_ms),
+            credit: 0,
+            answers,
+            leasing: None,
+            settling: FuturesUnordered::new(),
+        }
+    }
+
     async fn run(mut self, start: WorkStart, mut requests: Streaming<WorkRequest>, stop: CancellationToken) {
         let outcome = tokio::select! {
             outcome = self.serve(start, &mut requests) => outcome,
@@ -98,6 +120,8 @@ impl Worker {
         requests: &mut Streaming<WorkRequest>,
     ) -> Result<(), Option<WeirError>> {
         self.redeliver(&start).await?;
+        let (broker, open) = (self.broker.clone(), self.open);
+        let mut moved = std::pin::pin!(broker.session_moved(&open));
         loop {
             self.lease_if_wanted();
             tokio::select! {
@@ -113,6 +137,7 @@ impl Worker {
                 Some((correlation_id, settled)) = self.settling.next(), if !self.settling.is_empty() => {
                     self.answer(correlation_id, settled).await?;
                 }
+                error = &mut moved => return Err(Some(error)),
                 () = self.answers.closed() => return Err(None),
             }
         }
