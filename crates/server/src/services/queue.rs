@@ -29,10 +29,11 @@ impl Queue for Services {
         let broker = self.broker()?;
         let answers = request
             .into_inner()
+            // What was taken in before the node stops is still answered.
+            .take_until(self.stop.clone().cancelled_owned())
             .then(move |request| admit(broker.clone(), request))
             .map(answer)
-            .buffered(PRODUCE_INFLIGHT_MAX)
-            .take_until(self.stop.clone().cancelled_owned());
+            .buffered(PRODUCE_INFLIGHT_MAX);
         Ok(Response::new(Box::pin(answers)))
     }
 

@@ -35,10 +35,11 @@ impl Stream for Services {
         let broker = self.broker()?;
         let answers = request
             .into_inner()
+            // What was taken in before the node stops is still answered.
+            .take_until(self.stop.clone().cancelled_owned())
             .then(move |request| admit(broker.clone(), request))
             .map(answer)
-            .buffered(PRODUCE_INFLIGHT_MAX)
-            .take_until(self.stop.clone().cancelled_owned());
+            .buffered(PRODUCE_INFLIGHT_MAX);
         Ok(Response::new(Box::pin(answers)))
     }
 
@@ -64,7 +65,13 @@ impl Stream for Services {
         let (answers, stream) = mpsc::channel(FETCH_ANSWERS_MAX);
         let fetch = Fetch { broker: self.broker()?, start, credit: credit_bytes, requests, answers };
         let stop = self.stop.clone();
-        tokio::spawn(async move { stop.run_until_cancelled(fetch.run()).await });
+        let last = fetch.answers.clone();
+        tokio::spawn(async move {
+            if stop.run_until_cancelled(fetch.run()).await.is_none() {
+                // A client that is behind with reading sees the stream end, and comes back all the same.
+                let _ = last.try_send(Err(error_to_status(stopping())));
+            }
+        });
         Ok(Response::new(Box::pin(ReceiverStream::new(stream))))
     }
 
