@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use tonic::{Request, Response, Status};
+use weir_broker::Broker;
 use weir_broker::api::admin::NewTopic;
 use weir_proto::error_to_status;
 use weir_proto::v1::admin_server::Admin;
@@ -26,10 +27,7 @@ impl Admin for Services {
         };
         let policy = settings(request.settings.as_ref(), &TopicPolicy::default_for(kind))?;
         let broker = self.broker()?;
-        let request_id = match request.request_id {
-            0 => broker.fresh_request(),
-            id => RequestId(id),
-        };
+        let request_id = request_id(&broker, request.request_id);
         let wait_ms = if request.timeout_ms == 0 { CREATE_WAIT_MS } else { request.timeout_ms.min(60_000) };
         let topic = broker
             .create_topic(NewTopic {
@@ -133,10 +131,16 @@ impl Admin for Services {
         let request = request.into_inner();
         let broker = self.broker()?;
         let name = (!request.name.is_empty()).then_some(request.name);
-        let (producer, epoch) =
-            broker.init_producer(name, RequestId(request.request_id)).await.map_err(error_to_status)?;
+        let request_id = request_id(&broker, request.request_id);
+        let (producer, epoch) = broker.init_producer(name, request_id).await.map_err(error_to_status)?;
         Ok(Response::new(v1::InitProducerResponse { producer_id: producer.0, epoch: epoch.0 }))
     }
+}
+
+/// The client's id for a request. Two that gave none are two requests: the second must not get the answer of the
+/// first.
+fn request_id(broker: &Broker, given: u64) -> RequestId {
+    if given == 0 { broker.fresh_request() } else { RequestId(given) }
 }
 
 fn settings(set: Option<&TopicSettings>, policy: &TopicPolicy) -> Result<TopicPolicy, Status> {
