@@ -92,7 +92,11 @@ impl Broker {
         let known = view.first().and_then(|group| group.members.iter().find(|known| known.id == member));
         let Some(known) = known else { return Ok(()) };
         let epoch = known.epoch;
-        self.coordinate(shard, Command::Leave { group, member, epoch }).await.map(|_| ())
+        match self.coordinate(shard, Command::Leave { group, member, epoch }).await {
+            // The first of several tries has succeeded, but its answer was lost.
+            Err(error) if error.kind == ErrorKind::NotFound => Ok(()),
+            left => left.map(|_| ()),
+        }
     }
 
     /// All groups that have had members, by name.
