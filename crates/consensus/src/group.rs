@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::FutureExt;
-use openraft::async_runtime::watch::WatchReceiver;
 use openraft::errors::ClientWriteError;
 use parking_lot::Mutex;
 use tokio::sync::{oneshot, watch};
@@ -17,7 +16,7 @@ use crate::raft::{KIND_NORMAL, Payload, Responder, TypeConfig, TypedMachine, Wri
 use crate::replica::{Replica, other_node};
 use crate::{
     EntryPosition, Error, GroupSpec, GroupStatus, Leadership, Machine, ProposeError, ReadError, barrier,
-    membership, status,
+    membership, status, transfer,
 };
 
 /// An entry that was committed and applied here.
@@ -99,10 +98,12 @@ impl<M: Machine> Group<M> {
         let send = core.raft.client_write_ff(Payload(payload), Some(responder));
         // Sending to openraft's queue only waits when that is full. Outside tokio's cooperative budget, or a
         // busy caller's last poll would look like a full queue.
-        match tokio::task::unconstrained(send).now_or_never() {
-            Some(Ok(())) => Ok(outcome),
-            Some(Err(_)) => Err(self.replica.without_core()),
-            None => Err(ProposeError::Overloaded),
+        let queued = self.replica.intake.pass(|| tokio::task::unconstrained(send).now_or_never());
+        match queued {
+            Ok(Some(Ok(()))) => Ok(outcome),
+            Ok(Some(Err(_))) => Err(self.replica.without_core()),
+            Ok(None) => Err(ProposeError::Overloaded),
+            Err(successor) => Err(ProposeError::NotLeader { leader: Some(successor) }),
         }
     }
 
@@ -183,10 +184,11 @@ impl<M: Machine> Group<M> {
         membership::remove(&self.replica, replica).await
     }
 
-    /// Hands the leadership to another voter. Returns when the request is under way; watch
-    /// [`Group::leadership`] for the outcome.
+    /// Hands the leadership to another voter: `Ok` says that it leads now. Leader only. Nothing is proposed for
+    /// the second that this may take at most, and not even that when the voter's node does not answer. After
+    /// [`Error::Unfinished`] this replica usually leads on; repeat it, or choose another voter.
     pub async fn transfer_leader(&self, to: ReplicaId) -> Result<(), Error> {
-        membership::transfer(&self.replica, to).await
+        transfer::transfer(&self.replica, to).await
     }
 
     /// The replica's state now.
@@ -217,21 +219,4 @@ fn propose_error(error: ClientWriteError<TypeConfig>, us: NodeId) -> ProposeErro
             ProposeError::OutcomeUnknown
         }
     }
-}
-
-/// The voter to hand a leadership to: heard, and with the most of the log.
-pub(crate) fn successor(replica: &Replica) -> Option<ReplicaId> {
-    let core = replica.core()?;
-    let metrics = core.raft.metrics();
-    let metrics = metrics.borrow_watched();
-    let matched = metrics.replication.as_ref()?;
-    let membership = metrics.membership_config.membership();
-    membership
-        .voter_ids()
-        .filter(|voter| *voter != replica.spec.replica.0)
-        .filter(|voter| {
-            membership.get_node(voter).is_some_and(|member| replica.context.pulses.hears(member.node))
-        })
-        .max_by_key(|voter| matched.get(voter).copied().flatten())
-        .map(ReplicaId)
 }

@@ -8,9 +8,9 @@ use futures::StreamExt;
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 use weir_runtime::{TaskGroup, Threads};
-use weir_types::{Corrupt, GroupId, NodeId, ReplicaId, Row};
+use weir_types::{Corrupt, GroupId, NodeId, Row};
 
 use crate::context::Context;
 use crate::handler::Inbound;
@@ -21,7 +21,7 @@ use crate::replica::Replica;
 use crate::snapshot::SnapshotSlots;
 use crate::supervisor::supervise;
 use crate::transport::{Acceptor, Identity, Peers};
-use crate::{Error, Group, GroupSpec, Machine, Options, PeerAddress};
+use crate::{Error, Group, GroupSpec, Machine, Options, PeerAddress, transfer};
 
 /// Deaths waiting for the supervisor.
 const DEATHS_MAX: usize = 1_024;
@@ -162,11 +162,11 @@ impl Groups {
         self.0.dead.clone()
     }
 
-    /// Hands every leadership to another voter that is heard, and waits for each until `patience` is over: the
-    /// first step of stopping a node.
+    /// Hands every leadership to another voter that takes it, trying one after the other until `patience` is over:
+    /// the first step of stopping a node.
     pub async fn hand_over(&self, patience: Duration) {
         let deadline = Instant::now() + patience;
-        let handing = self.0.registry.all().into_iter().map(|replica| hand_over(replica, deadline));
+        let handing = self.0.registry.all().into_iter().map(|replica| transfer::hand_over(replica, deadline));
         futures::stream::iter(handing).buffer_unordered(HANDOVERS_MAX).collect::<Vec<()>>().await;
     }
 
@@ -209,21 +209,4 @@ fn liveness_runtime(threads: Threads) -> Result<Option<tokio::runtime::Runtime>,
         .build()
         .map_err(|error| Error::Unfinished { reason: format!("no thread for liveness: {error}") })?;
     Ok(Some(runtime))
-}
-
-async fn hand_over(replica: Arc<Replica>, deadline: Instant) {
-    let mut leadership = replica.leadership.subscribe();
-    let led_here =
-        |us: ReplicaId, known: &crate::Leadership| known.leader.is_some_and(|(leader, _)| leader == us);
-    let us = replica.spec.replica;
-    if !led_here(us, &leadership.borrow()) {
-        return;
-    }
-    let Some(successor) = crate::group::successor(&replica) else { return };
-    let Some(core) = replica.core() else { return };
-    if core.raft.trigger().transfer_leader(successor.0).await.is_ok() {
-        let moved = leadership.wait_for(|known| !led_here(us, known));
-        // What was not handed over in time is elected anew when this node is gone.
-        let _ = timeout_at(deadline, moved).await;
-    }
 }

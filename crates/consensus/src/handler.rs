@@ -134,6 +134,10 @@ fn vote_answer(response: &VoteResponse<TypeConfig>) -> Answer {
 
 async fn transfer(registry: &Registry, call: TransferCall) -> Result<Answer, Refusal> {
     let (_, core) = running(registry, call.target)?;
+    // A request that was held up on its way: its leader gave up waiting, and an election would only hurt.
+    if core.shared.next_index() > call.last_log.map_or(0, |last| last.index.0 + 1) {
+        return Ok(Answer::Transfer(TransferAnswer::Outdated));
+    }
     let request =
         TransferLeaderRequest::new(Vote::from(call.from), call.to.0, call.last_log.map(LogId::from));
     let response = core.raft.handle_transfer_leader(request).await.map_err(|_| Refusal::Stopped)?;

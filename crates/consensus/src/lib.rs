@@ -26,6 +26,7 @@ mod group;
 mod groups;
 mod handler;
 mod inflight;
+mod intake;
 mod liveness;
 mod machine;
 mod membership;
@@ -36,6 +37,7 @@ mod replica;
 mod snapshot;
 mod status;
 mod supervisor;
+mod transfer;
 mod transport;
 
 pub use error::{Error, ProposeError, ReadError};

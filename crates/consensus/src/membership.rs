@@ -60,18 +60,6 @@ pub(crate) async fn remove(replica: &Replica, gone: ReplicaId) -> Result<(), Err
     change(replica, removal, false).await
 }
 
-pub(crate) async fn transfer(replica: &Replica, to: ReplicaId) -> Result<(), Error> {
-    let core = running(replica)?;
-    let known = *replica.leadership.borrow();
-    if known.leader.is_none_or(|(leader, _)| leader != replica.spec.replica) {
-        return Err(Error::NotLeader { leader: known.leader.map(|(_, node)| node) });
-    }
-    if !core.raft.voter_ids().any(|voter| voter == to.0) {
-        return Err(Error::Rejected { reason: format!("replica {to} does not vote in this group") });
-    }
-    core.raft.trigger().transfer_leader(to.0).await.map_err(|error| unfinished(&error))
-}
-
 async fn change(replica: &Replica, change: Change, retain: bool) -> Result<(), Error> {
     let core = running(replica)?;
     finish(replica, async { core.raft.change_membership(change, retain).await.map(|_| ()) }).await
@@ -81,6 +69,10 @@ async fn finish(
     replica: &Replica,
     change: impl Future<Output = Result<(), RaftError<TypeConfig, ClientWriteError<TypeConfig>>>>,
 ) -> Result<(), Error> {
+    // An entry that its successor lacks could cost it the election.
+    if replica.intake.pass(|| ()).is_err() {
+        return Err(Error::Unfinished { reason: "the leadership is being handed over".to_owned() });
+    }
     match timeout(CHANGE_TIMEOUT, Box::pin(change)).await {
         Ok(outcome) => outcome.map_err(|error| change_error(error, replica.context.node)),
         Err(_) => Err(Error::Unfinished { reason: "the change is not committed yet".to_owned() }),
@@ -112,7 +104,7 @@ fn members(replica: &Replica) -> Result<BTreeMap<ReplicaId, NodeId>, Error> {
     Ok(nodes.map(|(replica, member)| (ReplicaId(*replica), member.node)).collect())
 }
 
-fn running(replica: &Replica) -> Result<Core, Error> {
+pub(crate) fn running(replica: &Replica) -> Result<Core, Error> {
     match replica.core() {
         Some(core) => Ok(core),
         None if replica.is_closed() => Err(Error::Stopped),
@@ -120,6 +112,6 @@ fn running(replica: &Replica) -> Result<Core, Error> {
     }
 }
 
-fn unfinished(error: &impl std::fmt::Display) -> Error {
+pub(crate) fn unfinished(error: &impl std::fmt::Display) -> Error {
     Error::Unfinished { reason: error.to_string() }
 }

@@ -15,6 +15,7 @@ use weir_types::{NodeId, ReplicaId, Term};
 use crate::barrier::Barrier;
 use crate::context::Context;
 use crate::inflight::Inflight;
+use crate::intake::Intake;
 use crate::raft::{AnyMachine, ConsensusRows, Core, Shared, TypeConfig};
 use crate::{Error, GroupSpec, Leadership, ProposeError};
 
@@ -25,6 +26,7 @@ pub(crate) struct Replica {
     pub(crate) machine: Arc<dyn AnyMachine>,
     pub(crate) leadership: watch::Sender<Leadership>,
     pub(crate) inflight: Arc<Inflight>,
+    pub(crate) intake: Intake,
     pub(crate) barrier: Barrier,
     /// None while the core is being rebuilt, and after closing.
     core: RwLock<Option<Core>>,
@@ -51,6 +53,7 @@ impl Replica {
             machine,
             leadership: watch::Sender::new(Leadership::default()),
             inflight: Inflight::new(limits.inflight_entries_max, limits.inflight_bytes_max),
+            intake: Intake::default(),
             barrier: Barrier::default(),
             core: RwLock::new(None),
             closed: AtomicBool::new(false),

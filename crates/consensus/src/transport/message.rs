@@ -118,8 +118,14 @@ pub(crate) struct VoteAnswer {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum TransferAnswer {
     Accepted,
-    VoteChanged { actual: WireVote },
-    LogNotFlushed { actual: Option<WireLogId> },
+    VoteChanged {
+        actual: WireVote,
+    },
+    LogNotFlushed {
+        actual: Option<WireLogId>,
+    },
+    /// The leader has gone on writing since it asked.
+    Outdated,
 }
 
 /// One voter's view of one group.

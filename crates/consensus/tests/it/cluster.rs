@@ -7,7 +7,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use tempfile::TempDir;
 use weir_consensus::{
-    EntryPosition, Group, GroupSpec, Groups, Limits, Machine, Options, PeerAddress, ProposeError, Timings,
+    EntryPosition, Error, Group, GroupSpec, Groups, Limits, Machine, Options, PeerAddress, ProposeError,
+    Timings,
 };
 use weir_runtime::{OsRandom, Runtime, SystemClock, Threads};
 use weir_storage::{LogClass, MemoryDisk, Store};
@@ -255,6 +256,18 @@ impl Cluster {
                 }
                 Err(ProposeError::Stopped) => panic!("stopped"),
             }
+        }
+    }
+
+    /// Hands the leadership from one node to another. Where connections are still being made it takes more than
+    /// one attempt.
+    pub(crate) async fn transfer(&self, from: u64, to: u64) {
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
+        let successor = self.group(to).spec().replica;
+        while let Err(error) = self.group(from).transfer_leader(successor).await {
+            assert!(matches!(error, Error::Unfinished { .. }), "{error:?}");
+            assert!(tokio::time::Instant::now() < deadline, "a transfer in time: {error:?}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
 

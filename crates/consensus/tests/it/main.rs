@@ -13,3 +13,4 @@ mod single_thread;
 mod snapshots;
 mod supervisor;
 mod switchboard;
+mod transfers;

@@ -75,8 +75,7 @@ async fn returns_by_snapshot(mut cluster: Cluster) -> Cluster {
 
     // It leads, and what it holds survives its own restart.
     let leader = cluster.leader().await;
-    let to = cluster.group(away).spec().replica;
-    cluster.group(leader).transfer_leader(to).await.unwrap();
+    cluster.transfer(leader, away).await;
     wait_until("the returned node leads", || cluster.group(away).leadership().borrow().here).await;
     cluster.propose(b"by the returned one").await;
     cluster.settle().await;

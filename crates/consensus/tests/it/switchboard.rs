@@ -1,4 +1,5 @@
-//! A network whose links can be cut: connections between two nodes break, and new ones are refused.
+//! A network whose links can be cut (connections between two nodes break, and new ones are refused) or frozen
+//! (connections stay, and nothing comes through).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -12,6 +13,7 @@ use weir_runtime::{BoxFuture, BoxListener, BoxStream, Network, TcpNetwork};
 #[derive(Default)]
 pub(crate) struct Switchboard {
     cut: watch::Sender<BTreeSet<(u64, u64)>>,
+    frozen: watch::Sender<BTreeSet<(u64, u64)>>,
     addresses: Mutex<BTreeMap<String, u64>>,
 }
 
@@ -24,8 +26,13 @@ impl Switchboard {
         self.cut.send_if_modified(|cut| cut.insert((a.min(b), a.max(b))));
     }
 
+    pub(crate) fn freeze(&self, a: u64, b: u64) {
+        self.frozen.send_if_modified(|frozen| frozen.insert((a.min(b), a.max(b))));
+    }
+
     pub(crate) fn heal(&self) {
         self.cut.send_modify(BTreeSet::clear);
+        self.frozen.send_modify(BTreeSet::clear);
     }
 }
 
@@ -47,9 +54,10 @@ impl Network for NodeNetwork {
             }
             let mut stream = TcpNetwork.connect(&address).await?;
             let (near, mut far) = duplex(256 << 10);
+            let mut frozen = board.frozen.subscribe();
             tokio::spawn(async move {
                 tokio::select! {
-                    _ = copy_bidirectional(&mut stream, &mut far) => {}
+                    _ = while_thawed(copy_bidirectional(&mut stream, &mut far), &mut frozen, link) => {}
                     _ = cut.wait_for(|cut| cut.contains(&link)) => {}
                 }
             });
@@ -59,5 +67,22 @@ impl Network for NodeNetwork {
 
     fn bind(&self, address: &str) -> BoxFuture<'static, io::Result<BoxListener>> {
         TcpNetwork.bind(address)
+    }
+}
+
+/// Runs `future`, but not while `link` is frozen.
+async fn while_thawed<T>(
+    future: impl Future<Output = T>,
+    frozen: &mut watch::Receiver<BTreeSet<(u64, u64)>>,
+    link: (u64, u64),
+) -> Option<T> {
+    tokio::pin!(future);
+    loop {
+        frozen.wait_for(|frozen| !frozen.contains(&link)).await.ok()?;
+        tokio::select! {
+            biased;
+            froze = frozen.wait_for(|frozen| frozen.contains(&link)) => drop(froze.ok()?),
+            output = &mut future => return Some(output),
+        }
     }
 }
