@@ -30,7 +30,7 @@ pub use broker::Broker;
 pub use founding::NodeOptions;
 pub use node::{Node, Options};
 pub use remote::{ContentsView, PartitionView, PositionView, QueueCounts, Remote, ResetTo};
-pub use weir_consensus::{Limits, Timings};
+pub use weir_consensus::{Leadership, Limits, Timings};
 pub use weir_groups::MemberDescription;
 pub use weir_metadata::{Addresses, Routing, Topic, TopicRoute};
 pub use weir_queue::{Action, SessionEnding, SettleItem};

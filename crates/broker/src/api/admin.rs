@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::timeout;
+use weir_consensus::Leadership;
 use weir_metadata::{Addresses, Command, PolicyChange, Reply, Routing, Topic};
 use weir_types::limits::name_is_valid;
 use weir_types::{
@@ -189,6 +190,14 @@ impl Broker {
     /// Rises whenever the routing table or a leader that this node knows of changes.
     pub fn routing_changes(&self) -> watch::Receiver<u64> {
         self.routing_version()
+    }
+
+    /// Who leads each group that is open on this node, the metadata group among them, as this node knows it.
+    pub fn leaderships(&self) -> BTreeMap<GroupId, Leadership> {
+        let metadata = *self.metadata().partition().leadership().borrow();
+        let hosted = self.inner().hosted.read();
+        let others = hosted.iter().map(|(group, hosted)| (*group, *hosted.leadership().borrow()));
+        others.chain([(GroupId::METADATA, metadata)]).collect()
     }
 
     async fn version_of(&self, node: NodeId, addresses: &Addresses) -> Option<String> {
