@@ -23,6 +23,7 @@
 //! | `tests/bad_input.rs` | what nobody should send, on every port |
 //! | `tests/full_disk.rs` | a disk that fills up |
 //! | `tests/cli.rs` | the tour of the README with the real binary |
+//! | `tests/simulation.rs` | simulated nodes: one seed, one trace; promises under crashes and partitions |
 
 #![forbid(unsafe_code)]
 
@@ -33,6 +34,7 @@ mod dice;
 mod history;
 mod ports;
 mod process;
+pub mod simulation;
 mod site;
 mod wait;
 mod workload;

@@ -39,7 +39,22 @@ const LAYERS: &[(&str, u32, &[&str])] = &[
     ),
     ("server", 5, &["types", "runtime", "storage", "proto", "broker"]),
     ("weir", 6, &["types", "runtime", "client", "server"]),
-    ("tests", 6, &["types", "runtime", "compression", "proto", "client", "server", "broker"]),
+    (
+        "tests",
+        6,
+        &[
+            "types",
+            "queue",
+            "metadata",
+            "compression",
+            "runtime",
+            "storage",
+            "proto",
+            "client",
+            "server",
+            "broker",
+        ],
+    ),
 ];
 
 /// The machines that turn (time, command) into (state, reply) and nothing else.

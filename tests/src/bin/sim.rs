@@ -1,0 +1,102 @@
+//! Runs one seed of the simulation.
+//!
+//! ```text
+//! sim --seed N [--trace] [--log FILTER]
+//! ```
+//!
+//! Prints the options that the seed stands for, with `--trace` everything that happened, a fingerprint of it, and a
+//! verdict; exit code 0 when every promise held, 1 when one was broken, 2 for wrong arguments. `--log` prints the nodes'
+//! own log lines to standard error.
+//!
+//! The process gives every library below the seed's random numbers in place of the system's, and virtual time in place
+//! of its clocks: that is why a run is a process, and why this crate is linked into nothing else.
+
+#![expect(clippy::print_stdout, reason = "a command line tool")]
+
+use std::process::ExitCode;
+use std::sync::Mutex;
+
+use mad_turmoil::time::SimClocksGuard;
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::time::FormatTime;
+use weir_tests::simulation::{self, Options};
+
+/// Panics of any task: the runtime only ends the task.
+static PANICS: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+struct Arguments {
+    seed: u64,
+    trace: bool,
+    log: Option<String>,
+}
+
+impl Arguments {
+    fn parse(mut given: impl Iterator<Item = String>) -> Result<Self, String> {
+        let (mut seed, mut trace, mut log) = (None, false, None);
+        while let Some(flag) = given.next() {
+            match flag.as_str() {
+                "--seed" => {
+                    let value = given.next().ok_or("--seed needs a number")?;
+                    seed = Some(value.parse().map_err(|_| format!("seed `{value}` is not a number"))?);
+                }
+                "--trace" => trace = true,
+                "--log" => log = Some(given.next().ok_or("--log needs a filter, such as `weir=debug`")?),
+                other => return Err(format!("unknown argument `{other}`")),
+            }
+        }
+        Ok(Self { seed: seed.ok_or("--seed is missing")?, trace, log })
+    }
+}
+
+/// Log lines have the time of the trace.
+struct VirtualTime;
+
+impl FormatTime for VirtualTime {
+    fn format_time(&self, line: &mut Writer<'_>) -> std::fmt::Result {
+        write!(line, "{:>11.6}", turmoil::sim_elapsed().unwrap_or_default().as_secs_f64())
+    }
+}
+
+fn main() -> ExitCode {
+    let arguments = match Arguments::parse(std::env::args().skip(1)) {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            eprintln!("sim: {error}; usage: sim --seed N [--trace] [--log FILTER]");
+            return ExitCode::from(2);
+        }
+    };
+    // Before anything draws its first number.
+    mad_turmoil::rand::set_rng(StdRng::seed_from_u64(arguments.seed));
+    let clocks = SimClocksGuard::init();
+    std::panic::set_hook(Box::new(|panic| {
+        eprintln!("{panic}");
+        if let Ok(mut panics) = PANICS.lock() {
+            panics.push(format!("panic: {panic}"));
+        }
+    }));
+    if let Some(filter) = &arguments.log {
+        let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+        log.with_timer(VirtualTime).init();
+    }
+    let options = Options::draw(arguments.seed);
+    println!("{options}");
+    let mut outcome = simulation::run(&options);
+    drop(clocks);
+    if let Ok(panics) = PANICS.lock() {
+        outcome.violations.extend(panics.iter().cloned());
+    }
+    if arguments.trace {
+        outcome.trace.lines().iter().for_each(|line| println!("{line}"));
+    }
+    println!("{} in {:.3} s of virtual time", outcome.summary, outcome.elapsed.as_secs_f64());
+    println!("trace: {} lines, hash {:016x}", outcome.trace.lines().len(), outcome.trace.hash());
+    outcome.violations.iter().for_each(|violation| println!("violation: {violation}"));
+    if outcome.violations.is_empty() {
+        println!("seed {}: ok", arguments.seed);
+        return ExitCode::SUCCESS;
+    }
+    println!("seed {}: FAILED; replay with scripts/sim --seed {0}", arguments.seed);
+    ExitCode::FAILURE
+}

@@ -1,0 +1,118 @@
+//! A node's client port in the simulation: the broker's API behind frames, in place of gRPC.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use weir_broker::api::admin::NewTopic;
+use weir_broker::api::queue::LeaseRequest;
+use weir_broker::api::stream::poll_deadline;
+use weir_broker::{Broker, Node};
+use weir_runtime::{BoxListener, BoxStream};
+use weir_types::{GroupId, Offset, WeirError};
+
+use super::wire::{self, Answer, Asked, Leased, Question};
+
+/// Replicas of every topic: all nodes.
+const REPLICAS: u32 = 3;
+/// How long the maker of a topic waits for its leaders.
+const LEADERS_PATIENCE: Duration = Duration::from_secs(2);
+/// Bytes of one lease or fetch.
+const ANSWER_BYTES_MAX: u64 = 64 << 10;
+
+/// Serves connections until the node dies.
+pub(super) async fn serve(mut listener: BoxListener, node: Arc<Node>) {
+    while let Ok((stream, _)) = listener.accept().await {
+        let node = Arc::clone(&node);
+        tokio::spawn(async move {
+            // Whoever asked is gone, or cut off, when this fails: nobody is left to tell.
+            let _ = converse(stream, &node).await;
+        });
+    }
+}
+
+async fn converse(mut stream: BoxStream, node: &Node) -> io::Result<()> {
+    match wire::read(&mut stream).await? {
+        Asked::Peer(request) => {
+            let answer = node.handle(request.into()).await.map(|answer| answer.to_vec());
+            wire::write(&mut stream, &answer).await
+        }
+        Asked::Client(question) => {
+            let answer = match node.broker() {
+                Ok(broker) => answer(&broker, question).await,
+                Err(error) => Err(error),
+            };
+            wire::write(&mut stream, &answer).await
+        }
+    }
+}
+
+async fn answer(broker: &Broker, question: Question) -> Result<Answer, WeirError> {
+    match question {
+        Question::Routing => {
+            let (table, leaders) = broker.routing();
+            Ok(Answer::Routing { table, leaders })
+        }
+        Question::CreateTopic { name, policy, partitions, request } => {
+            let patience = LEADERS_PATIENCE;
+            let new = NewTopic { name, policy, partitions, replicas: REPLICAS, request, patience };
+            broker.create_topic(new).await.map(|_| Answer::Done)
+        }
+        Question::InitProducer { request } => {
+            let (id, epoch) = broker.init_producer(None, request).await?;
+            Ok(Answer::Producer { id, epoch })
+        }
+        Question::Enqueue { group, batch } => {
+            let written = broker.enqueue(group, batch.into()).await?.answer().await?;
+            Ok(Answer::Written { base: written.base, duplicate: written.duplicate })
+        }
+        Question::Append { group, batch } => {
+            let written = broker.append(group, batch.into()).await?.answer().await?;
+            Ok(Answer::Written { base: written.base, duplicate: written.duplicate })
+        }
+        Question::Lease { group, request, messages_max, lease_ms, wait_ms } => {
+            let asked = LeaseRequest {
+                request,
+                session: None,
+                max_messages: messages_max,
+                max_bytes: ANSWER_BYTES_MAX,
+                lease_ms: Some(lease_ms),
+            };
+            lease(broker, group, asked, wait_ms).await
+        }
+        Question::Settle { group, request, items } => {
+            let outcomes = broker.settle(group, Some(request), items).await?;
+            Ok(Answer::Settled(outcomes.into_iter().map(Result::err).collect()))
+        }
+        Question::Fetch { group, offset, wait_ms } => fetch(broker, group, offset, wait_ms).await,
+        Question::Left { group } => {
+            let counts = broker.queue_counts(group).await?;
+            Ok(Answer::Count(counts.ready + counts.leased + counts.scheduled + counts.parked))
+        }
+        Question::End { group } => Ok(Answer::Count(broker.offsets(group, None).await?.end.0)),
+    }
+}
+
+async fn lease(
+    broker: &Broker,
+    group: GroupId,
+    asked: LeaseRequest,
+    wait_ms: u64,
+) -> Result<Answer, WeirError> {
+    let leased = broker.lease(group, asked, poll_deadline(wait_ms)).await?;
+    let messages = leased.into_iter().map(|leased| Leased {
+        message: leased.message,
+        lease: leased.lease,
+        value: leased.record.value.unwrap_or_default().to_vec(),
+    });
+    Ok(Answer::Leased(messages.collect()))
+}
+
+async fn fetch(broker: &Broker, group: GroupId, offset: Offset, wait_ms: u64) -> Result<Answer, WeirError> {
+    broker.wait_for_record(group, offset, poll_deadline(wait_ms)).await?;
+    let fetched = broker.fetch(group, offset, ANSWER_BYTES_MAX).await?;
+    Ok(Answer::Fetched {
+        batches: fetched.batches.iter().map(|batch| batch.to_vec()).collect(),
+        end: fetched.end,
+    })
+}

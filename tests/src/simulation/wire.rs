@@ -1,0 +1,168 @@
+//! What is said on the simulated client ports, and how: one call per connection, frames with a length before them.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::time::Duration;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::time::timeout;
+use weir_metadata::Routing;
+use weir_queue::SettleItem;
+use weir_runtime::Network;
+use weir_types::{
+    ErrorKind, GroupId, LeaseId, MessageId, NodeId, Offset, ProducerEpoch, ProducerId, RequestId,
+    TopicPolicy, WeirError,
+};
+
+use super::network::SimulatedNetwork;
+
+/// Largest frame.
+const FRAME_BYTES_MAX: usize = 16 << 20;
+/// How long a connection may take to be made.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// The first frame of a connection.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) enum Asked {
+    /// Another node's broker asks; only brokers know what.
+    Peer(Vec<u8>),
+    /// A client asks.
+    Client(Question),
+}
+
+/// What the clients of the simulation ask.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) enum Question {
+    Routing,
+    CreateTopic {
+        name: String,
+        policy: TopicPolicy,
+        partitions: u32,
+        request: RequestId,
+    },
+    InitProducer {
+        request: RequestId,
+    },
+    Enqueue {
+        group: GroupId,
+        batch: Vec<u8>,
+    },
+    Append {
+        group: GroupId,
+        batch: Vec<u8>,
+    },
+    Lease {
+        group: GroupId,
+        request: RequestId,
+        messages_max: u32,
+        lease_ms: u64,
+        wait_ms: u64,
+    },
+    Settle {
+        group: GroupId,
+        request: RequestId,
+        items: Vec<SettleItem>,
+    },
+    Fetch {
+        group: GroupId,
+        offset: Offset,
+        wait_ms: u64,
+    },
+    /// Messages of a queue partition that are not acked yet.
+    Left {
+        group: GroupId,
+    },
+    /// The next offset to be written to a stream partition.
+    End {
+        group: GroupId,
+    },
+}
+
+/// The answers, in the order of the questions.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) enum Answer {
+    Routing {
+        table: Routing,
+        leaders: BTreeMap<GroupId, NodeId>,
+    },
+    Done,
+    Producer {
+        id: ProducerId,
+        epoch: ProducerEpoch,
+    },
+    /// Where the first record of a batch is.
+    Written {
+        base: u64,
+        duplicate: bool,
+    },
+    Leased(Vec<Leased>),
+    /// One per item; none where it was done.
+    Settled(Vec<Option<WeirError>>),
+    Fetched {
+        batches: Vec<Vec<u8>>,
+        end: Offset,
+    },
+    Count(u64),
+}
+
+/// A message under a lease.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Leased {
+    pub(super) message: MessageId,
+    pub(super) lease: LeaseId,
+    pub(super) value: Vec<u8>,
+}
+
+/// Asks a client port. What may have arrived and was not answered in time has an unknown outcome.
+pub(super) async fn call<T: DeserializeOwned>(
+    address: &str,
+    asked: &Asked,
+    patience: Duration,
+) -> Result<T, WeirError> {
+    let connecting = timeout(CONNECT_TIMEOUT, SimulatedNetwork.connect(address));
+    let mut stream = match connecting.await {
+        Ok(Ok(stream)) => stream,
+        Ok(Err(error)) => return Err(unreachable(address, &error)),
+        Err(_) => return Err(unreachable(address, &io::ErrorKind::TimedOut.into())),
+    };
+    let exchange = async {
+        write(&mut stream, asked).await?;
+        read::<Result<T, WeirError>>(&mut stream).await
+    };
+    match timeout(patience, exchange).await {
+        Ok(Ok(answer)) => answer,
+        Ok(Err(error)) => Err(unknown(address, &error)),
+        Err(_) => Err(unknown(address, &io::ErrorKind::TimedOut.into())),
+    }
+}
+
+/// Writes one frame.
+pub(super) async fn write<T: Serialize>(stream: &mut (impl AsyncWrite + Unpin), value: &T) -> io::Result<()> {
+    let body = postcard::to_allocvec(value).map_err(io::Error::other)?;
+    let mut frame = (body.len() as u32).to_be_bytes().to_vec();
+    frame.extend(body);
+    stream.write_all(&frame).await
+}
+
+/// Reads one frame.
+pub(super) async fn read<T: DeserializeOwned>(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<T> {
+    let length = stream.read_u32().await? as usize;
+    if length > FRAME_BYTES_MAX {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, format!("a frame of {length} bytes")));
+    }
+    let mut body = vec![0; length];
+    stream.read_exact(&mut body).await?;
+    postcard::from_bytes(&body).map_err(io::Error::other)
+}
+
+fn unreachable(address: &str, error: &io::Error) -> WeirError {
+    let message = format!("{address} cannot be reached: {error}");
+    WeirError::new(ErrorKind::Retry, "node-unreachable", message)
+}
+
+fn unknown(address: &str, error: &io::Error) -> WeirError {
+    let message = format!("no answer from {address}: {error}");
+    WeirError::new(ErrorKind::OutcomeUnknown, "outcome-unknown", message)
+}

@@ -1,0 +1,249 @@
+//! The clients: they make a queue and a stream, load both, take everything out again, and write down what they were told.
+//!
+//! ```text
+//!  forming ──topics are there──► load, faults ──healed──► last writes, drain ──empty──► last read ──► over
+//! ```
+
+mod produce;
+mod read;
+mod work;
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
+use weir_metadata::Routing;
+use weir_types::{GroupId, QueuePolicy, StreamPolicy, TopicPolicy, WeirError};
+
+use super::client::Client;
+use super::options::Options;
+use super::trace::Trace;
+use super::wire::{Answer, Question};
+use crate::history::{History, Op, Topic};
+
+/// The queue and the stream.
+const QUEUE: &str = "tasks";
+const STREAM: &str = "events";
+/// Consumers of the queue.
+const WORKERS: u16 = 2;
+/// Between two looks at what is left: nothing tells a client that a queue is empty.
+const LOOK: Duration = Duration::from_millis(200);
+/// P16: how long the cluster may take to accept writes again once everything has healed.
+pub(super) const WRITABLE_WITHIN: Duration = Duration::from_secs(10);
+
+/// What the clients and the driver of the simulation tell each other.
+#[derive(Clone, Default)]
+pub(super) struct Signals {
+    /// The topics are there: the load begins.
+    pub(super) loading: CancellationToken,
+    /// All faults are over: the load ends.
+    pub(super) healed: CancellationToken,
+}
+
+/// What was written down.
+#[derive(Clone)]
+pub(super) struct Journal {
+    /// What clients asked and were told.
+    pub(super) history: Arc<History>,
+    trace: Trace,
+    violations: Arc<Mutex<Vec<String>>>,
+}
+
+impl Journal {
+    pub(super) fn new(trace: Trace) -> Self {
+        Self { history: Arc::default(), trace, violations: Arc::default() }
+    }
+
+    /// An operation that began at `from` ends now.
+    fn note(&self, from: u64, op: Op) {
+        self.trace.note(format_args!("{op:?}"));
+        self.history.note(from, op);
+    }
+
+    /// Something that no history shows.
+    fn violated(&self, what: impl fmt::Display) {
+        self.trace.note(format_args!("VIOLATED {what}"));
+        self.violations.lock().push(what.to_string());
+    }
+
+    /// What no history shows.
+    pub(super) fn violations(&self) -> Vec<String> {
+        self.violations.lock().clone()
+    }
+}
+
+/// The clients of one run.
+#[derive(Clone)]
+pub(super) struct Workload {
+    pub(super) options: Options,
+    pub(super) signals: Signals,
+    pub(super) journal: Journal,
+    pub(super) trace: Trace,
+}
+
+/// The Raft groups of the topics' partitions, by index.
+struct Partitions {
+    queue: Vec<GroupId>,
+    stream: Vec<GroupId>,
+}
+
+impl Workload {
+    /// Runs until everything that was written is taken out again. An error fails the run.
+    pub(super) async fn run(self) -> turmoil::Result {
+        let control = self.client("control", 0);
+        let partitions = self.create_topics(&control).await?;
+        self.trace.note("the topics are there");
+        self.signals.loading.cancel();
+        let mut producers = JoinSet::new();
+        self.start_producers(&control, &partitions, &mut producers).await?;
+        let (mut consumers, drained) = (JoinSet::new(), CancellationToken::new());
+        self.start_consumers(&partitions, &drained, &mut consumers);
+        self.signals.healed.cancelled().await;
+        let healed = Instant::now();
+        join(&mut producers).await?;
+        self.trace.note(format_args!("every partition took its last write after {:?}", healed.elapsed()));
+        if healed.elapsed() > WRITABLE_WITHIN {
+            self.journal.violated(format_args!(
+                "P16 writes were accepted only {:?} after the heal",
+                healed.elapsed()
+            ));
+        }
+        self.drain(&control, &partitions).await?;
+        self.trace.note(format_args!("drained after {:?}", healed.elapsed()));
+        drained.cancel();
+        join(&mut consumers).await?;
+        for (index, group) in (0..).zip(&partitions.stream) {
+            read::to_the_end(&control, &self.journal, (index, *group)).await?;
+        }
+        Ok(())
+    }
+
+    fn client(&self, name: &str, number: u64) -> Client {
+        let seed = self.options.seed.rotate_left(48) ^ number.wrapping_mul(0x9e37_79b9);
+        Client::new(name.to_owned(), seed, self.trace.clone())
+    }
+
+    async fn create_topics(&self, control: &Client) -> Result<Partitions, WeirError> {
+        let queue = TopicPolicy::Queue(QueuePolicy {
+            lease_ms: self.options.lease_ms,
+            // Nothing is to be parked.
+            attempts_max: 10_000,
+            ..QueuePolicy::default()
+        });
+        let stream = TopicPolicy::Stream(StreamPolicy::default());
+        let wanted =
+            [(QUEUE, queue, self.options.queue_partitions), (STREAM, stream, self.options.stream_partitions)];
+        for (name, policy, partitions) in wanted {
+            let name = name.to_owned();
+            let question = Question::CreateTopic { name, policy, partitions, request: control.request() };
+            control.ask(None, &question, Duration::from_secs(3)).await?;
+        }
+        loop {
+            let answer = control.ask(None, &Question::Routing, Duration::ZERO).await?;
+            if let Answer::Routing { table, .. } = answer
+                && let (Some(queue), Some(stream)) = (groups(&table, QUEUE), groups(&table, STREAM))
+            {
+                return Ok(Partitions { queue, stream });
+            }
+            // The node that was asked has not heard of the topics yet.
+            sleep(LOOK).await;
+        }
+    }
+
+    async fn start_producers(
+        &self,
+        control: &Client,
+        partitions: &Partitions,
+        producers: &mut JoinSet<Result<(), WeirError>>,
+    ) -> Result<(), WeirError> {
+        let topics = [(Topic::Queue, &partitions.queue), (Topic::Stream, &partitions.stream)];
+        for (number, (topic, groups)) in (0..).zip(topics) {
+            let question = Question::InitProducer { request: control.request() };
+            let answer = control.ask(None, &question, Duration::from_secs(1)).await?;
+            let Answer::Producer { id, epoch } = answer else { return Err(produce::unexpected(&answer)) };
+            let next = Arc::new(AtomicU32::new(0));
+            for (index, group) in (0..).zip(groups) {
+                let lane = produce::Lane {
+                    client: self
+                        .client(&format!("producer {topic:?}/{index}"), 100 + 10 * number + u64::from(index)),
+                    journal: self.journal.clone(),
+                    topic,
+                    partition: (index, *group),
+                    producer: (id, epoch),
+                    number: number as u16,
+                    next: Arc::clone(&next),
+                    pace_ms_max: self.options.pace_ms_max,
+                };
+                producers.spawn(lane.run(self.signals.healed.clone()));
+            }
+        }
+        Ok(())
+    }
+
+    fn start_consumers(
+        &self,
+        partitions: &Partitions,
+        drained: &CancellationToken,
+        consumers: &mut JoinSet<Result<(), WeirError>>,
+    ) {
+        for number in 0..WORKERS {
+            for (index, group) in (0..).zip(&partitions.queue) {
+                let seed = 200 + 10 * u64::from(number) + u64::from(index);
+                let worker = work::Worker {
+                    client: self.client(&format!("worker {number}/{index}"), seed),
+                    journal: self.journal.clone(),
+                    number,
+                    partition: (index, *group),
+                    lease_ms: self.options.lease_ms,
+                    careful: self.signals.healed.clone(),
+                };
+                consumers.spawn(worker.run(drained.clone()));
+            }
+        }
+        for (index, group) in (0..).zip(&partitions.stream) {
+            let client = self.client(&format!("reader {index}"), 300 + u64::from(index));
+            consumers.spawn(read::follow(client, self.journal.clone(), (index, *group), drained.clone()));
+        }
+    }
+
+    /// Waits until the queue is empty and the follower has read everything.
+    async fn drain(&self, control: &Client, partitions: &Partitions) -> Result<(), WeirError> {
+        for group in &partitions.queue {
+            while count(control, *group, &Question::Left { group: *group }).await? > 0 {
+                sleep(LOOK).await;
+            }
+        }
+        for (index, group) in (0..).zip(&partitions.stream) {
+            let end = count(control, *group, &Question::End { group: *group }).await?;
+            while read::next_of(&self.journal, index) < end {
+                sleep(LOOK).await;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn groups(table: &Routing, topic: &str) -> Option<Vec<GroupId>> {
+    let topic = table.topic(topic)?;
+    let by_index = topic.partitions.iter().map(|partition| (partition.index, partition.group));
+    Some(by_index.collect::<std::collections::BTreeMap<_, _>>().into_values().collect())
+}
+
+async fn count(client: &Client, group: GroupId, question: &Question) -> Result<u64, WeirError> {
+    match client.ask(Some(group), question, Duration::from_secs(1)).await? {
+        Answer::Count(count) => Ok(count),
+        other => Err(produce::unexpected(&other)),
+    }
+}
+
+async fn join(tasks: &mut JoinSet<Result<(), WeirError>>) -> turmoil::Result {
+    while let Some(ended) = tasks.join_next().await {
+        ended??;
+    }
+    Ok(())
+}
