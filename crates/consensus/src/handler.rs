@@ -59,7 +59,8 @@ impl Handler for Inbound {
         Box::pin(async move {
             let from = connected.peer.node;
             let find = move |target| registry.find(target);
-            if let Err(error) = snapshot::receive(find, &context.slots, connected).await {
+            let silence = context.pulses.silence(from);
+            if let Err(error) = snapshot::receive(find, &context.slots, silence, connected).await {
                 tracing::warn!(%from, %error, "snapshot not received");
             }
         })

@@ -137,6 +137,8 @@ impl RaftNetworkV2<TypeConfig> for PeerNetwork {
         };
         tokio::select! {
             closed = cancel => Err(closed.into()),
+            // Installing may take minutes, so its timeout is long; a node that vanished must not keep the place.
+            () = self.peers.silence(self.node) => Err(Unreachable::new(&AnyError::error("the node is silent")).into()),
             sent = sending => match sent {
                 Ok(vote) => Ok(SnapshotResponse::new(vote.into())),
                 Err(error) => {

@@ -12,15 +12,21 @@ use crate::raft::{Core, LogId, TypeConfig, Vote};
 use crate::replica::Replica;
 use crate::transport::{Connected, FRAME_BYTES_MAX, Refusal, Target};
 
-/// Longest silence of the sender.
+/// Longest wait for one chunk, and for the sender to take a reply.
 const CHUNK_TIMEOUT: Duration = Duration::from_secs(30);
 
 type Snapshot = openraft::alias::SnapshotOf<TypeConfig, SnapshotHandle>;
 
-/// Takes a snapshot in. `find` names the replica that a target means.
+/// Takes a snapshot in. `find` names the replica that a target means; `silence` resolves when the sender's node
+/// is not heard any more.
+///
+/// A place among those that receive is never waited for and every wait while holding one is bounded, so places
+/// always come back: at once when the sender's process dies or its node falls silent, within [`CHUNK_TIMEOUT`]
+/// when it hangs.
 pub(crate) async fn receive(
     find: impl FnOnce(Target) -> Result<Arc<Replica>, Refusal>,
     slots: &SnapshotSlots,
+    silence: impl Future<Output = ()>,
     mut connected: Connected,
 ) -> io::Result<()> {
     let offer: Offer = decode(&read(&mut connected, MESSAGE_BYTES_MAX).await?)?;
@@ -42,7 +48,11 @@ pub(crate) async fn receive(
         return reply(&mut connected, &Reply::HaveIt { vote: (&vote).into() }).await;
     }
     reply(&mut connected, &Reply::Send).await?;
-    let import = stage(&core, &mut connected).await?;
+    // Once everything is here the sender does not matter, and an installation must not be broken off.
+    let import = tokio::select! {
+        staged = stage(&core, &mut connected) => staged?,
+        () = silence => return Err(io::Error::other("the sender's node is silent")),
+    };
     tracing::info!(%group, from = %connected.peer.node, position = %last, "snapshot received");
     let received = Received { import, retained_from: offer.retained_from };
     let snapshot = Snapshot { meta: offer.meta, snapshot: SnapshotHandle::Received(Box::new(received)) };
@@ -88,5 +98,6 @@ async fn read(connected: &mut Connected, bytes_max: usize) -> io::Result<bytes::
 }
 
 async fn reply(connected: &mut Connected, reply: &Reply) -> io::Result<()> {
-    connected.writer.write(vec![encode(reply)]).await
+    let write = connected.writer.write(vec![encode(reply)]);
+    timeout(CHUNK_TIMEOUT, write).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
 }

@@ -41,7 +41,7 @@ pub(crate) async fn send(
         return Err(io::Error::other("leadership has moved on"));
     }
     let offer = Offer { target, vote: vote.into(), meta: view.meta, retained_from: view.retained_from };
-    connected.writer.write(vec![encode(&offer)]).await?;
+    write(&mut connected, encode(&offer)).await?;
     match reply(&mut connected, CHUNK_TIMEOUT).await? {
         Reply::Send => {}
         Reply::HaveIt { vote } => return Ok(vote),

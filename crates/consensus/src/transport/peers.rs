@@ -103,6 +103,11 @@ impl Peers {
         dial(&*network, self.us, node, &address, LaneKind::Snapshot).await
     }
 
+    /// Resolves when a node that was heard has fallen silent for long.
+    pub(crate) fn silence(&self, node: NodeId) -> impl Future<Output = ()> + use<> {
+        self.pulses.silence(node)
+    }
+
     /// Ends all lanes.
     pub(crate) fn close(&self) {
         self.book.lock().clear();
