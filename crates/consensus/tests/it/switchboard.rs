@@ -1,12 +1,12 @@
 //! A network whose links can be cut (connections between two nodes break, and new ones are refused) or frozen
-//! (connections stay, and nothing comes through).
+//! (connections stay, and nothing comes through). Snapshots can be held up midway.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use tokio::io::{copy_bidirectional, duplex};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, copy_bidirectional, duplex};
 use tokio::sync::watch;
 use weir_runtime::{BoxFuture, BoxListener, BoxStream, Network, TcpNetwork};
 
@@ -14,6 +14,10 @@ use weir_runtime::{BoxFuture, BoxListener, BoxStream, Network, TcpNetwork};
 pub(crate) struct Switchboard {
     cut: watch::Sender<BTreeSet<(u64, u64)>>,
     frozen: watch::Sender<BTreeSet<(u64, u64)>>,
+    /// Bytes that a snapshot connection lets through before it is held up.
+    snapshot_bytes: watch::Sender<Option<u64>>,
+    /// Snapshots that were held up so far, each with as many bytes through.
+    held_up: watch::Sender<u64>,
     addresses: Mutex<BTreeMap<String, u64>>,
 }
 
@@ -28,6 +32,19 @@ impl Switchboard {
 
     pub(crate) fn freeze(&self, a: u64, b: u64) {
         self.frozen.send_if_modified(|frozen| frozen.insert((a.min(b), a.max(b))));
+    }
+
+    /// Holds up every snapshot after `bytes`, without breaking its connection; none lets them pass again.
+    pub(crate) fn hold_snapshots_after(&self, bytes: Option<u64>) {
+        self.snapshot_bytes.send_replace(bytes);
+    }
+
+    /// Waits until a snapshot is held up midway.
+    pub(crate) async fn snapshot_held_up(&self) {
+        let mut held_up = self.held_up.subscribe();
+        let seen = held_up.wait_for(|count| *count > 0);
+        tokio::time::timeout(std::time::Duration::from_secs(20), seen).await.unwrap().unwrap();
+        self.held_up.send_replace(0);
     }
 
     pub(crate) fn heal(&self) {
@@ -57,7 +74,7 @@ impl Network for NodeNetwork {
             let mut frozen = board.frozen.subscribe();
             tokio::spawn(async move {
                 tokio::select! {
-                    _ = while_thawed(copy_bidirectional(&mut stream, &mut far), &mut frozen, link) => {}
+                    _ = while_thawed(carry(&mut stream, &mut far, &board), &mut frozen, link) => {}
                     _ = cut.wait_for(|cut| cut.contains(&link)) => {}
                 }
             });
@@ -85,4 +102,43 @@ async fn while_thawed<T>(
             output = &mut future => return Some(output),
         }
     }
+}
+
+/// The hello of a connection: its frame's length, checksum and content, which ends with the kind of lane.
+const HELLO_PREFIX: usize = 8;
+const LANE_SNAPSHOT: u8 = 2;
+
+/// Copies both ways; what a dialer sends on a snapshot connection as far as the board lets it.
+async fn carry(stream: &mut BoxStream, far: &mut DuplexStream, board: &Switchboard) -> io::Result<()> {
+    let mut prefix = [0; HELLO_PREFIX];
+    far.read_exact(&mut prefix).await?;
+    let length = u32::from_le_bytes(prefix[..4].try_into().unwrap());
+    let mut hello = vec![0; length as usize];
+    far.read_exact(&mut hello).await?;
+    stream.write_all(&[&prefix[..], &hello].concat()).await?;
+    if hello.last() != Some(&LANE_SNAPSHOT) {
+        copy_bidirectional(stream, far).await?;
+        return Ok(());
+    }
+    let (mut from_acceptor, mut to_acceptor) = tokio::io::split(stream);
+    let (mut from_dialer, mut to_dialer) = tokio::io::split(far);
+    let forth = async {
+        let mut allowed = board.snapshot_bytes.subscribe();
+        let limit = *allowed.borrow_and_update();
+        if let Some(bytes) = limit {
+            let passed = tokio::io::copy(&mut (&mut from_dialer).take(bytes), &mut to_acceptor).await?;
+            // A snapshot shorter than the limit is not held up, and whoever waits for that notices.
+            if passed == bytes {
+                to_acceptor.flush().await?;
+                board.held_up.send_modify(|count| *count += 1);
+                let _ = allowed.wait_for(Option::is_none).await;
+            }
+        }
+        tokio::io::copy(&mut from_dialer, &mut to_acceptor).await
+    };
+    tokio::select! {
+        copied = forth => copied?,
+        copied = tokio::io::copy(&mut from_acceptor, &mut to_dialer) => copied?,
+    };
+    Ok(())
 }
