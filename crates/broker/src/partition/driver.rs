@@ -134,7 +134,7 @@ impl<S: State> Driver<S> {
         batch.add(first);
         while batch.commands.len() < ENTRY_COMMANDS_MAX {
             let Ok(next) = self.proposals.try_recv() else { break };
-            if batch.bytes + next.body.len() > ENTRY_BYTES_MAX {
+            if batch.bytes + next.bytes > ENTRY_BYTES_MAX {
                 self.held = Some(next);
                 break;
             }
@@ -242,22 +242,25 @@ fn timed_out() -> WeirError {
 struct Batch<S: State> {
     commands: Vec<S::Command>,
     bodies: Vec<Bytes>,
+    bodies_bytes: usize,
+    /// Of commands and bodies.
     bytes: usize,
     waiting: Vec<Waiting<S>>,
 }
 
 impl<S: State> Default for Batch<S> {
     fn default() -> Self {
-        Self { commands: Vec::new(), bodies: Vec::new(), bytes: 0, waiting: Vec::new() }
+        Self { commands: Vec::new(), bodies: Vec::new(), bodies_bytes: 0, bytes: 0, waiting: Vec::new() }
     }
 }
 
 impl<S: State> Batch<S> {
     fn add(&mut self, proposal: Proposal<S>) {
+        self.bytes += proposal.bytes;
         let (mut command, body, waiting) = proposal.split();
         if !body.is_empty() {
-            S::place_body(&mut command, self.bytes as u32);
-            self.bytes += body.len();
+            S::place_body(&mut command, self.bodies_bytes as u32);
+            self.bodies_bytes += body.len();
             self.bodies.push(body);
         }
         self.commands.push(command);

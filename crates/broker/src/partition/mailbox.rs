@@ -10,13 +10,13 @@ use weir_consensus::EntryPosition;
 use weir_types::{ErrorKind, WeirError};
 
 use super::Proposals;
-use crate::replica::{Answer, State};
+use crate::replica::{Answer, State, encoded_bytes};
 
 /// Commands that may wait.
 const COMMANDS_MAX: usize = 4_096;
-/// Bytes of bodies that may wait or be in flight.
+/// Bytes of commands and their bodies that may wait or be in flight.
 const BYTES_MAX: usize = 32 << 20;
-/// What a command costs beside its body.
+/// What a command costs at least.
 const COMMAND_COST: usize = 64;
 /// How long a caller waits for room before it is told to slow down.
 const ROOM_PATIENCE: Duration = Duration::from_secs(2);
@@ -27,6 +27,8 @@ type Outcome<S> = Result<(EntryPosition, Answer<S>), WeirError>;
 pub(super) struct Proposal<S: State> {
     pub(super) command: S::Command,
     pub(super) body: Bytes,
+    /// What it adds to an entry: the encoded command and the body.
+    pub(super) bytes: usize,
     answer: oneshot::Sender<Outcome<S>>,
     room: OwnedSemaphorePermit,
 }
@@ -72,12 +74,14 @@ impl<S: State> Mailbox<S> {
 
     /// Waits for room and takes the command in.
     pub(super) async fn admit(&self, command: S::Command, body: Bytes) -> Result<Pending<S>, WeirError> {
-        let cost = (COMMAND_COST + body.len()).min(BYTES_MAX) as u32;
+        // A command may be large by itself: a settle of many messages, a batch with many ids.
+        let bytes = encoded_bytes(&command) + body.len();
+        let cost = bytes.clamp(COMMAND_COST, BYTES_MAX) as u32;
         let (answer, pending) = oneshot::channel();
         let admission = async {
             let room = Arc::clone(&self.room).acquire_many_owned(cost).await.ok()?;
             let slot = self.sender.reserve().await.ok()?;
-            slot.send(Proposal { command, body, answer, room });
+            slot.send(Proposal { command, body, bytes, answer, room });
             Some(())
         };
         match timeout(ROOM_PATIENCE, admission).await {

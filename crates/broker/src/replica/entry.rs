@@ -49,6 +49,12 @@ pub(crate) fn encode<C: Serialize>(stamp: Stamp, commands: &[C], bodies: &[Bytes
     payload.freeze()
 }
 
+/// How much a command adds to an entry.
+pub(crate) fn encoded_bytes<C: Serialize>(command: &C) -> usize {
+    postcard::experimental::serialized_size(command)
+        .expect("commands are plain data, which postcard always encodes")
+}
+
 /// Reads what [`encode`] wrote, without its bodies.
 pub(crate) fn decode<C: DeserializeOwned>(payload: &Bytes) -> Result<Entry<C>, Corrupt> {
     let (stamp, header, _) = split(payload)?;
@@ -93,6 +99,14 @@ mod tests {
         let entry = decode::<u64>(&payload).expect("it was just encoded");
         assert_eq!((entry.stamp, entry.commands), (stamp, vec![7, 300]));
         assert_eq!(bodies(&payload).expect("it was just encoded"), "abc");
+    }
+
+    #[test]
+    fn a_command_counts_as_many_bytes_as_it_adds() {
+        let command = (300u64, "abc".to_owned());
+        let without = encode::<(u64, String)>(Stamp::default(), &[], &[]).len();
+        let with = encode(Stamp::default(), std::slice::from_ref(&command), &[]).len();
+        assert_eq!(encoded_bytes(&command), with - without);
     }
 
     #[test]

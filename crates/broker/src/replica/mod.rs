@@ -11,7 +11,7 @@ use weir_consensus::{EntryPosition, Machine};
 use weir_types::{At, Corrupt, Deadlines, LogIndex, Output, Row, RowChange};
 
 pub(crate) use clock::{Clocks, LeaderClock};
-pub(crate) use entry::{Stamp, bodies, encode};
+pub(crate) use entry::{Stamp, bodies, encode, encoded_bytes};
 pub(crate) use state::{Answer, State};
 
 /// Rows of the machine itself begin with this byte (0x00 is consensus's).
