@@ -96,7 +96,7 @@ async fn run(broker: Broker, nudge: Arc<Notify>) {
         let now = Instant::now();
         let wake = [retry, balance].into_iter().flatten().min();
         tokio::select! {
-            () = nudge.notified() => balance = Some(now + BALANCE_AFTER),
+            () = nudge.notified() => balance = Some(Instant::now() + BALANCE_AFTER),
             () = sleep_until(wake.unwrap_or(now)), if wake.is_some() => {}
         }
         let now = Instant::now();
@@ -104,7 +104,7 @@ async fn run(broker: Broker, nudge: Arc<Notify>) {
         let done = duties::perform(&broker, &memory).await;
         if let Err(error) = opened.and(done) {
             debug!(%error, "the reconciler will try again");
-            retry = Some(now + broker.inner().runtime.jittered(RETRY));
+            retry = Some(Instant::now() + broker.inner().runtime.jittered(RETRY));
         } else {
             retry = None;
         }
