@@ -1,7 +1,7 @@
 //! A partition on this node, of whatever kind.
 
 use tokio::sync::watch;
-use weir_consensus::{Error, GroupSpec, GroupStatus, Leadership};
+use weir_consensus::{Error, GroupStatus, Leadership};
 use weir_groups::Coordinator;
 use weir_queue::Queue;
 use weir_stream::Stream;
@@ -40,11 +40,6 @@ macro_rules! with_partition {
 pub(crate) use with_partition;
 
 impl Hosted {
-    /// What consensus knows it by.
-    pub(crate) fn spec(&self) -> GroupSpec {
-        with_partition!(&self.partition, partition => partition.group().spec())
-    }
-
     pub(crate) fn leadership(&self) -> watch::Receiver<Leadership> {
         with_partition!(&self.partition, partition => partition.leadership())
     }

@@ -12,7 +12,7 @@ use weir_consensus::{Group, GroupSpec};
 use weir_metadata::{Contents, DesiredReplica, Fate, Role};
 use weir_queue::Queue;
 use weir_storage::LogClass;
-use weir_types::{ErrorKind, GroupId, LeaseId, LogIndex, NodeId, QueuePolicy, ReplicaId, WeirError};
+use weir_types::{ErrorKind, GroupId, LeaseId, LogIndex, NodeId, QueuePolicy, ReplicaId, Row, WeirError};
 
 use super::{Memory, update_addresses};
 use crate::broker::Broker;
@@ -27,6 +27,8 @@ use crate::replica::{Replica, State};
 const OPENING_PATIENCE: Duration = Duration::from_secs(2);
 /// How long it has to form the group before another of its voters does.
 const PREFERRED_PATIENCE: Duration = Duration::from_secs(3);
+/// Rows of the node that say which replica the data of a group are.
+const REPLICA_PREFIX: &[u8] = b"replica/";
 
 /// Brings this node's replicas in line with the registry, if that has changed.
 pub(super) async fn reconcile(
@@ -44,21 +46,27 @@ pub(super) async fn reconcile(
         .into_iter()
         .map(|desired| (desired.partition.group, desired))
         .collect();
-    close_others(broker, &desired).await?;
+    close_others(broker, &desired).await;
+    let mut outcome = delete_leftovers(broker, &desired).await;
     let mut opened: BTreeMap<NodeId, Vec<GroupId>> = BTreeMap::new();
     for desired in desired.into_values() {
         let group = desired.partition.group;
         if broker.inner().hosted.read().contains_key(&group) {
             continue;
         }
-        if let Some(former) = former(broker, &desired) {
+        let former = former(broker, &desired);
+        // One replica that cannot be opened keeps no other closed.
+        let open = open(broker, desired, nudge).await;
+        if let Some(former) = former.filter(|_| open.is_ok()) {
             opened.entry(former).or_default().push(group);
         }
-        open(broker, desired, nudge).await?;
+        outcome = outcome.and(open);
     }
     tell_formers(broker, opened);
-    memory.lock().version = Some(version);
+    forget_openings(broker);
     bump(broker);
+    outcome?;
+    memory.lock().version = Some(version);
     Ok(())
 }
 
@@ -91,25 +99,51 @@ fn tell_formers(broker: &Broker, opened: BTreeMap<NodeId, Vec<GroupId>>) {
     }
 }
 
-/// Stops replicas that are not this node's any more, and deletes their data.
-async fn close_others(broker: &Broker, desired: &BTreeMap<GroupId, DesiredReplica>) -> Result<(), WeirError> {
+/// Forgets where groups are open that are formed by now: some were announced after that.
+fn forget_openings(broker: &Broker) {
+    let formed = |group: &GroupId| {
+        broker.registry(|registry| registry.membership(*group).is_some_and(|membership| membership.formed))
+    };
+    broker.inner().openings.send_if_modified(|open| {
+        let before = open.len();
+        open.retain(|group, _| !formed(group));
+        open.len() != before
+    });
+}
+
+/// Stops replicas that are not this node's any more.
+async fn close_others(broker: &Broker, desired: &BTreeMap<GroupId, DesiredReplica>) {
     let inner = broker.inner();
-    let open: Vec<(GroupId, GroupSpec)> =
-        inner.hosted.read().iter().map(|(group, hosted)| (*group, hosted.spec())).collect();
-    for (group, spec) in open {
-        let replica = spec.replica;
+    let open: Vec<(GroupId, ReplicaId)> =
+        inner.hosted.read().iter().map(|(group, hosted)| (*group, hosted.replica)).collect();
+    for (group, replica) in open {
         if desired.get(&group).is_some_and(|desired| desired.replica == replica) {
             continue;
         }
         inner.hosted.write().remove(&group);
         inner.sessions.lock().remove(&group);
-        if broker.registry(|registry| registry.fate(group, replica)) == Fate::Keep {
-            inner.groups.close(group).await;
-        } else {
-            info!(%group, %replica, "deleting a replica");
-            inner.groups.destroy(spec).await.map_err(consensus)?;
-            forget(broker, group).await?;
+        inner.groups.close(group).await;
+    }
+}
+
+/// Deletes the data of replicas that the cluster has done with: those that were just closed, and those that were
+/// to go while this node was away, or when it crashed.
+async fn delete_leftovers(
+    broker: &Broker,
+    desired: &BTreeMap<GroupId, DesiredReplica>,
+) -> Result<(), WeirError> {
+    let inner = broker.inner();
+    for row in inner.store.node_rows().with_prefix(REPLICA_PREFIX).await.map_err(storage)? {
+        let (group, replica) = remembered(&row)?;
+        let wanted = desired.get(&group).is_some_and(|desired| desired.replica == replica);
+        if wanted || broker.registry(|registry| registry.fate(group, replica)) != Fate::Destroy {
+            continue;
         }
+        info!(%group, %replica, "deleting a replica");
+        if let Some(class) = inner.store.class_of(group) {
+            inner.groups.destroy(GroupSpec { group, replica, class }).await.map_err(consensus)?;
+        }
+        forget(broker, group).await?;
     }
     Ok(())
 }
@@ -203,10 +237,7 @@ async fn remember(broker: &Broker, desired: &DesiredReplica) -> Result<(), WeirE
         Some(found) if found == ours => Ok(()),
         found => {
             if let Some(found) = found {
-                let found = found.try_into().map(u64::from_be_bytes).map_err(|_| {
-                    let message = "row that names a replica is not 8 bytes long";
-                    WeirError::new(ErrorKind::Corrupt, "bad-replica-row", message)
-                })?;
+                let found = number(found).map(u64::from_be_bytes)?;
                 info!(group = %desired.partition.group, found, wanted = %desired.replica, "deleting a former replica");
                 inner.groups.destroy(spec_of(desired, ReplicaId(found))).await.map_err(consensus)?;
             }
@@ -228,7 +259,21 @@ async fn forget(broker: &Broker, group: GroupId) -> Result<(), WeirError> {
 }
 
 fn replica_key(group: GroupId) -> Vec<u8> {
-    [b"replica/".as_slice(), &group.0.to_be_bytes()].concat()
+    [REPLICA_PREFIX, &group.0.to_be_bytes()].concat()
+}
+
+/// The group and the replica that a row names.
+fn remembered(row: &Row) -> Result<(GroupId, ReplicaId), WeirError> {
+    let group = number(&row.key[REPLICA_PREFIX.len()..]).map(u32::from_be_bytes)?;
+    let replica = number(&row.value).map(u64::from_be_bytes)?;
+    Ok((GroupId(group), ReplicaId(replica)))
+}
+
+fn number<const N: usize>(bytes: &[u8]) -> Result<[u8; N], WeirError> {
+    bytes.try_into().map_err(|_| {
+        let message = format!("{} bytes instead of {N} in a row that names a replica", bytes.len());
+        WeirError::new(ErrorKind::Corrupt, "bad-replica-row", message)
+    })
 }
 
 /// Whoever watches the routing table looks again.
@@ -242,6 +287,13 @@ mod tests {
     use weir_types::{At, Output};
 
     use super::*;
+
+    #[test]
+    fn a_row_names_the_replica_that_it_was_written_for() {
+        let row = Row { key: replica_key(GroupId(258)), value: 7u64.to_be_bytes().to_vec() };
+        assert_eq!(remembered(&row).ok(), Some((GroupId(258), ReplicaId(7))));
+        assert!(remembered(&Row { value: vec![1], ..row }).is_err());
+    }
 
     #[test]
     fn a_fifo_queue_takes_its_topics_policy() {
