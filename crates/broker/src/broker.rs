@@ -293,15 +293,19 @@ impl Broker {
     pub async fn wait_until_ready(&self) {
         let partition = self.inner.metadata.partition();
         let (mut applied, mut leadership) = (partition.applied(), partition.leadership());
+        // Changes when the reconciler has opened replicas.
+        let mut routing = self.routing_version();
         loop {
             applied.borrow_and_update();
             leadership.borrow_and_update();
+            routing.borrow_and_update();
             if self.is_ready() {
                 return;
             }
             let changed = tokio::select! {
                 changed = applied.changed() => changed.is_ok(),
                 changed = leadership.changed() => changed.is_ok(),
+                changed = routing.changed() => changed.is_ok(),
             };
             if !changed {
                 return;
