@@ -85,8 +85,17 @@ impl Broker {
         let own = self
             .registry(|registry| registry.cluster_id().is_some().then(|| registry.replicas_on(self.node())));
         let hosted = self.inner.hosted.read();
-        own.is_some_and(|own| own.iter().all(|replica| hosted.contains_key(&replica.partition.group)))
+        self.registry_has_reissue()
+            && own.is_some_and(|own| own.iter().all(|replica| hosted.contains_key(&replica.partition.group)))
             && self.inner.metadata.partition().leader().is_some()
+    }
+
+    /// Whether the registry knows of the last time when this node's replicas were given fresh ids. One that is
+    /// learned anew goes through everything that ever was, also through the time before: what it says of this
+    /// node's replicas then must not be followed, or one that is retired would vote again, with nothing on disk.
+    pub(crate) fn registry_has_reissue(&self) -> bool {
+        let known = self.registry(|registry| registry.node(self.node()).map(|node| node.replicas_from));
+        known.unwrap_or_default() >= self.inner.place.replicas_from
     }
 
     pub(crate) fn metadata(&self) -> &MetadataGroup {

@@ -20,7 +20,7 @@ use tracing::{debug, info};
 use weir_metadata::{Addresses, Command, Founder, Reply};
 use weir_runtime::Runtime;
 use weir_storage::{Identity, Store};
-use weir_types::{ClusterId, ErrorKind, Incarnation, NodeId, ReplicaId, WeirError};
+use weir_types::{ClusterId, ErrorKind, Incarnation, NodeId, ReplicaId, RequestId, WeirError};
 
 use crate::remote::{self, Answer, Founding, Hello, Member, Remote, Request};
 
@@ -54,6 +54,10 @@ pub(crate) struct Place {
     pub(crate) node: NodeId,
     /// Its replica of the metadata group.
     pub(crate) replica: ReplicaId,
+    /// Replicas below it on this node are retired, since its disk once lost writes; 0 if it never did.
+    pub(crate) replicas_from: ReplicaId,
+    /// The request for fresh replica ids that is under way, so that its retry gets the same ones.
+    pub(crate) reissue: Option<RequestId>,
     /// Set on founders.
     pub(crate) founding: Option<Founding>,
     /// Members known at the time, to reach somebody before the registry is at hand.
@@ -67,6 +71,8 @@ impl Place {
             cluster: founding.cluster,
             node: me.node,
             replica: me.replica,
+            replicas_from: ReplicaId(0),
+            reissue: None,
             founding: Some(founding.clone()),
             members: founding.founders.iter().map(member_of).collect(),
         })
@@ -204,6 +210,8 @@ impl Search<'_> {
                 cluster: hello.cluster,
                 node,
                 replica,
+                replicas_from: ReplicaId(0),
+                reissue: None,
                 founding: None,
                 members: hello.members.iter().take(MEMBERS_KEPT).cloned().collect(),
             }),

@@ -41,6 +41,9 @@ pub(super) async fn reconcile(
         return Ok(());
     }
     update_addresses(broker);
+    if !broker.registry_has_reissue() {
+        return Ok(());
+    }
     let desired: BTreeMap<GroupId, DesiredReplica> = broker
         .registry(|registry| registry.replicas_on(broker.node()))
         .into_iter()
