@@ -252,6 +252,9 @@ impl Broker {
             Request::CoordinatorView { shard, group } => {
                 groups::view_here(&self.coordinator(shard)?, group).await.map(Answer::CoordinatorView)
             }
+            Request::NextAssignment { shard, hold } => {
+                groups::next_here(&self.coordinator(shard)?, hold).await.map(Answer::Assignment)
+            }
             Request::PartitionView(GroupId::METADATA) => {
                 let partition = self.inner.metadata.partition();
                 partition.check_leads()?;

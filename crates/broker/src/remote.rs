@@ -35,6 +35,8 @@ pub(crate) enum Request {
     Coordinator { shard: GroupId, command: weir_groups::Command },
     /// Look at a shard of the coordinator; answered by its leader only.
     CoordinatorView { shard: GroupId, group: Option<String> },
+    /// Wait for a member's next assignment; answered by the shard's leader only.
+    NextAssignment { shard: GroupId, hold: crate::api::groups::Hold },
     /// How a partition is; answered by its leader only.
     PartitionView(GroupId),
     /// A consumer group's position in a stream partition; answered by its leader only.
@@ -55,6 +57,7 @@ pub(crate) enum Answer {
     Metadata(weir_metadata::Reply),
     Coordinator(weir_groups::Reply),
     CoordinatorView(Vec<crate::api::groups::GroupView>),
+    Assignment(weir_groups::Assignment),
     PartitionView(PartitionView),
     Position(PositionView),
     NodeView { version: String },

@@ -2,7 +2,10 @@
 //! partitions themselves.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+use tokio::time::{Instant, sleep_until, timeout};
 use weir_groups::{Assignment, Command, Coordinator, GroupDescription, MemberId, Reply};
 use weir_metadata::Topic;
 use weir_types::{ErrorKind, GroupId, RequestId, TopicId, TopicKind, WeirError};
@@ -10,6 +13,9 @@ use weir_types::{ErrorKind, GroupId, RequestId, TopicId, TopicKind, WeirError};
 use crate::broker::Broker;
 use crate::partition::Partition;
 use crate::remote::{Answer, PositionView, Request, ResetTo};
+
+/// No heartbeat is held for longer: a third of the longest session timeout.
+const HOLD_MAX: Duration = Duration::from_secs(100);
 
 /// A member's sign of life.
 #[derive(Clone, Debug)]
@@ -23,7 +29,25 @@ pub struct Heartbeat {
     /// How long it may be silent.
     pub session_timeout_ms: u64,
     /// What it still works on.
-    pub owned: BTreeSet<GroupId>,
+    pub owned: BTreeSet<Grant>,
+}
+
+/// A partition, and the epoch under which a member has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Grant {
+    /// The partition.
+    pub group: GroupId,
+    /// From its [`AssignedPartition`].
+    pub epoch: u64,
+}
+
+/// A member that waits for another assignment than it has.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Hold {
+    pub(crate) group: String,
+    pub(crate) member: MemberId,
+    pub(crate) assignment: Assignment,
+    pub(crate) bound: Duration,
 }
 
 /// A partition that a member may read.
@@ -56,31 +80,49 @@ pub struct GroupPosition {
 }
 
 impl Broker {
-    /// Joins a group, or keeps membership alive. Any node may be asked.
+    /// Joins a group, or keeps membership alive. Any node may be asked. A member that has already what it is assigned
+    /// is answered when that changes, or after a third of its session timeout.
     pub async fn heartbeat(&self, heartbeat: Heartbeat) -> Result<Vec<AssignedPartition>, WeirError> {
         let shard = self.shard_of(&heartbeat.group)?;
         let topics = self.topic_ids(&heartbeat.topics)?;
-        let member = MemberId(heartbeat.member.clone());
+        let member = MemberId(heartbeat.member);
         let view = self.coordinator_view(shard, Some(heartbeat.group.clone())).await?;
         let known = view.first().and_then(|group| group.members.iter().find(|known| known.id == member));
+        let session_timeout_ms = known.map_or(0, |known| known.session_timeout_ms);
         let command = match known {
             Some(known) if known.topics == topics => Command::Heartbeat {
-                group: heartbeat.group,
-                member,
+                group: heartbeat.group.clone(),
+                member: member.clone(),
                 epoch: known.epoch,
-                owned: heartbeat.owned,
+                owned: heartbeat.owned.iter().map(|grant| grant.group).collect(),
             },
             _ => Command::Join {
-                group: heartbeat.group,
-                member,
+                group: heartbeat.group.clone(),
+                member: member.clone(),
                 topics,
                 session_timeout_ms: heartbeat.session_timeout_ms,
                 request: RequestId(self.random_u64()),
             },
         };
         match self.coordinate(shard, command).await? {
+            // `owned` holds what is revoked, until it is given up: then the two differ, too.
+            Reply::Alive { assignment } if grants(&assignment) == heartbeat.owned => {
+                let bound = Duration::from_millis(session_timeout_ms / 3);
+                let hold = Hold { group: heartbeat.group, member, assignment, bound };
+                Ok(self.named(&self.held(shard, hold).await))
+            }
             Reply::Joined { assignment, .. } | Reply::Alive { assignment } => Ok(self.named(&assignment)),
             other => Err(unexpected(&other)),
+        }
+    }
+
+    /// The member's next assignment, or the one that it has when nothing changes in time. The waiting is a courtesy:
+    /// what cuts it short (a leader that dies) is no error, for the member asks again at once.
+    async fn held(&self, shard: GroupId, hold: Hold) -> Assignment {
+        let (assignment, bound) = (hold.assignment.clone(), hold.bound);
+        match timeout(bound, self.at_leader(shard, Request::NextAssignment { shard, hold })).await {
+            Ok(Ok(Answer::Assignment(next))) => next,
+            _ => assignment,
         }
     }
 
@@ -254,6 +296,30 @@ pub(crate) async fn coordinate_here(
     shard.propose(command).await
 }
 
+/// Waits until a member has another assignment, at a shard that this node leads. A member that is gone has none.
+pub(crate) async fn next_here(shard: &Partition<Coordinator>, hold: Hold) -> Result<Assignment, WeirError> {
+    let deadline = Instant::now() + hold.bound.min(HOLD_MAX);
+    let (mut applied, mut leadership) = (shard.applied(), shard.leadership());
+    // A leader that is new may not have applied yet what its predecessor has told the member.
+    shard.barrier().await?;
+    loop {
+        applied.borrow_and_update();
+        leadership.borrow_and_update();
+        shard.check_leads()?;
+        let now = shard.read(|replica| replica.state().assignment(&hold.group, &hold.member));
+        let now = now.unwrap_or_default();
+        if now != hold.assignment {
+            return Ok(now);
+        }
+        let stopping = || WeirError::new(ErrorKind::Retry, "replica-stopped", "the replica is stopping");
+        tokio::select! {
+            changed = applied.changed() => changed.map_err(|_| stopping())?,
+            changed = leadership.changed() => changed.map_err(|_| stopping())?,
+            () = sleep_until(deadline) => return Ok(now),
+        }
+    }
+}
+
 /// Tells a shard the partitions of a topic, unless it knows them.
 pub(crate) async fn report_partitions(
     broker: &Broker,
@@ -283,6 +349,11 @@ pub(crate) async fn view_here(
             None => coordinator.groups().filter_map(|(name, _)| coordinator.describe(name)).collect(),
         }
     }))
+}
+
+fn grants(assignment: &Assignment) -> BTreeSet<Grant> {
+    let each = assignment.partitions.iter();
+    each.map(|assigned| Grant { group: assigned.partition, epoch: assigned.epoch.0 }).collect()
 }
 
 fn owners(group: &GroupView) -> BTreeMap<GroupId, String> {

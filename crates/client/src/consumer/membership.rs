@@ -24,18 +24,21 @@ struct Membership {
     releasing: TaskGroup,
 }
 
-/// Keeps up the membership that began with `answer`, until it is aborted.
+/// Keeps up the membership that began with `answer`, until it is aborted. A member that has what it is assigned asks
+/// again at once, and the node holds the call until that changes. One that still has to give something up would be
+/// answered at once, so it asks when that is done, or when the group must hear of it.
 pub(crate) async fn keep_membership(member: Arc<Member>, mut answer: v1::GroupHeartbeatResponse) {
     let mut membership = Membership { member, reading: BTreeMap::new(), releasing: TaskGroup::new() };
     let mut asked_at = membership.member.core.now();
     loop {
-        membership.apply(&answer);
-        let member = &membership.member;
-        let longest = member.options.session_timeout / 3;
-        let heartbeat = Duration::from_millis(answer.heartbeat_ms).clamp(HEARTBEAT_PACE, longest);
-        tokio::select! {
-            () = tokio::time::sleep_until(asked_at + heartbeat) => {}
-            () = member.ownership.released.notified() => {}
+        if !membership.apply(&answer) {
+            let member = &membership.member;
+            let longest = member.options.session_timeout / 3;
+            let heartbeat = Duration::from_millis(answer.heartbeat_ms).clamp(HEARTBEAT_PACE, longest);
+            tokio::select! {
+                () = tokio::time::sleep_until(asked_at + heartbeat) => {}
+                () = member.ownership.released.notified() => {}
+            }
         }
         (answer, asked_at) = membership.ask(asked_at).await;
     }
@@ -81,7 +84,8 @@ impl Membership {
         let _ = self.member.events.try_send(Err((nobody, error)));
     }
 
-    fn apply(&mut self, answer: &v1::GroupHeartbeatResponse) {
+    /// Starts and stops reading. Whether this member then has what it is assigned, and nothing else.
+    fn apply(&mut self, answer: &v1::GroupHeartbeatResponse) -> bool {
         let ownership = &self.member.ownership;
         let assigned: BTreeMap<Source, &v1::AssignedPartition> = answer
             .assigned
@@ -90,10 +94,11 @@ impl Membership {
             .collect();
         let owned = ownership.sources();
         self.reading.retain(|source, _| owned.contains(source));
-        for source in owned.iter().filter(|source| !assigned.contains_key(source)) {
-            if ownership.revoke(*source) {
+        let revoked: Vec<&Source> = owned.iter().filter(|source| !assigned.contains_key(source)).collect();
+        for source in &revoked {
+            if ownership.revoke(**source) {
                 self.reading.remove(source);
-                self.releasing.spawn(Arc::clone(&self.member).release(*source));
+                self.releasing.spawn(Arc::clone(&self.member).release(**source));
             }
         }
         for (source, assigned) in assigned {
@@ -106,5 +111,6 @@ impl Membership {
             reading.spawn(Arc::clone(&self.member).own(source, origin));
             self.reading.insert(source, reading);
         }
+        revoked.is_empty()
     }
 }

@@ -2,14 +2,14 @@
 
 use tonic::{Request, Response, Status};
 use weir_broker::ResetTo;
-use weir_broker::api::groups::{AssignedPartition, GroupPosition, GroupView, Heartbeat};
+use weir_broker::api::groups::{AssignedPartition, Grant, GroupPosition, GroupView, Heartbeat};
 use weir_proto::error_to_status;
 use weir_proto::v1;
 use weir_proto::v1::group_server::Group;
 use weir_proto::v1::reset_group_request::To;
 use weir_types::{ErrorKind, GroupId, Offset, WallClock, WeirError};
 
-use super::{Services, invalid};
+use super::{Services, invalid, stopping};
 
 /// Session timeout of a member that does not say, in milliseconds.
 const SESSION_TIMEOUT_MS: u64 = 10_000;
@@ -30,9 +30,11 @@ impl Group for Services {
             member: request.member_id,
             topics: request.topics,
             session_timeout_ms,
-            owned: request.owned.iter().map(|owned| GroupId(owned.group_id)).collect(),
+            owned: request.owned.iter().map(grant).collect(),
         };
-        let assigned = self.broker()?.heartbeat(heartbeat).await.map_err(error_to_status)?;
+        let broker = self.broker()?;
+        let held = self.stop.run_until_cancelled(broker.heartbeat(heartbeat)).await;
+        let assigned = held.unwrap_or_else(|| Err(stopping())).map_err(error_to_status)?;
         Ok(Response::new(v1::GroupHeartbeatResponse {
             assigned: assigned.into_iter().map(assignment).collect(),
             heartbeat_ms: session_timeout_ms / 3,
@@ -97,6 +99,10 @@ impl Group for Services {
             self.broker()?.reset_group(&request.group, &request.topic, to).await.map_err(error_to_status)?;
         Ok(Response::new(v1::ResetGroupResponse { positions: positions.into_iter().map(position).collect() }))
     }
+}
+
+fn grant(owned: &v1::OwnedPartition) -> Grant {
+    Grant { group: GroupId(owned.group_id), epoch: owned.epoch }
 }
 
 fn assignment(assigned: AssignedPartition) -> v1::AssignedPartition {
