@@ -1,4 +1,4 @@
-//! A disk that fills up, as a file system of fixed size: writes are refused, reads and acks go on, and writes come
+//! A disk that fills up, as a small file system in a file (a loop device): writes are refused, reads and acks go on, and writes come
 //! back with the space.
 
 #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
@@ -20,7 +20,7 @@ const FULL_BELOW: u64 = 96 << 20;
 const BODY: usize = 256 << 10;
 const BOUND: Duration = Duration::from_mins(1);
 
-/// A file system in memory, unmounted when it is dropped.
+/// An ext4 file system in a file, unmounted when it is dropped.
 struct Disk {
     path: PathBuf,
 }
@@ -29,13 +29,11 @@ impl Disk {
     /// Mounts one, or says why this machine cannot.
     fn mount(path: &Path) -> Result<Self, String> {
         fs::create_dir_all(path).unwrap();
-        let size = format!("size={DISK}");
-        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(path).output();
-        match mounted {
-            Ok(output) if output.status.success() => Ok(Self { path: path.to_owned() }),
-            Ok(output) => Err(String::from_utf8_lossy(&output.stderr).into_owned()),
-            Err(error) => Err(error.to_string()),
-        }
+        let image = path.with_extension("img");
+        fs::File::create(&image).unwrap().set_len(DISK).unwrap();
+        run(Command::new("mkfs.ext4").args(["-q", "-m", "0"]).arg(&image))?;
+        run(Command::new("mount").args(["-o", "loop"]).arg(&image).arg(path))?;
+        Ok(Self { path: path.to_owned() })
     }
 
     fn free(&self) -> u64 {
@@ -58,6 +56,14 @@ impl Drop for Disk {
     fn drop(&mut self) {
         // Lazily: a node that was just killed may still be on its way out.
         let _ = Command::new("umount").arg("-l").arg(&self.path).status();
+    }
+}
+
+fn run(command: &mut Command) -> Result<(), String> {
+    match command.output() {
+        Ok(output) if output.status.success() => Ok(()),
+        Ok(output) => Err(String::from_utf8_lossy(&output.stderr).into_owned()),
+        Err(error) => Err(format!("{}: {error}", command.get_program().display())),
     }
 }
 
