@@ -6,27 +6,38 @@ use axum::Router;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::get;
+use tokio_util::sync::CancellationToken;
 use weir_broker::Node;
 
 use crate::telemetry;
 
-/// The pages.
-pub(crate) fn router(node: Arc<Node>) -> Router {
+/// What the pages tell about.
+#[derive(Clone)]
+struct Told {
+    node: Arc<Node>,
+    leaving: CancellationToken,
+}
+
+/// The pages. From `leaving` on the node is not ready any more.
+pub(crate) fn router(node: Arc<Node>, leaving: CancellationToken) -> Router {
     Router::new()
         .route("/metrics", get(metrics))
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
-        .with_state(node)
+        .with_state(Told { node, leaving })
 }
 
-async fn metrics(State(node): State<Arc<Node>>) -> Result<String, StatusCode> {
+async fn metrics(State(Told { node, .. }): State<Told>) -> Result<String, StatusCode> {
     if let Ok(broker) = node.broker() {
         broker.update_gauges();
     }
     telemetry::metrics().map(|handle| handle.render()).ok_or(StatusCode::SERVICE_UNAVAILABLE)
 }
 
-async fn ready(State(node): State<Arc<Node>>) -> (StatusCode, &'static str) {
+async fn ready(State(Told { node, leaving }): State<Told>) -> (StatusCode, &'static str) {
+    if leaving.is_cancelled() {
+        return (StatusCode::SERVICE_UNAVAILABLE, "this node is stopping\n");
+    }
     match node.broker() {
         Ok(broker) if broker.is_ready() => (StatusCode::OK, "ready\n"),
         Ok(_) => (StatusCode::SERVICE_UNAVAILABLE, "the cluster's registry has no leader yet\n"),

@@ -8,9 +8,10 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use tonic::service::Routes;
 use tracing::{error, info};
 use weir_broker::{Addresses, Broker, Node, NodeOptions, Options};
-use weir_runtime::Runtime;
+use weir_runtime::{BoxListener, Runtime, TaskGroup};
 use weir_storage::{Backend, Store};
 use weir_types::WeirError;
 
@@ -18,7 +19,7 @@ use crate::config::Config;
 use crate::connection::incoming;
 use crate::http;
 use crate::remote::GrpcRemote;
-use crate::services::Services;
+use crate::services::{Health, Services};
 use crate::telemetry;
 
 /// How long leaderships may take to be handed over.
@@ -66,10 +67,17 @@ pub enum Stopped {
 pub struct Server {
     node: Arc<Node>,
     store: Store,
+    /// Set when the node begins to stop: it does not call itself ready any more.
+    leaving: CancellationToken,
+    /// Set when open calls shall end.
     stop: CancellationToken,
     grpc: JoinHandle<()>,
     http: JoinHandle<()>,
-    /// Becomes the broker once the node has its place, or says why it has none.
+    /// What goes on in the background for as long as the server runs.
+    tasks: TaskGroup,
+    health: Health,
+    /// Looks for the node's place; says why it has none.
+    starting: JoinHandle<()>,
     started: Option<oneshot::Receiver<Result<Broker, WeirError>>>,
     broker: Option<Broker>,
     client_address: String,
@@ -78,27 +86,18 @@ pub struct Server {
 impl Server {
     /// Opens the store, listens, and begins to look for the node's place in a cluster.
     pub async fn start(config: &Config, runtime: Runtime) -> Result<Self, ServerError> {
-        let _ = telemetry::metrics();
-        let [client, peer, http_address] = config.advertised();
+        let mut tasks = TaskGroup::new();
+        tasks.spawn(telemetry::keep_up());
         let grpc_listener = runtime.network().bind(&config.listen.client).await;
         let grpc_listener = grpc_listener.map_err(|e| listen("clients", &config.listen.client, e))?;
         let http_listener = TcpListener::bind(&config.listen.http).await;
         let http_listener = http_listener.map_err(|e| listen("metrics", &config.listen.http, e))?;
         check_free(&config.listen.peer).await?;
         let (store, recovered) = Store::start(store_options(config)).await?;
-        let seeds: BTreeSet<String> = if config.seeds.is_empty() {
-            [client.clone()].into()
-        } else {
-            config.seeds.iter().cloned().collect()
-        };
+        let options = node_options(config);
+        let client_address = options.addresses.client.clone();
         let node = Node::new(Options {
-            node: NodeOptions {
-                name: config.name.clone().unwrap_or_else(|| client.clone()),
-                addresses: Addresses { peer, client: client.clone(), http: http_address },
-                rack: config.rack.clone(),
-                seeds,
-                bootstrap_expect: config.bootstrap_expect,
-            },
+            node: options,
             peer_listen: config.listen.peer.clone(),
             store: store.clone(),
             recovered,
@@ -109,19 +108,11 @@ impl Server {
         })
         .await?;
         let stop = CancellationToken::new();
-        let routes = Services::new(Arc::clone(&node), stop.clone()).routes().await?;
-        let serving = tonic::transport::Server::builder()
-            .initial_stream_window_size(WINDOW_BYTES)
-            .initial_connection_window_size(2 * WINDOW_BYTES)
-            .http2_keepalive_interval(Some(Duration::from_secs(10)))
-            .add_routes(routes)
-            .serve_with_incoming_shutdown(incoming(grpc_listener), stop.clone().cancelled_owned());
-        let grpc = tokio::spawn(async move {
-            if let Err(error) = serving.await {
-                error!(%error, "the gRPC server ended");
-            }
-        });
-        let pages = axum::serve(http_listener, http::router(Arc::clone(&node)))
+        let leaving = CancellationToken::new();
+        let health = Health::not_serving().await;
+        let routes = Services::new(Arc::clone(&node), stop.clone()).routes(&health)?;
+        let grpc = serve_grpc(routes, grpc_listener, stop.clone());
+        let pages = axum::serve(http_listener, http::router(Arc::clone(&node), leaving.clone()))
             .with_graceful_shutdown(stop.clone().cancelled_owned());
         let http = tokio::spawn(async move {
             if let Err(error) = pages.await {
@@ -135,13 +126,22 @@ impl Server {
             "listening"
         );
         let (sender, started) = oneshot::channel();
-        let starting = Arc::clone(&node);
-        tokio::spawn(async move {
-            // Nobody waits any more when the server was dropped meanwhile.
-            let _ = sender.send(starting.start().await);
-        });
+        let starting = tokio::spawn(take_place(Arc::clone(&node), health.clone(), sender));
         let started = Some(started);
-        Ok(Self { node, store, stop, grpc, http, started, broker: None, client_address: client })
+        Ok(Self {
+            node,
+            store,
+            leaving,
+            stop,
+            grpc,
+            http,
+            tasks,
+            health,
+            starting,
+            started,
+            broker: None,
+            client_address,
+        })
     }
 
     /// Where clients reach it.
@@ -188,7 +188,13 @@ impl Server {
 
     /// Hands leaderships over, ends open calls, closes the store.
     async fn shut_down(self) {
-        if let Some(broker) = &self.broker {
+        self.leaving.cancel();
+        // It ends by itself, or has no business any more: a node that stops looks for no place.
+        self.starting.abort();
+        let _ = self.starting.await;
+        self.health.set(false).await;
+        let broker = self.broker.or_else(|| self.node.broker().ok());
+        if let Some(broker) = &broker {
             info!("handing leaderships over");
             broker.hand_over(HAND_OVER).await;
         }
@@ -199,11 +205,54 @@ impl Server {
                 abort.abort();
             }
         }
-        if let Some(broker) = self.broker {
+        if let Some(broker) = broker {
             broker.stop().await;
         }
+        self.tasks.abort().await;
         self.store.close().await;
         info!("stopped");
+    }
+}
+
+fn serve_grpc(routes: Routes, listener: BoxListener, stop: CancellationToken) -> JoinHandle<()> {
+    let serving = tonic::transport::Server::builder()
+        .initial_stream_window_size(WINDOW_BYTES)
+        .initial_connection_window_size(2 * WINDOW_BYTES)
+        .http2_keepalive_interval(Some(Duration::from_secs(10)))
+        .add_routes(routes)
+        .serve_with_incoming_shutdown(incoming(listener), stop.cancelled_owned());
+    tokio::spawn(async move {
+        if let Err(error) = serving.await {
+            error!(%error, "the gRPC server ended");
+        }
+    })
+}
+
+/// Starts the node where its place is, and tells when it serves.
+async fn take_place(node: Arc<Node>, health: Health, started: oneshot::Sender<Result<Broker, WeirError>>) {
+    let placed = node.start().await;
+    let broker = placed.clone().ok();
+    // Nobody waits any more when the server was dropped meanwhile.
+    let _ = started.send(placed);
+    if let Some(broker) = broker {
+        broker.wait_until_ready().await;
+        health.set(true).await;
+    }
+}
+
+fn node_options(config: &Config) -> NodeOptions {
+    let [client, peer, http] = config.advertised();
+    let seeds: BTreeSet<String> = if config.seeds.is_empty() {
+        [client.clone()].into()
+    } else {
+        config.seeds.iter().cloned().collect()
+    };
+    NodeOptions {
+        name: config.name.clone().unwrap_or_else(|| client.clone()),
+        addresses: Addresses { peer, client, http },
+        rack: config.rack.clone(),
+        seeds,
+        bootstrap_expect: config.bootstrap_expect,
     }
 }
 

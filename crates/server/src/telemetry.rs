@@ -2,11 +2,15 @@
 
 use std::io::IsTerminal as _;
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use tracing_subscriber::EnvFilter;
 
 use crate::config::{Config, LogFormat};
+
+/// Pause between two drains of the histograms.
+const UPKEEP: Duration = Duration::from_secs(5);
 
 /// Starts logging to standard error. Does nothing when it was started before in this process.
 pub fn start_logging(config: &Config) {
@@ -25,6 +29,16 @@ pub fn start_logging(config: &Config) {
 /// Every group's core talks at level info; whoever wants to hear that says so.
 fn filter(level: &str) -> String {
     if level.contains("openraft") { level.to_owned() } else { format!("{level},openraft=warn") }
+}
+
+/// Drains what the metrics gather, at the pace of their exporter, for as long as it runs: else histograms that nobody
+/// asks for would grow without end.
+pub(crate) async fn keep_up() {
+    let Some(handle) = metrics() else { return };
+    loop {
+        handle.run_upkeep();
+        tokio::time::sleep(UPKEEP).await;
+    }
 }
 
 /// The metrics of this process, in Prometheus' text format.

@@ -2,6 +2,7 @@
 
 mod admin;
 mod group;
+mod health;
 mod peer;
 mod queue;
 mod records;
@@ -22,6 +23,8 @@ use weir_proto::v1::queue_server::QueueServer;
 use weir_proto::v1::stream_server::StreamServer;
 use weir_proto::{DESCRIPTORS, error_to_status};
 use weir_types::{ErrorKind, WeirError};
+
+pub(crate) use health::Health;
 
 /// A stream of answers.
 type Answers<T> = std::pin::Pin<Box<dyn futures::Stream<Item = Result<T, Status>> + Send>>;
@@ -45,17 +48,15 @@ impl Services {
         self.node.broker().map_err(error_to_status)
     }
 
-    /// All services, with reflection and the standard health service.
-    pub(crate) async fn routes(&self) -> Result<Routes, tonic_reflection::server::Error> {
-        let (health, health_service) = tonic_health::server::health_reporter();
-        health.set_serving::<AdminServer<Self>>().await;
+    /// All services, with reflection and the standard health service, which tells what `health` reports.
+    pub(crate) fn routes(&self, health: &Health) -> Result<Routes, tonic_reflection::server::Error> {
         let reflection = tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(DESCRIPTORS)
             .build_v1()?;
         let mut routes = RoutesBuilder::default();
         routes
             .add_service(reflection)
-            .add_service(health_service)
+            .add_service(health.service())
             .add_service(AdminServer::new(self.clone()))
             .add_service(GroupServer::new(self.clone()))
             .add_service(PeerServer::new(self.clone()))
