@@ -23,6 +23,8 @@ enum Fault {
     Crash,
     /// The same, but nobody hears of it: the network goes first.
     PowerCut,
+    /// All nodes lose their power at once.
+    Blackout,
     /// Neither nodes nor clients reach it.
     Isolate,
     /// Nodes do not reach it, clients do.
@@ -71,11 +73,8 @@ impl Faults {
             let planned = self.plan[number];
             match planned.state {
                 State::Waits if planned.from <= since => {
-                    // A node has one fault at a time: the mending of the one would undo the other.
-                    let busy = self.plan.iter().any(|other| {
-                        other.state == State::Runs
-                            && (other.node == planned.node || other.cuts() && planned.cuts())
-                    });
+                    let running = self.plan.iter().filter(|other| other.state == State::Runs);
+                    let busy = running.into_iter().any(|other| planned.disturbs(*other));
                     self.plan[number].state = if busy { State::Over } else { State::Runs };
                     if !busy {
                         run.note(format_args!("FAULT {planned}"));
@@ -112,6 +111,7 @@ impl Faults {
                 everybody_else(node).for_each(|other| run.sim.partition(NAMES[node], other));
                 run.crash(node);
             }
+            Fault::Blackout => (0..NODES).for_each(|node| run.crash(node)),
             Fault::Isolate => everybody_else(node).for_each(|other| run.sim.partition(NAMES[node], other)),
             Fault::Split => others(node).for_each(|other| run.sim.partition(NAMES[node], other)),
             Fault::OneWay { to } => run.sim.partition_oneway(NAMES[node], NAMES[to]),
@@ -126,6 +126,7 @@ impl Faults {
                 everybody_else(node).for_each(|other| run.sim.repair(NAMES[node], other));
                 run.restart(node);
             }
+            Fault::Blackout => (0..NODES).for_each(|node| run.restart(node)),
             Fault::Isolate => everybody_else(node).for_each(|other| run.sim.repair(NAMES[node], other)),
             Fault::Split => others(node).for_each(|other| run.sim.repair(NAMES[node], other)),
             Fault::OneWay { to } => run.sim.repair_oneway(NAMES[node], NAMES[to]),
@@ -143,12 +144,13 @@ impl Faults {
 impl Planned {
     fn draw(dice: &mut Dice, load_ms: u64) -> Self {
         let node = dice.below(NODES as u64) as usize;
-        let fault = match dice.below(8) {
+        let fault = match dice.below(9) {
             0 | 1 => Fault::Crash,
             2 => Fault::PowerCut,
             3 | 4 => Fault::Isolate,
             5 => Fault::Split,
             6 => Fault::OneWay { to: (node + 1 + dice.below(2) as usize) % NODES },
+            7 => Fault::Blackout,
             _ => Fault::Delay { ms: 20 + dice.below(400) },
         };
         let from = dice.below(load_ms * 9 / 10);
@@ -158,7 +160,13 @@ impl Planned {
         Self { fault, node, from, to, state: State::Waits }
     }
 
-    /// Whether it cuts links; two that do could mend each other's.
+    /// Whether the mending of one would undo the other.
+    fn disturbs(self, other: Self) -> bool {
+        let everywhere = |planned: Self| planned.fault == Fault::Blackout;
+        self.node == other.node || self.cuts() && other.cuts() || everywhere(self) || everywhere(other)
+    }
+
+    /// Whether it cuts links, which others may share.
     fn cuts(self) -> bool {
         matches!(self.fault, Fault::PowerCut | Fault::Isolate | Fault::Split | Fault::OneWay { .. })
     }
@@ -169,6 +177,7 @@ impl fmt::Display for Planned {
         let node = NAMES[self.node];
         match self.fault {
             Fault::Crash => write!(f, "crash of {node}"),
+            Fault::Blackout => write!(f, "blackout"),
             Fault::PowerCut => write!(f, "power cut of {node}"),
             Fault::Isolate => write!(f, "{node} isolated"),
             Fault::Split => write!(f, "{node} split from the other nodes"),

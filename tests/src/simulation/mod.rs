@@ -3,7 +3,7 @@
 //!
 //! ```text
 //!  driver (this file) ── steps ──► turmoil: hosts n1 n2 n3 (Cluster: Node, Store over MemoryDisk) and `clients` (Workload)
-//!     ├ Faults    crash, power cut, isolation, one-way loss, delay
+//!     ├ Faults    crash, power cut, blackout, isolation, one-way loss, delay
 //!     ├ Leaders   who leads, after every step; election safety
 //!     └ Trace     every answer, every leadership, with virtual time
 //! ```
