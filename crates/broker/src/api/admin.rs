@@ -15,6 +15,7 @@ use weir_types::{
 
 use crate::broker::Broker;
 use crate::remote::{Answer, PartitionView, Request};
+use crate::replica::unexpected;
 
 /// How long the state of one partition or node is waited for when a whole cluster is described.
 const VIEW_TIMEOUT: Duration = Duration::from_secs(2);
@@ -88,8 +89,9 @@ impl Broker {
             partitions: new.partitions,
             replicas: new.replicas,
         };
-        let Reply::TopicCreated { topic } = self.metadata().propose(command).await? else {
-            return Err(unexpected());
+        let topic = match self.metadata().propose(command).await? {
+            Reply::TopicCreated { topic } => topic,
+            other => return Err(unexpected(&other)),
         };
         self.metadata().wait_for(new.patience, |registry| registry.topic(topic).is_some()).await;
         let leaders = self.wait_for_leaders(topic);
@@ -178,7 +180,7 @@ impl Broker {
     ) -> Result<(ProducerId, ProducerEpoch), WeirError> {
         match self.metadata().propose(Command::InitProducer { name, request }).await? {
             Reply::ProducerReady { producer, epoch } => Ok((producer, epoch)),
-            _ => Err(unexpected()),
+            other => Err(unexpected(&other)),
         }
     }
 
@@ -299,8 +301,4 @@ fn changes(old: &TopicPolicy, new: &TopicPolicy) -> Result<Vec<PolicyChange>, We
         }
     }
     Ok(changes)
-}
-
-fn unexpected() -> WeirError {
-    WeirError::new(ErrorKind::Internal, "unexpected-reply", "the registry gave another kind of answer")
 }

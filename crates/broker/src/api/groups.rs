@@ -13,6 +13,7 @@ use weir_types::{ErrorKind, GroupId, RequestId, TopicId, TopicKind, WeirError};
 use crate::broker::Broker;
 use crate::partition::Partition;
 use crate::remote::{Answer, PositionView, Request, ResetTo};
+use crate::replica::unexpected;
 
 /// No heartbeat is held for longer: a third of the longest session timeout.
 const HOLD_MAX: Duration = Duration::from_secs(100);
@@ -200,8 +201,9 @@ impl Broker {
         let mut positions = Vec::new();
         for (index, group) in self.partitions_of(topic.id) {
             let request = Request::ResetPosition { group, consumer_group: name.to_owned(), to };
-            let Answer::Position(position) = self.at_leader(group, request).await? else {
-                return Err(invalid("unexpected-answer", "the leader gave another answer".to_owned()));
+            let position = match self.at_leader(group, request).await? {
+                Answer::Position(position) => position,
+                other => return Err(crate::remote::unexpected(&other)),
             };
             positions.push(GroupPosition { topic: topic.name.clone(), index, position, owner: None });
         }
@@ -365,8 +367,4 @@ fn owners(group: &GroupView) -> BTreeMap<GroupId, String> {
 
 fn invalid(code: &str, message: String) -> WeirError {
     WeirError::new(ErrorKind::Invalid, code, message)
-}
-
-fn unexpected(reply: &Reply) -> WeirError {
-    WeirError::new(ErrorKind::Internal, "unexpected-reply", format!("unexpected reply {reply:?}"))
 }

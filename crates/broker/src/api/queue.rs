@@ -21,7 +21,7 @@ use crate::broker::Broker;
 use crate::door;
 use crate::partition::{Partition, Pending};
 use crate::remote::QueueCounts;
-use crate::replica::State as _;
+use crate::replica::{State as _, unexpected};
 
 /// How many messages one redrive or discard step may touch.
 const STEP_MESSAGES_MAX: u32 = 10_000;
@@ -487,8 +487,4 @@ fn count(reply: Reply) -> Result<u64, WeirError> {
 
 fn stopping() -> WeirError {
     WeirError::new(ErrorKind::Retry, "replica-stopped", "the replica is stopping").after_ms(100)
-}
-
-fn unexpected(reply: &Reply) -> WeirError {
-    WeirError::new(ErrorKind::Internal, "unexpected-reply", format!("unexpected reply {reply:?}"))
 }

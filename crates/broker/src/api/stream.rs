@@ -13,6 +13,7 @@ use crate::broker::Broker;
 use crate::door;
 use crate::partition::{Partition, Pending};
 use crate::remote::{PositionView, ResetTo};
+use crate::replica::unexpected;
 
 /// An append on its way.
 pub struct PendingAppend(Pending<Stream>);
@@ -268,10 +269,6 @@ fn out_of_range(error: OutOfRange) -> WeirError {
 
 fn stopping() -> WeirError {
     WeirError::new(ErrorKind::Retry, "replica-stopped", "the replica is stopping").after_ms(100)
-}
-
-fn unexpected(reply: &Reply) -> WeirError {
-    WeirError::new(ErrorKind::Internal, "unexpected-reply", format!("unexpected reply {reply:?}"))
 }
 
 /// How long a long poll may last.

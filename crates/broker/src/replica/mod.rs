@@ -12,7 +12,7 @@ use weir_types::{At, Corrupt, Deadlines, LogIndex, Output, Row, RowChange};
 
 pub(crate) use clock::{Clocks, LeaderClock};
 pub(crate) use entry::{Stamp, bodies, encode, encoded_bytes};
-pub(crate) use state::{Answer, State};
+pub(crate) use state::{Answer, State, unexpected};
 
 /// Rows of the machine itself begin with this byte (0x00 is consensus's).
 const MACHINE_PREFIX: u8 = 0x01;

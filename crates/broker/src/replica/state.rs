@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use weir_types::{At, Corrupt, Deadlines, LogIndex, Output, Row, WeirError};
+use weir_types::{At, Corrupt, Deadlines, ErrorKind, LogIndex, Output, Row, WeirError};
 
 /// The answer of a machine to one command.
 pub(crate) type Answer<S> = Result<<S as State>::Reply, <S as State>::Rejection>;
@@ -40,4 +40,9 @@ pub(crate) trait State: Sized + Send + 'static {
     fn error(rejection: &Self::Rejection) -> WeirError;
     /// Tells a command where in the entry's bodies its batch begins.
     fn place_body(command: &mut Self::Command, position: u32);
+}
+
+/// The reply was of another kind than the command: a bug.
+pub(crate) fn unexpected(reply: &impl std::fmt::Debug) -> WeirError {
+    WeirError::new(ErrorKind::Internal, "unexpected-reply", format!("unexpected reply {reply:?}"))
 }
