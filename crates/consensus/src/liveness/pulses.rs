@@ -20,6 +20,8 @@ pub(crate) struct Pulses {
 
 struct Pulse {
     heard: Option<Instant>,
+    /// The last sign of life, whatever broke since; none once the silence after it was told.
+    contact: Option<Instant>,
     /// Raised once per spell of silence; the peer's connections are then dropped.
     silences: watch::Sender<u64>,
 }
@@ -46,6 +48,7 @@ impl Pulses {
         // A node that is not in the address book yet is nobody's leader as far as we know.
         if let Some(pulse) = self.peers.lock().get_mut(&node) {
             pulse.heard = Some(Instant::now());
+            pulse.contact = pulse.heard;
         }
     }
 
@@ -76,8 +79,9 @@ impl Pulses {
     /// Drops the connections of peers that have been silent for long.
     pub(crate) fn drop_silent(&self) {
         for pulse in self.peers.lock().values_mut() {
-            if pulse.heard.is_some_and(|heard| heard.elapsed() >= self.suspect * SILENCE_SUSPECTS) {
+            if pulse.contact.is_some_and(|last| last.elapsed() >= self.suspect * SILENCE_SUSPECTS) {
                 pulse.heard = None;
+                pulse.contact = None;
                 pulse.silences.send_modify(|count| *count += 1);
             }
         }
@@ -95,6 +99,29 @@ impl Pulses {
 
 impl Pulse {
     fn new() -> Self {
-        Self { heard: None, silences: watch::Sender::new(0) }
+        Self { heard: None, contact: None, silences: watch::Sender::new(0) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt;
+
+    use super::*;
+
+    #[test]
+    fn a_node_that_was_cut_off_and_does_not_come_back_is_told_silent_once() {
+        let pulses = Pulses::new(Duration::ZERO);
+        let node = NodeId(2);
+        pulses.add(node);
+        pulses.heard(node);
+        let silence = pulses.silence(node);
+        // Its control connection broke; a snapshot's may still seem to stand.
+        pulses.cut(node, LaneKind::Control);
+        pulses.drop_silent();
+        assert!(silence.now_or_never().is_some());
+        let again = pulses.silence(node);
+        pulses.drop_silent();
+        assert!(again.now_or_never().is_none(), "nothing came from it in between");
     }
 }
