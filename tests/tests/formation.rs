@@ -160,7 +160,9 @@ async fn nodes_that_name_different_seeds_never_form_two_clusters() {
     let mut third = Node::prepare(&home("n3"), ports[2], &seeds, 3, &sections());
     third.start();
     let mut cluster = Cluster::prepare(&site, "unused-", 0, &Settings::default());
-    [first, second, third].into_iter().for_each(|node| cluster.add(node));
+    for node in [first, second, third] {
+        cluster.add(node);
+    }
     cluster.ready().await;
     let client = cluster.client().await;
     assert_eq!(cluster.whole(&client).await.nodes.len(), 3);
