@@ -96,7 +96,8 @@ async fn run(broker: Broker, nudge: Arc<Notify>) {
         let now = Instant::now();
         let wake = [retry, balance].into_iter().flatten().min();
         tokio::select! {
-            () = nudge.notified() => balance = Some(Instant::now() + BALANCE_AFTER),
+            // A pass that failed rests first: what it proposed may itself have rung.
+            () = nudge.notified(), if retry.is_none() => balance = Some(Instant::now() + BALANCE_AFTER),
             () = sleep_until(wake.unwrap_or(now)), if wake.is_some() => {}
         }
         let now = Instant::now();
