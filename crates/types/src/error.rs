@@ -69,7 +69,7 @@ impl fmt::Display for ErrorKind {
 pub struct WeirError {
     /// What the caller does next.
     pub kind: ErrorKind,
-    /// Stable code in `kebab-case`, such as `topic-not-found`; `docs/errors/<code>.md` explains it.
+    /// Stable code in `kebab-case`, such as `topic-not-found`; `docs/errors/CODE.md` explains it.
     pub code: String,
     /// A lowercase sentence with the numbers.
     pub message: String,
