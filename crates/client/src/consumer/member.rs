@@ -40,7 +40,9 @@ impl Member {
                 .collect(),
         };
         let call = self.core.operation(Target::Any, format!("stay in group `{}`", self.group));
-        let attempt_timeout = self.options.session_timeout.mul_f32(0.7);
+        // The node may hold the call for a third of the session, and the one before began a third ago: after half of it
+        // another node still hears in time.
+        let attempt_timeout = self.options.session_timeout / 2;
         self.core
             .call(Call { timeout, attempt_timeout, ..call }, |channel| {
                 let request = request.clone();
