@@ -7,8 +7,8 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
-use weir_client::{Client, NewTopic, ProducerOptions, ReadUntil, ReaderOptions, Record};
-use weir_tests::{Cluster, Site, within};
+use weir_client::{Client, NewTopic, PartitionStatus, ProducerOptions, ReadUntil, ReaderOptions, Record};
+use weir_tests::{Cluster, Site, eventually, within};
 
 const STREAM: &str = "events";
 const RECORDS: u32 = 500;
@@ -60,7 +60,16 @@ async fn a_node_that_lost_acknowledged_writes_comes_back_under_fresh_replica_ids
     cluster.nodes()[node].start();
     cluster.caught_up(&client).await;
     append(&client, RECORDS..2 * RECORDS).await;
-    cluster.caught_up(&client).await;
+    // All of it must be on the node's disk, or an older database would lack nothing.
+    eventually("every replica has everything", Duration::from_mins(1), async || {
+        let status = client.admin().cluster_status().await.map_err(|error| error.to_string())?;
+        let lacks = |partition: &PartitionStatus| partition.lag_entries.iter().any(|(_, lag)| *lag > 0);
+        match status.partitions.iter().find(|partition| lacks(partition)) {
+            None => Ok(()),
+            Some(partition) => Err(format!("{:?}", partition.lag_entries)),
+        }
+    })
+    .await;
 
     // What a disk does that lies about its syncs: an older database under the newer superblock.
     cluster.nodes()[node].kill().await;

@@ -86,7 +86,8 @@ fn owned(section: &Bytes, record: &RecordView<'_>, first_timestamp_ms: i64) -> R
             .iter()
             .map(|header| (header.name.to_owned(), slice(header.value.unwrap_or_default())))
             .collect(),
-        timestamp_ms: first_timestamp_ms + record.timestamp_delta,
+        // Two numbers of the producer: nothing says that their sum is one.
+        timestamp_ms: first_timestamp_ms.saturating_add(record.timestamp_delta),
     }
 }
 
