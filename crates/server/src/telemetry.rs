@@ -26,9 +26,9 @@ pub fn start_logging(config: &Config) {
     };
 }
 
-/// Every group's core talks at level info; whoever wants to hear that says so.
+/// Every group's core talks of each vote and each refused message; whoever wants to hear that says so.
 fn filter(level: &str) -> String {
-    if level.contains("openraft") { level.to_owned() } else { format!("{level},openraft=warn") }
+    if level.contains("openraft") { level.to_owned() } else { format!("{level},openraft=error") }
 }
 
 /// Drains what the metrics gather, at the pace of their exporter, for as long as it runs: else histograms that nobody
