@@ -50,12 +50,14 @@ impl Services {
 
     /// All services, with reflection and the standard health service, which tells what `health` reports.
     pub(crate) fn routes(&self, health: &Health) -> Result<Routes, tonic_reflection::server::Error> {
-        let reflection = tonic_reflection::server::Builder::configure()
-            .register_encoded_file_descriptor_set(DESCRIPTORS)
-            .build_v1()?;
+        let reflection = || {
+            tonic_reflection::server::Builder::configure().register_encoded_file_descriptor_set(DESCRIPTORS)
+        };
         let mut routes = RoutesBuilder::default();
         routes
-            .add_service(reflection)
+            .add_service(reflection().build_v1()?)
+            // Many tools still ask for the older name of the same service.
+            .add_service(reflection().build_v1alpha()?)
             .add_service(health.service())
             .add_service(AdminServer::new(self.clone()))
             .add_service(GroupServer::new(self.clone()))
