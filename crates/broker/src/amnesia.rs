@@ -4,7 +4,7 @@
 
 use tracing::warn;
 use weir_metadata::{Command, Reply};
-use weir_types::{ErrorKind, GroupId, Incarnation, RequestId, WeirError};
+use weir_types::{GroupId, Incarnation, RequestId, WeirError};
 
 use crate::founding::{Place, ask_leader, storage};
 use crate::node::Options;
@@ -38,7 +38,7 @@ pub(crate) async fn start_over(
             Ok(Answer::Metadata(Reply::Reissued { replicas, kept })) => break (replicas, kept),
             Ok(other) => return Err(remote::unexpected(&other)),
             // Removed, or replaced: to ask again changes nothing.
-            Err(error) if is_final(&error) => return Err(error),
+            Err(error) if error.kind.is_final() => return Err(error),
             Err(error) => warn!(%error, "waiting for the others to retire this node's replicas"),
         }
         sleep(options.runtime.jittered(PAUSE)).await;
@@ -55,8 +55,4 @@ pub(crate) async fn start_over(
     place.store(&options.store, incarnation).await?;
     options.store.accept_loss().await.map_err(storage)?;
     Ok(place)
-}
-
-fn is_final(error: &WeirError) -> bool {
-    matches!(error.kind, ErrorKind::Invalid | ErrorKind::NotFound | ErrorKind::Fenced)
 }

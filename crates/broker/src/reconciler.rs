@@ -13,7 +13,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
-use tracing::{debug, warn};
+use tracing::{debug, error, warn};
 use weir_metadata::Command;
 use weir_types::{GroupId, Incarnation, Term};
 
@@ -83,6 +83,10 @@ async fn register(broker: Broker, options: NodeOptions, incarnation: Incarnation
         rack: options.rack.clone(),
     };
     while let Err(error) = broker.metadata().propose(command.clone()).await {
+        if error.kind.is_final() {
+            error!(%error, "the cluster refuses this node's addresses and goes on using those that it knows");
+            return;
+        }
         warn!(%error, "the cluster does not know this node's addresses yet");
         tokio::time::sleep(broker.inner().runtime.jittered(RETRY)).await;
     }

@@ -9,6 +9,7 @@ use openraft::async_runtime::watch::WatchReceiver;
 use openraft::metrics::RaftServerMetrics;
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::watch;
+use tokio::time::Instant;
 use weir_runtime::TaskGroup;
 use weir_types::{NodeId, ReplicaId, Term};
 
@@ -16,6 +17,7 @@ use crate::barrier::Barrier;
 use crate::context::Context;
 use crate::inflight::Inflight;
 use crate::intake::Intake;
+use crate::liveness::pace;
 use crate::raft::{AnyMachine, ConsensusRows, Core, Shared, TypeConfig};
 use crate::{Error, GroupSpec, Leadership, ProposeError};
 
@@ -32,8 +34,8 @@ pub(crate) struct Replica {
     core: RwLock<Option<Core>>,
     closed: AtomicBool,
     keeper: Mutex<TaskGroup>,
-    /// The last term whose leader was heard from in this life of the process.
-    contact_term: AtomicU64,
+    /// The last term whose leader was heard from in this life of the process, and when that was.
+    contact: Mutex<Option<(Term, Instant)>>,
     /// The last term whose leader said that it does not lead.
     disclaimed_term: AtomicU64,
 }
@@ -58,7 +60,7 @@ impl Replica {
             core: RwLock::new(None),
             closed: AtomicBool::new(false),
             keeper: Mutex::new(TaskGroup::new()),
-            contact_term: AtomicU64::new(0),
+            contact: Mutex::new(None),
             disclaimed_term: AtomicU64::new(0),
         });
         replica.run(stored).await?;
@@ -137,11 +139,20 @@ impl Replica {
 
     /// A leader of `term` sent something that this replica took.
     pub(crate) fn note_contact(&self, term: Term) {
-        self.contact_term.fetch_max(term.0, Ordering::AcqRel);
+        let mut contact = self.contact.lock();
+        if contact.is_none_or(|(known, _)| known <= term) {
+            *contact = Some((term, Instant::now()));
+        }
     }
 
     pub(crate) fn was_contacted_in(&self, term: Term) -> bool {
-        self.contact_term.load(Ordering::Acquire) >= term.0
+        self.contact.lock().is_some_and(|(known, _)| known >= term)
+    }
+
+    /// Whether the leader of `term` was heard from lately: so lately that no election timer has run out.
+    pub(crate) fn heard_leader_of(&self, term: u64) -> bool {
+        let patience = self.context.timings.election_min;
+        self.contact.lock().is_some_and(|(known, at)| known.0 == term && at.elapsed() < patience)
     }
 
     /// The leader of `term` says that it does not lead.
@@ -162,6 +173,8 @@ async fn keep(replica: Arc<Replica>, core: Core) {
     loop {
         let leadership = leadership_of(&server.borrow_watched(), *applied_term.borrow_and_update());
         replica.set_leadership(leadership);
+        // A new leader must not wait for the detector's next look before its first heartbeat.
+        pace(&replica);
         tokio::select! {
             changed = server.changed() => if changed.is_err() { break },
             _ = applied_term.changed() => {}

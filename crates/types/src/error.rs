@@ -55,6 +55,25 @@ impl ErrorKind {
             Self::Internal => "Internal",
         }
     }
+
+    /// Whether the same request, sent again later, is bound to be refused again.
+    pub fn is_final(self) -> bool {
+        match self {
+            Self::Invalid
+            | Self::NotFound
+            | Self::AlreadyExists
+            | Self::LeaseLost
+            | Self::Fenced
+            | Self::Unauthorized => true,
+            Self::Retry
+            | Self::Redirect
+            | Self::Throttled
+            | Self::OutOfSpace
+            | Self::OutcomeUnknown
+            | Self::Corrupt
+            | Self::Internal => false,
+        }
+    }
 }
 
 impl fmt::Display for ErrorKind {

@@ -12,6 +12,7 @@ use weir_types::{GroupId, NodeId};
 
 use super::campaign::{CAMPAIGNS_MAX, campaign, give_up_lease};
 use super::decision::{Decision, decide};
+use super::doze::pace;
 use super::survey::{Cause, Missing, missing, other_voters, view};
 use crate::context::Context;
 use crate::registry::Registry;
@@ -96,12 +97,10 @@ impl Detector {
     }
 
     fn find_lost(&mut self) -> Lost {
-        let lost: Lost = self
-            .registry
-            .all()
-            .into_iter()
-            .filter_map(|replica| missing(&replica).map(|missing| (replica, missing)))
-            .collect();
+        let all = self.registry.all();
+        all.iter().for_each(|replica| pace(replica));
+        let lost: Lost =
+            all.into_iter().filter_map(|replica| missing(&replica).map(|missing| (replica, missing))).collect();
         let found: BTreeSet<GroupId> = lost.iter().map(|(replica, _)| replica.spec.group).collect();
         self.leaderless.retain(|group, spell| {
             let still = found.contains(group);
