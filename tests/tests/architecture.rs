@@ -11,6 +11,7 @@ use serde_json::Value;
 /// Crate, level, and the crates of ours that it may depend on.
 const LAYERS: &[(&str, u32, &[&str])] = &[
     ("types", 0, &[]),
+    ("checker", 0, &[]),
     ("queue", 1, &["types"]),
     ("stream", 1, &["types"]),
     ("groups", 1, &["types"]),

@@ -1,0 +1,22 @@
+//! Judges what clients saw: a [`History`](Event) of operations goes in, a [`Verdict`] with its anomalies comes out.
+//!
+//! ```text
+//!  clients ──► one Event per finished operation ──► history.jsonl ──► checks (one file each) ──► Report
+//!  nemesis ──► Fault, Phase, Leader, Digest  ──────┘                     shards by topic and partition
+//! ```
+//!
+//! Nothing here knows Weir's crates: the checker judges by the contract alone, so that a mistake of the product cannot
+//! hide in it. All times are microseconds on the one monotonic clock of whoever wrote the history.
+
+#![forbid(unsafe_code)]
+
+mod event;
+mod jsonl;
+mod verdict;
+
+pub use event::{
+    Consumer, Delivery, Digested, Event, Fault, FaultPhase, How, Lost, MessageId, MessageState, Micros, Op, Outcome,
+    ParkedMessage, Phase, Process, Terms, Value,
+};
+pub use jsonl::{ReadError, Reader, Writer};
+pub use verdict::{Anomaly, Check, Findings, Verdict};
