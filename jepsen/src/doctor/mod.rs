@@ -1,0 +1,1 @@
+//! Which faults this host can make.

@@ -1,0 +1,23 @@
+//! The fault-injection harness: real nodes, real faults, a history of what clients saw, and a verdict on it.
+//!
+//! ```text
+//!  cli ─► schedule(seed) ─► nemesis ──────────► faults ──┐     nodes, each in a network namespace, on a disk of its own
+//!   └───► workload(seed) ─► raw clients ──────► calls ───┼──►  weir n1 … n5
+//!                             │ history.jsonl ◄──────────┘
+//!                             └──► weir-checker ─► results.json, report.html
+//! ```
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`env`] | nodes: processes, namespaces, the link emulator, disks |
+//! | [`nemesis`] | one file per family of faults |
+//! | [`doctor`] | which faults this host can make |
+//! | [`report`] | the page of a run |
+//!
+//! What it deliberately is not: a judge. What a history means is said by `weir-checker`, which knows none of Weir's
+//! crates.
+
+pub mod doctor;
+pub mod env;
+pub mod nemesis;
+pub mod report;
