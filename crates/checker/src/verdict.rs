@@ -48,7 +48,19 @@ pub struct Findings {
     pub notes: Vec<String>,
 }
 
+/// Most violations that one [`Findings`] lists.
+const LISTED_MAX: usize = 1_000;
+
 impl Findings {
+    /// Adds a violation: lists it, or counts it when there are very many.
+    pub fn add(&mut self, anomaly: Anomaly) {
+        if self.anomalies.len() < LISTED_MAX {
+            self.anomalies.push(anomaly);
+        } else {
+            self.more += 1;
+        }
+    }
+
     /// What they amount to.
     pub fn verdict(&self) -> Verdict {
         if !self.anomalies.is_empty() {
