@@ -368,7 +368,8 @@ pub enum Op {
         /// What came: offset and payload (None: damaged). Empty is an answer too.
         records: Vec<(u64, Option<Value>)>,
     },
-    /// A member of a group was given partitions.
+    /// A member of a group was given partitions. Partitions of different epochs are given by events of their own, so
+    /// what a member was given before stays its own until another is given it under a higher epoch.
     Assign {
         /// The group.
         group: String,
@@ -378,7 +379,7 @@ pub enum Op {
         consumer: Consumer,
         /// The epoch of the assignment.
         epoch: u64,
-        /// Its partitions from now on.
+        /// The partitions, all under this epoch.
         partitions: Vec<u32>,
     },
     /// A group committed a position.
