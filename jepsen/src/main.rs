@@ -2,6 +2,8 @@
 
 use std::process::ExitCode;
 
+use weir_jepsen::env::watchdog;
+
 fn main() -> ExitCode {
-    ExitCode::SUCCESS
+    watchdog::serve_if_asked().unwrap_or(ExitCode::SUCCESS)
 }
