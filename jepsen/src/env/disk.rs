@@ -91,18 +91,23 @@ impl Disk {
         remove_all_if_there(&self.data())
     }
 
-    /// Copies the data aside. The node's process has ended before.
-    pub(crate) fn save(&self) -> Result<()> {
+    /// Copies the database aside. The node's process has ended before.
+    pub(crate) fn save_database(&self) -> Result<()> {
         let aside = self.aside();
         remove_all_if_there(&aside)?;
-        copy(&self.data(), &aside)
+        copy(&self.database(), &aside)
     }
 
-    /// Puts the copy in the place of the data. The node's process has ended before.
-    pub(crate) fn restore(&self) -> Result<()> {
-        self.wipe()?;
-        let (aside, data) = (self.aside(), self.data());
-        fs::rename(&aside, &data).at("restoring", &data)
+    /// Puts the copy in the place of the database. The node's process has ended before.
+    pub(crate) fn restore_database(&self) -> Result<()> {
+        let (aside, database) = (self.aside(), self.database());
+        remove_all_if_there(&database)?;
+        fs::rename(&aside, &database).at("restoring", &database)
+    }
+
+    /// Where the node keeps its database.
+    fn database(&self) -> PathBuf {
+        self.data().join("db")
     }
 
     fn aside(&self) -> PathBuf {

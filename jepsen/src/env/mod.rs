@@ -48,3 +48,19 @@ pub use node::Node;
 pub use options::{Disk, Net, NoChoice, SiteOptions};
 pub use site::{Seat, Site};
 pub use switch::Counts as PacketCounts;
+
+/// What `doctor` tries one by one.
+pub(crate) mod probing {
+    use std::path::Path;
+
+    pub(crate) use super::cgroup::{Group, Resource};
+    pub(crate) use super::error::Tried;
+    pub(crate) use super::ledger::Ledger;
+    pub(crate) use super::links::Links;
+    pub(crate) use super::network::Network;
+
+    /// A disk whose power can be cut.
+    pub(crate) fn make_disk(ledger: &Ledger, home: &Path) -> super::Result<super::disk::Disk> {
+        super::disk::Disk::make(ledger, home, super::Disk::Loop)
+    }
+}

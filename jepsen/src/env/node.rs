@@ -277,16 +277,16 @@ impl Node {
         self.disk.wipe()
     }
 
-    /// Copies its data aside. It must be down.
-    pub fn save_data(&self) -> Result<()> {
+    /// Copies its database aside. It must be down.
+    pub fn save_database(&self) -> Result<()> {
         self.check_down()?;
-        self.disk.save()
+        self.disk.save_database()
     }
 
-    /// Puts the copy in the place of its data. It must be down.
-    pub fn restore_data(&self) -> Result<()> {
+    /// Puts the copy in the place of its database. It must be down.
+    pub fn restore_database(&self) -> Result<()> {
         self.check_down()?;
-        self.disk.restore()
+        self.disk.restore_database()
     }
 
     fn check_down(&self) -> Result<()> {

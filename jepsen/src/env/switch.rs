@@ -184,13 +184,13 @@ impl Emulator {
         let now = Instant::now();
         let state = self.states.entry(link).or_insert(LinkState { busy_until: now, last_arrival: now });
         let mut leaves = now;
-        if rule.bandwidth > 0 {
+        if let Some(takes_ns) = (packet.len() as u64 * 1_000_000_000).checked_div(rule.bandwidth) {
             leaves = state.busy_until.max(now);
             if leaves - now > BACKLOG_MAX || self.under_way.len() >= UNDER_WAY_MAX {
                 self.counts.lost.fetch_add(1, Ordering::Relaxed);
                 return;
             }
-            leaves += Duration::from_nanos(packet.len() as u64 * 1_000_000_000 / rule.bandwidth);
+            leaves += Duration::from_nanos(takes_ns);
             state.busy_until = leaves;
         }
         let mut arrives = leaves + rule.delay + rule.jitter.mul_f64(self.random.random::<f64>());

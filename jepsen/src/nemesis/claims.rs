@@ -1,0 +1,78 @@
+//! Which parts of which nodes are in the hands of a fault: two faults that undo each other's work must not overlap.
+
+use std::collections::BTreeSet;
+
+use parking_lot::Mutex;
+
+use super::Kind;
+
+/// A part of a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Part {
+    /// Whether and how its process runs.
+    Life,
+    /// How its files behave.
+    Disk,
+    /// Its wall clock.
+    Clock,
+    /// Its share of the processor.
+    Cpu,
+}
+
+impl Part {
+    /// What a kind needs for itself. Links have no owner: their rules add up.
+    pub(crate) fn of(kind: Kind) -> &'static [Self] {
+        match kind {
+            Kind::Kill
+            | Kind::KillAll
+            | Kind::Pause
+            | Kind::Snapshot
+            | Kind::RollingRestart
+            | Kind::Memory
+            | Kind::FdExhaustion
+            | Kind::Membership => &[Self::Life],
+            Kind::DiskFull | Kind::SlowFsync | Kind::HungFsync => &[Self::Disk],
+            Kind::Eio
+            | Kind::TornWrite
+            | Kind::LyingFsync
+            | Kind::PowerCut
+            | Kind::PowerCutAll
+            | Kind::BitRot
+            | Kind::Wipe
+            | Kind::OldData => &[Self::Life, Self::Disk],
+            Kind::Clock | Kind::ClockStrobe => &[Self::Clock],
+            Kind::Cpu => &[Self::Cpu],
+            Kind::Partition
+            | Kind::OneWay
+            | Kind::SingleLink
+            | Kind::NetChaos
+            | Kind::Reset
+            | Kind::ClientCut
+            | Kind::Garbage => &[],
+        }
+    }
+}
+
+/// All that is claimed.
+#[derive(Default)]
+pub(crate) struct Claims {
+    taken: Mutex<BTreeSet<(String, Part)>>,
+}
+
+impl Claims {
+    /// Takes the parts of all these nodes, or nothing.
+    pub(crate) fn take(&self, nodes: &[String], parts: &[Part]) -> bool {
+        let mut taken = self.taken.lock();
+        let wanted = || nodes.iter().flat_map(|node| parts.iter().map(move |part| (node.clone(), *part)));
+        if wanted().any(|part| taken.contains(&part)) {
+            return false;
+        }
+        taken.extend(wanted());
+        true
+    }
+
+    /// Gives them back.
+    pub(crate) fn give_back(&self, nodes: &[String], parts: &[Part]) {
+        self.taken.lock().retain(|(node, part)| !(nodes.contains(node) && parts.contains(part)));
+    }
+}

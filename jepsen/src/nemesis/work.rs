@@ -1,0 +1,235 @@
+//! A step under way.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use rand::SeedableRng as _;
+use rand::rngs::SmallRng;
+use weir_checker::{Fault, FaultPhase};
+
+use super::claims::Part;
+use super::target::Ground;
+use super::{Kind, Leaders, Shared, Step, health};
+use crate::env::{Error, Link, Node, Result, Rule, Site};
+
+/// How long a step waits for nodes that another one has in its hands, and how often it looks.
+const CLAIMING: Duration = Duration::from_secs(10);
+const CLAIM_EVERY: Duration = Duration::from_millis(50);
+/// How long a node may take to answer after its start; whether it gets ready is not a fault's business.
+const ALIVE: Duration = Duration::from_secs(20);
+
+/// What a family of faults works with.
+pub(crate) struct Work<'a> {
+    shared: &'a Shared,
+    step: &'a Step,
+    leaders: &'a Leaders,
+    id: u64,
+    nodes: Vec<String>,
+    /// Decides what the step leaves open.
+    pub(crate) dice: SmallRng,
+    began: bool,
+}
+
+impl<'a> Work<'a> {
+    pub(crate) fn new(shared: &'a Shared, step: &'a Step, leaders: &'a Leaders, id: u64) -> Self {
+        let mut dice = SmallRng::seed_from_u64(step.seed);
+        let names: Vec<String> = shared.site.founders().iter().map(|node| node.name().to_owned()).collect();
+        let ground = Ground { nodes: &names, fragile: &shared.fragile, leaders };
+        let nodes = ground.resolve(step.kind, &step.target, &mut dice);
+        Self { shared, step, leaders, id, nodes, dice, began: false }
+    }
+
+    /// Does the step's work while nobody else has its nodes, and writes down if it failed.
+    pub(crate) fn perform(mut self, work: impl FnOnce(&mut Self) -> Result<()>) {
+        let parts = Part::of(self.step.kind);
+        let outcome = if self.claim(parts) {
+            let outcome = work(&mut self);
+            self.shared.claims.give_back(&self.nodes, parts);
+            outcome
+        } else {
+            Err(Error::Unable("another fault has its nodes".to_owned()))
+        };
+        self.shared.site.links().clear(self.id);
+        self.shared.sick.remove(self.id);
+        if let Err(error) = outcome {
+            let phase = if self.began { FaultPhase::End } else { FaultPhase::Once };
+            self.write(phase, Vec::new(), String::new(), Some(error.to_string()));
+        }
+    }
+
+    fn claim(&self, parts: &[Part]) -> bool {
+        let end = Instant::now() + CLAIMING;
+        while !self.shared.is_healing() {
+            if self.shared.claims.take(&self.nodes, parts) {
+                return true;
+            }
+            if Instant::now() >= end {
+                break;
+            }
+            std::thread::sleep(CLAIM_EVERY);
+        }
+        false
+    }
+
+    pub(crate) fn kind(&self) -> Kind {
+        self.step.kind
+    }
+
+    pub(crate) fn site(&self) -> &'a Site {
+        &self.shared.site
+    }
+
+    /// For how long the step lasts.
+    pub(crate) fn lasts(&self) -> Duration {
+        self.step.lasts
+    }
+
+    /// The names of the nodes that it befalls.
+    pub(crate) fn names(&self) -> &[String] {
+        &self.nodes
+    }
+
+    /// The nodes that it befalls.
+    pub(crate) fn nodes(&self) -> Vec<&'a Node> {
+        let shared = self.shared;
+        self.nodes.iter().filter_map(|name| shared.site.node(name)).collect()
+    }
+
+    /// The first of them; an error when there is none.
+    pub(crate) fn node(&self) -> Result<&'a Node> {
+        let first = self.nodes().first().copied();
+        first.ok_or_else(|| {
+            Error::Unable(format!("`{}` names no node that this may befall", self.step.target))
+        })
+    }
+
+    /// Does the same to all nodes at once.
+    pub(crate) fn each(&self, work: impl Fn(&Node) -> Result<()> + Sync) -> Result<()> {
+        self.node()?;
+        let work = &work;
+        std::thread::scope(|scope| {
+            let all: Vec<_> = self.nodes().into_iter().map(|node| scope.spawn(move || work(node))).collect();
+            let results =
+                all.into_iter().map(|one| one.join().unwrap_or_else(|p| std::panic::resume_unwind(p)));
+            // All were tried before the first failure is told.
+            results.collect::<Vec<_>>().into_iter().collect()
+        })
+    }
+
+    /// The fault begins. Its nodes cannot be expected to work until it ends.
+    pub(crate) fn begin_sick(&mut self, detail: impl Into<String>) {
+        self.shared.sick.add(self.id, self.nodes.clone());
+        self.begin(detail);
+    }
+
+    /// The fault begins. Its nodes go on working.
+    pub(crate) fn begin(&mut self, detail: impl Into<String>) {
+        self.began = true;
+        self.write(FaultPhase::Begin, Vec::new(), detail.into(), None);
+    }
+
+    /// The fault begins, and these links follow these rules until it ends.
+    pub(crate) fn begin_links(&mut self, rules: BTreeMap<Link, Rule>, detail: impl Into<String>) {
+        let links = rules.keys().copied().collect();
+        self.shared.site.links().set(self.id, rules);
+        self.began = true;
+        self.write(FaultPhase::Begin, links, detail.into(), None);
+    }
+
+    /// The fault befalls one of its nodes only.
+    pub(crate) fn only(&mut self, node: &Node) {
+        let others: Vec<String> = self.nodes.iter().filter(|name| *name != node.name()).cloned().collect();
+        self.shared.claims.give_back(&others, Part::of(self.step.kind));
+        self.nodes.retain(|name| name == node.name());
+    }
+
+    /// The fault befalls this node, which no target can name.
+    pub(crate) fn befall(&mut self, node: &Node) -> Result<()> {
+        let name = vec![node.name().to_owned()];
+        if !self.shared.claims.take(&name, Part::of(self.step.kind)) {
+            return Err(Error::Unable(format!("another fault has {}", node.name())));
+        }
+        self.nodes = name;
+        Ok(())
+    }
+
+    /// Its nodes have lost data: until everything is healed, nobody counts on them.
+    pub(crate) fn remember_damage(&self) {
+        self.shared.damaged.lock().extend(self.nodes.iter().cloned());
+    }
+
+    /// Changes what befalls links, for a fault whose beginning was told.
+    pub(crate) fn set_links(&self, rules: BTreeMap<Link, Rule>) {
+        self.shared.site.links().set(self.id, rules);
+    }
+
+    /// Waits; false when everything is to be healed.
+    pub(crate) fn rest(&self, time: Duration) -> bool {
+        let mut healing = self.shared.healing.lock();
+        let end = Instant::now() + time;
+        while !*healing {
+            if self.shared.healed.wait_until(&mut healing, end).timed_out() {
+                return !*healing;
+            }
+        }
+        false
+    }
+
+    /// Waits for as long as the step lasts.
+    pub(crate) fn last(&self) {
+        self.rest(self.step.lasts);
+    }
+
+    /// Whether everything is to be healed.
+    pub(crate) fn is_healing(&self) -> bool {
+        self.shared.is_healing()
+    }
+
+    /// Starts the nodes and waits until they answer.
+    pub(crate) fn start_nodes(&self) -> Result<()> {
+        self.each(|node| {
+            node.start()?;
+            node.alive(ALIVE, &|| false)
+        })
+    }
+
+    /// Starts those nodes that the fault has ended, and waits until they answer. From now on they must not end any more.
+    pub(crate) fn revive_nodes(&self) -> Result<()> {
+        self.each(|node| {
+            if node.must_live() {
+                return Ok(());
+            }
+            node.start()?;
+            node.alive(ALIVE, &|| false)
+        })
+    }
+
+    /// The fault is over.
+    pub(crate) fn end(&mut self, detail: impl Into<String>) {
+        self.shared.site.links().clear(self.id);
+        self.shared.sick.remove(self.id);
+        self.write(FaultPhase::End, Vec::new(), detail.into(), None);
+    }
+
+    fn write(&self, phase: FaultPhase, links: Vec<Link>, detail: String, failed: Option<String>) {
+        let nodes = self.shared.site.nodes();
+        let name = |place: usize| nodes.get(place).map_or("clients", Node::name).to_owned();
+        let fault = Fault {
+            kind: self.step.kind.to_string(),
+            id: self.id,
+            phase,
+            nodes: self.nodes.clone(),
+            links: links.into_iter().map(|(from, to)| (name(from), name(to))).collect(),
+            led: self.leaders.led_by(&self.nodes),
+            followed: self.leaders.followed_by(&self.nodes),
+            majority: health::has_majority(
+                &self.shared.site,
+                &self.shared.sick,
+                &self.shared.damaged.lock(),
+                self.leaders,
+            ),
+            detail,
+        };
+        (self.shared.journal)(fault, failed);
+    }
+}
