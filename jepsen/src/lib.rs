@@ -17,7 +17,13 @@
 //! What it deliberately is not: a judge. What a history means is said by `weir-checker`, which knows none of Weir's
 //! crates.
 
+#![expect(clippy::disallowed_types, reason = "the harness stands outside: real time is what it measures")]
+
+pub mod dice;
 pub mod doctor;
 pub mod env;
+pub mod history;
 pub mod nemesis;
 pub mod report;
+pub mod wire;
+pub mod workload;

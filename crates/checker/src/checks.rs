@@ -1,6 +1,6 @@
 //! Which checks there are.
 
-use crate::{Check, Checked, Event, Findings, Options};
+use crate::{Check, Checked, Event, Findings, Options, queue};
 
 /// One pass over a history that answers for one check, or for several that share what they note.
 pub trait Fold: Send {
@@ -43,11 +43,11 @@ impl Shard {
 
 /// Checks that need the whole history in one place. The runner deals them out among its workers.
 pub fn whole(_options: &Options) -> Vec<Box<dyn Fold>> {
-    Vec::new()
+    queue::whole()
 }
 
 /// Checks of single messages and values: each worker runs all of them on its share. Findings of the same name are put
 /// together afterwards.
-pub fn shared(_options: &Options, _shard: Shard) -> Vec<Box<dyn Fold>> {
-    Vec::new()
+pub fn shared(options: &Options, shard: Shard) -> Vec<Box<dyn Fold>> {
+    queue::shared(options, shard)
 }

@@ -19,6 +19,11 @@ impl<W: Write> Writer<W> {
         self.0.write_all(b"\n")
     }
 
+    /// Passes on what is buffered below.
+    pub fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+
     /// Gives back what it wrote to.
     pub fn into_inner(self) -> W {
         self.0

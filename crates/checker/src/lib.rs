@@ -14,16 +14,18 @@ pub mod checks;
 mod event;
 mod jsonl;
 mod options;
+mod queue;
 mod report;
 mod runner;
 mod verdict;
 
 pub use event::{
-    Consumer, Delivery, Digested, Event, Fault, FaultPhase, How, Lost, MessageId, MessageState, Micros, Op,
-    Outcome, ParkedMessage, Phase, Process, Terms, Value,
+    Consumer, Delivery, Digested, Event, Fault, FaultPhase, How, Lost, MessageId, MessageState, Micros,
+    NotAPair, Op, Outcome, ParkedMessage, Phase, Process, Terms, Value,
 };
 pub use jsonl::{ReadError, Reader, Writer};
 pub use options::{Options, QueueOptions};
+pub use queue::ANOMALIES as QUEUE_ANOMALIES;
 pub use report::{ANOMALIES_LISTED_MAX, Checked, Figures, Report};
 pub use runner::judge;
 pub use verdict::{Anomaly, Check, Findings, Verdict};

@@ -1,0 +1,140 @@
+//! Q15, promise P11. An ack and the append that goes with it happen together or not at all.
+//!
+//! A record is there when a poll brought it. It is absent when the stream was read from its first offset to its last
+//! after the run was over, and it did not come.
+
+use std::collections::BTreeMap;
+
+use super::case::Case;
+use super::life::{Act, Seen, Settle};
+use crate::{Findings, How, MessageState, Micros, Op, Outcome, Phase, Value};
+
+const CHECK: &str = "Q15";
+
+/// How far a partition was read when all was over.
+#[derive(Clone, Copy, Debug, Default)]
+struct Reread {
+    /// First offset that was asked for, and the next one to ask for.
+    read: Option<(u64, u64)>,
+    /// First and next offset that there are.
+    bounds: Option<(u64, u64)>,
+}
+
+/// What is known of the streams that acks append to.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Streams {
+    /// Records that go with an ack, and the first poll after the ack's line that shows them.
+    expected: BTreeMap<Value, (String, Option<Seen>)>,
+    partitions: BTreeMap<(String, u32), Reread>,
+    over: bool,
+    healed: Micros,
+}
+
+impl Streams {
+    /// An ack goes with this record.
+    pub(super) fn expect(&mut self, stream: &str, value: Value) {
+        self.expected.entry(value).or_insert_with(|| (stream.to_owned(), None));
+    }
+
+    pub(super) fn observe(&mut self, seen: Seen, op: &Op) {
+        match op {
+            Op::Phase(Phase::End) => self.over = true,
+            Op::Phase(Phase::Healed) => self.healed = seen.from,
+            // Nobody asks for any stream as long as no ack goes with a record.
+            _ if self.expected.is_empty() || !seen.is_ok() => {}
+            Op::Poll { topic, partition, offset, records, .. } => {
+                for value in records.iter().filter_map(|(_, value)| *value) {
+                    if let Some((_, first)) = self.expected.get_mut(&value) {
+                        first.get_or_insert(seen);
+                    }
+                }
+                let next = records.last().map_or(*offset, |(last, _)| last + 1);
+                let over = self.over;
+                let reread = self.partitions.entry((topic.clone(), *partition)).or_default();
+                if over {
+                    let (first, read) = reread.read.unwrap_or((*offset, *offset));
+                    reread.read = Some((first, if *offset <= read { read.max(next) } else { read }));
+                }
+            }
+            Op::Bounds { topic, partition, start, end } if self.over => {
+                self.partitions.entry((topic.clone(), *partition)).or_default().bounds = Some((*start, *end));
+            }
+            _ => {}
+        }
+    }
+
+    /// When everything had healed, if the history says so.
+    pub(super) fn healed(&self) -> Micros {
+        self.healed
+    }
+
+    fn first_seen(&self, value: Value) -> Option<&Seen> {
+        self.expected.get(&value).and_then(|(_, first)| first.as_ref())
+    }
+
+    fn is_absent(&self, stream: &str, value: Value) -> bool {
+        let mut of_stream = self.partitions.iter().filter(|((topic, _), _)| topic == stream).peekable();
+        let known = of_stream.peek().is_some();
+        let reread = of_stream.all(|(_, Reread { read, bounds })| {
+            read.zip(*bounds).is_some_and(|((first, next), (start, end))| first <= start && next >= end)
+        });
+        known && reread && self.first_seen(value).is_none()
+    }
+}
+
+pub(super) fn judge(case: &Case<'_>, found: &mut Findings) {
+    for settle in &case.life.settles {
+        let Some((stream, value)) = settle.appended.as_deref() else { continue };
+        let present = case.streams.first_seen(*value);
+        let absent = case.streams.is_absent(stream, *value);
+        let torn = match settle.seen.outcome {
+            Outcome::Ok => torn_success(case, settle, absent),
+            Outcome::Fail => {
+                present.map(|poll| ("the pair failed, and the record is there".to_owned(), *poll))
+            }
+            Outcome::Info => present
+                .and_then(|poll| still_there(case, poll))
+                .or_else(|| (absent && gone_by_this_alone(case, settle)).then(|| gone_without(case))),
+        };
+        if let Some((text, proof)) = torn {
+            case.violates(found, (CHECK, "torn-pair"), format!("{text} ({value})"), &[&settle.seen, &proof]);
+        }
+    }
+}
+
+fn torn_success(case: &Case<'_>, settle: &Settle, absent: bool) -> Option<(String, Seen)> {
+    if absent {
+        return Some(("the pair succeeded, and the record is not there".to_owned(), settle.seen));
+    }
+    let end = case.end().filter(|end| settle.seen.precedes(&end.seen))?;
+    let state = end.of(case.id);
+    let left = state != MessageState::Gone;
+    left.then(|| (format!("the pair succeeded, and the message is {state:?}"), end.seen))
+}
+
+/// The record was seen, and the message came after that.
+fn still_there(case: &Case<'_>, poll: &Seen) -> Option<(String, Seen)> {
+    let text = "the record is there, and the message too".to_owned();
+    if let Some(grant) = case.life.grants.iter().find(|grant| poll.precedes(&grant.seen)) {
+        return Some((text, grant.seen));
+    }
+    let end = case.end().filter(|end| poll.precedes(&end.seen) && end.of(case.id) != MessageState::Gone)?;
+    Some((text, end.seen))
+}
+
+/// The message is gone, and nothing else can have taken it away.
+fn gone_by_this_alone(case: &Case<'_>, pair: &Settle) -> bool {
+    let gone =
+        case.end().is_some_and(|end| end.of(case.id) == MessageState::Gone && end.seen.from > pair.seen.from);
+    let other_ack = case.life.settles.iter().any(|settle| {
+        settle.how == How::Ack && settle.seen.line != pair.seen.line && settle.seen.may_have_happened()
+    });
+    let discarded = case.life.acts.iter().any(|(act, seen)| *act == Act::Discard && seen.may_have_happened());
+    let expires = case.queue.ttl.is_some() || case.life.terms().is_some_and(|terms| terms.expires.is_some());
+    gone && !other_ack && !discarded && !expires && !case.may_be_purged()
+}
+
+fn gone_without(case: &Case<'_>) -> (String, Seen) {
+    let end = case.end().expect("the message is gone in the end");
+    ("the message is gone, and the record is not there".to_owned(), end.seen)
+}

@@ -1,0 +1,258 @@
+//! Members of consumer groups: they come and go, take partitions over, read, and commit.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use weir_checker::{Consumer, Op};
+use weir_proto::v1;
+use weir_proto::v1::group_client::GroupClient;
+use weir_proto::v1::stream_client::StreamClient;
+use weir_types::ErrorKind;
+
+use super::actor::Actor;
+use super::read::{Polling, poll};
+use super::stage::Stage;
+use crate::wire::Route;
+
+/// After so long without a heartbeat a member is out.
+const SESSION: Duration = Duration::from_secs(5);
+/// Between two heartbeats.
+const HEARTBEAT: Duration = Duration::from_secs(1);
+/// How long a node is asked to wait for records.
+const WAIT: Duration = Duration::from_millis(200);
+/// Of a hundred rounds, a member leaves in so many, crashes in so many, and is too slow for its session in so many
+/// of a thousand.
+const LEAVE_PERMILLE: u64 = 10;
+const CRASH_PERMILLE: u64 = 10;
+const STALL_PERMILLE: u64 = 8;
+/// Of a hundred reads, so many are followed by a commit.
+const COMMIT_PERCENT: u64 = 60;
+
+/// A partition that a member owns.
+struct Owned {
+    route: Route,
+    epoch: u64,
+    /// The next offset to read.
+    next: u64,
+    /// What was committed last, as far as this member knows.
+    committed: u64,
+}
+
+/// A member of a group.
+pub(super) struct Member {
+    actor: Actor,
+    group: String,
+    topic: String,
+    consumer: Consumer,
+    id: String,
+    owned: BTreeMap<u32, Owned>,
+}
+
+impl Member {
+    pub(super) fn new(stage: Stage, number: u64, group: String, topic: String) -> Self {
+        let consumer = stage.history.consumer();
+        let mut actor = Actor::new(stage, number);
+        let id = format!("member-{:016x}", actor.dice.number());
+        Self { actor, group, topic, consumer, id, owned: BTreeMap::new() }
+    }
+
+    /// Is a member, again and again, until the run is over.
+    pub(super) async fn run(mut self) {
+        if self.actor.stage.partitions(&self.topic).await.is_empty() {
+            return;
+        }
+        let mut beaten = None;
+        while !self.actor.stage.stop.is_cancelled() {
+            let now = self.actor.stage.history.now();
+            let due = beaten.is_none_or(|last| now - last >= HEARTBEAT.as_micros() as u64);
+            if due && self.heartbeat().await {
+                beaten = Some(now);
+            }
+            self.work().await;
+            if self.actor.stage.careless() && self.misbehave().await {
+                beaten = None;
+            }
+        }
+        self.leave().await;
+    }
+
+    /// Tells the coordinator that the member lives, and takes over what it is given; false when nobody answered.
+    async fn heartbeat(&mut self) -> bool {
+        let owned = self.owned.iter();
+        let owned = owned.map(|(group, owned)| v1::OwnedPartition { group_id: *group, epoch: owned.epoch });
+        let mut owned: Vec<_> = owned.collect();
+        // The coordinator holds a call whose `owned` is the assignment; an empty list is answered at once, and would
+        // give everything up. A partition that is none is owned by nobody and differs from every assignment.
+        owned.push(v1::OwnedPartition { group_id: u32::MAX, epoch: 0 });
+        let request = v1::GroupHeartbeatRequest {
+            group: self.group.clone(),
+            member_id: self.id.clone(),
+            topics: vec![self.topic.clone()],
+            session_timeout_ms: SESSION.as_millis() as u64,
+            owned,
+        };
+        let asked =
+            self.actor
+                .ask_any(Duration::ZERO, |channel| async move {
+                    GroupClient::new(channel).heartbeat(request).await
+                })
+                .await;
+        match asked.answer {
+            Ok(answer) => {
+                self.take(answer.assigned).await;
+                true
+            }
+            Err(trouble) => {
+                self.actor.rest(&trouble).await;
+                false
+            }
+        }
+    }
+
+    async fn take(&mut self, assigned: Vec<v1::AssignedPartition>) {
+        let epochs: BTreeMap<_, _> = assigned.iter().map(|given| (given.group_id, given.epoch)).collect();
+        self.owned.retain(|group, owned| epochs.get(group) == Some(&owned.epoch));
+        for given in assigned {
+            if !self.owned.contains_key(&given.group_id) {
+                self.fence(&given).await;
+            }
+        }
+    }
+
+    /// Fences older owners of a partition. What is assigned counts from then on.
+    async fn fence(&mut self, given: &v1::AssignedPartition) {
+        let route = self.actor.stage.routes.borrow().group(given.group_id).cloned();
+        let Some(route) = route else { return };
+        let request = v1::FenceGroupRequest {
+            group_id: given.group_id,
+            consumer_group: self.group.clone(),
+            epoch: given.epoch,
+        };
+        let asked = self
+            .actor
+            .ask(given.group_id, Duration::ZERO, |channel| async move {
+                StreamClient::new(channel).fence_group(request).await
+            })
+            .await;
+        let op = Op::Assign {
+            group: self.group.clone(),
+            topic: self.topic.clone(),
+            consumer: self.consumer,
+            epoch: given.epoch,
+            partitions: vec![given.partition],
+        };
+        self.actor.note(&asked, op, asked.end());
+        match asked.answer {
+            Ok(answer) => {
+                // The answer is a read of the position too.
+                let next = answer.committed_offset.unwrap_or(answer.start_offset);
+                let owned = Owned { route, epoch: given.epoch, next, committed: next };
+                self.owned.insert(given.group_id, owned);
+            }
+            Err(trouble) => self.actor.rest(&trouble).await,
+        }
+    }
+
+    /// Reads each partition once, and commits most of it.
+    async fn work(&mut self) {
+        if self.owned.is_empty() {
+            self.actor.stage.sleep(WAIT).await;
+            return;
+        }
+        for group in self.owned.keys().copied().collect::<Vec<_>>() {
+            let Some(Owned { route, epoch, next, committed }) = self.owned.get(&group) else { continue };
+            let (route, epoch, next, committed) = (route.clone(), *epoch, *next, *committed);
+            let polling = Polling { consumer: self.consumer, group: Some((self.group.clone(), epoch)) };
+            let chunk = match poll(&mut self.actor, &route, &polling, next, WAIT, None).await {
+                Ok(chunk) => chunk,
+                Err(trouble) => {
+                    self.actor.rest(&trouble).await;
+                    continue;
+                }
+            };
+            let next = chunk.records.last().map_or(next, |(offset, _)| offset + 1);
+            if let Some(owned) = self.owned.get_mut(&group) {
+                owned.next = next;
+            }
+            let commits = self.actor.stage.drains() || self.actor.dice.percent(COMMIT_PERCENT);
+            if next > committed && commits {
+                self.commit(group, &route, epoch, next).await;
+            }
+        }
+    }
+
+    async fn commit(&mut self, group: u32, route: &Route, epoch: u64, offset: u64) {
+        let request = v1::CommitOffsetRequest {
+            group_id: group,
+            consumer_group: self.group.clone(),
+            epoch,
+            offset,
+            metadata: String::new(),
+            reset: false,
+        };
+        let asked = self
+            .actor
+            .ask(group, Duration::ZERO, |channel| async move {
+                StreamClient::new(channel).commit_offset(request).await
+            })
+            .await;
+        let op = Op::Commit {
+            group: self.group.clone(),
+            topic: self.topic.clone(),
+            consumer: self.consumer,
+            epoch,
+            partition: route.partition,
+            offset,
+        };
+        self.actor.note(&asked, op, asked.end());
+        match asked.answer {
+            Ok(_) => {
+                if let Some(owned) = self.owned.get_mut(&group) {
+                    owned.committed = offset;
+                }
+            }
+            Err(trouble) if trouble.kind == ErrorKind::Fenced => {
+                self.owned.remove(&group);
+            }
+            Err(trouble) => self.actor.rest(&trouble).await,
+        }
+    }
+
+    /// Now and then a member leaves, crashes, or falls asleep; true when it did.
+    async fn misbehave(&mut self) -> bool {
+        match self.actor.dice.below(1_000) {
+            draw if draw < LEAVE_PERMILLE => {
+                self.leave().await;
+                self.begin_anew();
+                true
+            }
+            draw if draw < LEAVE_PERMILLE + CRASH_PERMILLE => {
+                self.begin_anew();
+                true
+            }
+            draw if draw < LEAVE_PERMILLE + CRASH_PERMILLE + STALL_PERMILLE => {
+                // It comes back and still believes that everything is its own.
+                self.actor.stage.sleep(SESSION * 3 / 2).await;
+                self.work().await;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    async fn leave(&mut self) {
+        let request = v1::GroupLeaveRequest { group: self.group.clone(), member_id: self.id.clone() };
+        // A leave that is lost is a crash: the session runs out.
+        let _ = self
+            .actor
+            .ask_any(Duration::ZERO, |channel| async move { GroupClient::new(channel).leave(request).await })
+            .await;
+    }
+
+    /// Another member, who knows nothing.
+    fn begin_anew(&mut self) {
+        self.consumer = self.actor.stage.history.consumer();
+        self.id = format!("member-{:016x}", self.actor.dice.number());
+        self.owned.clear();
+    }
+}

@@ -1,0 +1,244 @@
+//! The workloads: their topics, their actors, and when everything is drained.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use clap::ValueEnum;
+use serde::{Deserialize, Serialize};
+use tokio::task::JoinSet;
+use weir_checker::{Options, QueueOptions};
+use weir_proto::v1;
+use weir_proto::v1::queue_client::QueueClient;
+
+use super::actor::Actor;
+use super::consume::Receiver;
+use super::group::Member;
+use super::parked::Administrator;
+use super::produce::{Door, Producer};
+use super::read::{Reader, read_all, watch_bounds};
+use super::register::Registrar;
+use super::stage::{Load, Stage};
+
+/// Deliveries before a message is parked: few, so that parking happens all the time.
+const ATTEMPTS_MAX: u32 = 4;
+/// The wait before a nacked message is ready again, in milliseconds.
+const BACKOFF_MS: (u64, u64) = (100, 1_000);
+/// How many queues, and how many streams.
+const QUEUES: u32 = 2;
+const STREAMS: u32 = 2;
+/// Numbers of actors in the draw of chance begin here, by role.
+const PRODUCER: u64 = 1_000;
+const CONSUMER: u64 = 2_000;
+const WATCHER: u64 = 3_000;
+const LAST: u64 = 4_000;
+/// Between two looks at how much is left.
+const DRAIN_PAUSE: Duration = Duration::from_millis(500);
+
+/// What clients do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Workload {
+    /// Messages under leases, with parking and redelivery
+    Queue,
+    /// Records at offsets
+    Stream,
+    /// Consumer groups that come and go
+    Group,
+    /// Positions of groups as registers
+    Register,
+    /// Queues, streams and groups at once
+    Mixed,
+}
+
+impl Workload {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Queue, Self::Stream, Self::Group, Self::Register, Self::Mixed];
+
+    /// As on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Queue => "queue",
+            Self::Stream => "stream",
+            Self::Group => "group",
+            Self::Register => "register",
+            Self::Mixed => "mixed",
+        }
+    }
+
+    fn has_queues(self) -> bool {
+        matches!(self, Self::Queue | Self::Mixed)
+    }
+
+    fn queues(self) -> Vec<String> {
+        let count = if self.has_queues() { QUEUES } else { 0 };
+        (0..count).map(|number| format!("queue-{number}")).collect()
+    }
+
+    fn streams(self) -> Vec<String> {
+        let count = match self {
+            Self::Queue => 0,
+            Self::Stream => STREAMS,
+            Self::Group | Self::Register | Self::Mixed => 1,
+        };
+        (0..count).map(|number| format!("stream-{number}")).collect()
+    }
+
+    fn groups(self) -> Vec<String> {
+        let count = match self {
+            Self::Group | Self::Mixed => 2,
+            Self::Register => 3,
+            Self::Queue | Self::Stream => 0,
+        };
+        (0..count).map(|number| format!("group-{number}")).collect()
+    }
+
+    /// The topics to make.
+    pub fn topics(self, load: &Load) -> Vec<v1::CreateTopicRequest> {
+        let queue = v1::QueueSettings {
+            lease_ms: Some(load.lease.as_millis() as u64),
+            attempts_max: Some(ATTEMPTS_MAX),
+            backoff_base_ms: Some(BACKOFF_MS.0),
+            backoff_max_ms: Some(BACKOFF_MS.1),
+            ..v1::QueueSettings::default()
+        };
+        let topic = |name, kind: v1::TopicKind, settings| v1::CreateTopicRequest {
+            name,
+            kind: kind as i32,
+            partitions: load.partitions,
+            replicas: load.replicas,
+            settings,
+            request_id: 0,
+            timeout_ms: 30_000,
+        };
+        let settings = v1::TopicSettings { kind: Some(v1::topic_settings::Kind::Queue(queue)) };
+        let queues = self.queues().into_iter();
+        let queues = queues.map(|name| topic(name, v1::TopicKind::Queue, Some(settings)));
+        let streams = self.streams().into_iter().map(|name| topic(name, v1::TopicKind::Stream, None));
+        queues.chain(streams).collect()
+    }
+
+    /// What the checks have to know.
+    pub fn check_options(self, lease: Duration) -> Options {
+        let queue = QueueOptions {
+            attempts_max: Some(ATTEMPTS_MAX),
+            lease: Some(lease.as_micros() as u64),
+            ..QueueOptions::default()
+        };
+        let queues: BTreeMap<_, _> = self.queues().into_iter().map(|name| (name, queue.clone())).collect();
+        Options { queue, queues, ..Options::default() }
+    }
+
+    /// Starts all actors. They end with the stage's `stop`, producers when nothing new is wanted.
+    pub fn start(self, stage: &Stage) -> JoinSet<()> {
+        let mut actors = JoinSet::new();
+        match self {
+            Self::Queue => self.start_queues(stage, &mut actors, stage.load.concurrency),
+            Self::Stream => self.start_streams(stage, &mut actors, stage.load.concurrency),
+            Self::Group => self.start_groups(stage, &mut actors, stage.load.concurrency),
+            Self::Register => self.start_registers(stage, &mut actors),
+            Self::Mixed => {
+                let share = stage.load.concurrency / 3 + 1;
+                let mut third = stage.clone();
+                third.load.rate = stage.load.rate / 3 + 1;
+                self.start_queues(&third, &mut actors, share);
+                self.start_streams(&third, &mut actors, share);
+                self.start_groups(&third, &mut actors, share);
+            }
+        }
+        actors
+    }
+
+    fn start_queues(self, stage: &Stage, actors: &mut JoinSet<()>, clients: u32) {
+        let producers = (clients * 2 / 5).max(1);
+        for seat in 0..producers {
+            let number = PRODUCER + u64::from(seat);
+            let producer = Producer::new(stage.clone(), number, producers, Door::Queue, self.queues());
+            actors.spawn(producer.run());
+        }
+        for seat in 0..clients.saturating_sub(producers).max(1) {
+            let receiver = Receiver::new(stage.clone(), CONSUMER + u64::from(seat), self.queues());
+            actors.spawn(receiver.run());
+        }
+        actors.spawn(Administrator::new(stage.clone(), WATCHER, self.queues()).run());
+    }
+
+    fn start_streams(self, stage: &Stage, actors: &mut JoinSet<()>, clients: u32) {
+        let producers = self.start_appenders(stage, actors, clients / 2);
+        for seat in 0..clients.saturating_sub(producers).max(stage.load.partitions) {
+            for topic in self.streams() {
+                let number = CONSUMER + 100 + u64::from(seat);
+                let reader = Reader::new(stage.clone(), number, topic, seat as usize);
+                actors.spawn(reader.run());
+            }
+        }
+        for topic in self.streams() {
+            actors.spawn(watch_bounds(stage.clone(), WATCHER + 100, topic));
+        }
+    }
+
+    fn start_groups(self, stage: &Stage, actors: &mut JoinSet<()>, clients: u32) {
+        // In a mixed run the streams have their producers already.
+        let producers =
+            if self == Self::Mixed { 0 } else { self.start_appenders(stage, actors, clients / 3) };
+        let members = clients.saturating_sub(producers).clamp(2, 12);
+        for (seat, group) in (0..members).zip(self.groups().into_iter().cycle()) {
+            let number = CONSUMER + 200 + u64::from(seat);
+            for topic in self.streams() {
+                actors.spawn(Member::new(stage.clone(), number, group.clone(), topic).run());
+            }
+        }
+    }
+
+    fn start_registers(self, stage: &Stage, actors: &mut JoinSet<()>) {
+        let producers = self.start_appenders(stage, actors, stage.load.concurrency / 4);
+        for seat in 0..stage.load.concurrency.saturating_sub(producers).max(2) {
+            let number = CONSUMER + 300 + u64::from(seat);
+            for topic in self.streams() {
+                actors.spawn(Registrar::new(stage.clone(), number, topic, self.groups()).run());
+            }
+        }
+    }
+
+    fn start_appenders(self, stage: &Stage, actors: &mut JoinSet<()>, wanted: u32) -> u32 {
+        let producers = wanted.max(1);
+        for seat in 0..producers {
+            let number = PRODUCER + 100 + u64::from(seat);
+            let producer = Producer::new(stage.clone(), number, producers, Door::Stream, self.streams());
+            actors.spawn(producer.run());
+        }
+        producers
+    }
+
+    /// Waits until nothing is left to be consumed, then takes the last looks that a history needs: whatever is parked,
+    /// and every stream from every node.
+    pub async fn drain(self, stage: &Stage) {
+        for topic in self.queues() {
+            empty(stage, &topic).await;
+        }
+        if self.has_queues() {
+            Administrator::new(stage.clone(), LAST, self.queues()).list_all().await;
+        }
+        for topic in self.streams() {
+            read_all(stage.clone(), LAST + 1, topic).await;
+        }
+    }
+}
+
+/// Waits until a queue holds nothing but parked messages.
+async fn empty(stage: &Stage, topic: &str) {
+    let mut actor = Actor::new(stage.clone(), LAST + 2);
+    for route in stage.partitions(topic).await {
+        loop {
+            let request = v1::QueueStatsRequest { group_id: route.group };
+            let asked = actor
+                .ask(route.group, Duration::ZERO, |channel| async move {
+                    QueueClient::new(channel).stats(request).await
+                })
+                .await;
+            let left = asked.answer.map_or(1, |stats| stats.ready + stats.leased + stats.scheduled);
+            if left == 0 || !stage.sleep(DRAIN_PAUSE).await {
+                break;
+            }
+        }
+    }
+}

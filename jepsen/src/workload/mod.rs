@@ -1,0 +1,28 @@
+//! What clients do while things break.
+//!
+//! | workload | actors |
+//! |---|---|
+//! | `queue` | producers, receivers, an administrator of parked messages |
+//! | `stream` | producers of batches, readers, a watcher of the bounds |
+//! | `group` | producers, members of two consumer groups, a reader |
+//! | `register` | producers, clients that write and read the positions of groups |
+//! | `mixed` | the first three on one cluster |
+//!
+//! Every call is one operation of the history ([`wire`](crate::wire)): nothing here repeats a call behind its back.
+
+mod actor;
+mod consume;
+mod group;
+mod kind;
+mod parked;
+mod payload;
+mod produce;
+mod read;
+mod register;
+mod setup;
+mod stage;
+mod stamps;
+
+pub use kind::Workload;
+pub use setup::{SetupError, create};
+pub use stage::{Load, Stage};

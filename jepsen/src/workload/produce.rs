@@ -1,0 +1,189 @@
+//! A producer of a queue or a stream: one batch at a time, repeated under the same ids when nobody knows what became
+//! of it.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use weir_checker::{MessageId, Op, Terms, Value};
+use weir_proto::v1;
+use weir_proto::v1::produce_response::Outcome;
+use weir_proto::v1::queue_client::QueueClient;
+use weir_proto::v1::stream_client::StreamClient;
+use weir_types::{BatchBuilder, ErrorKind, ProducerSequence};
+
+use super::actor::{Actor, Asked};
+use super::payload;
+use super::stage::Stage;
+use super::stamps::Stamps;
+use crate::history::End;
+use crate::wire::{Route, Trouble};
+
+/// Of a hundred batches of which nobody knows what became of them, so many are sent again.
+const REPEATED_PERCENT: u64 = 60;
+/// How often one batch is sent at most.
+const ATTEMPTS_MAX: u32 = 12;
+/// Records in a batch of a stream, at most.
+const RECORDS_MAX: u64 = 6;
+/// Once in so many seconds there is a burst, which lasts one second.
+const BURST_EVERY_SECONDS: u64 = 8;
+/// How much more is sent in a burst.
+const BURST: u32 = 4;
+
+/// Which door the batches go through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Door {
+    /// One message per batch.
+    Queue,
+    /// One to six records per batch.
+    Stream,
+}
+
+/// A producer.
+pub(super) struct Producer {
+    actor: Actor,
+    door: Door,
+    topics: Vec<String>,
+    stamps: Stamps,
+    number: u32,
+    sequence: u64,
+    pace: Duration,
+}
+
+/// A batch and where it goes.
+struct Batch {
+    route: Route,
+    values: Vec<Value>,
+    bytes: Bytes,
+}
+
+impl Producer {
+    /// One of `among` producers who share the run's rate.
+    pub(super) fn new(stage: Stage, seat: u64, among: u32, door: Door, topics: Vec<String>) -> Self {
+        let pace = Duration::from_secs(1) * among / stage.load.rate.max(1);
+        let number = stage.history.producer();
+        let actor = Actor::new(stage, seat);
+        Self { actor, door, topics, stamps: Stamps::default(), number, sequence: 0, pace }
+    }
+
+    /// Produces until nothing new is wanted.
+    pub(super) async fn run(mut self) {
+        while self.actor.stage.may_write().await {
+            let wait = self.wait();
+            if !self.actor.stage.sleep(wait).await || !self.send().await {
+                return;
+            }
+        }
+    }
+
+    fn wait(&mut self) -> Duration {
+        let second = self.actor.stage.history.now() / 1_000_000;
+        let bursts = (second + u64::from(self.number)).is_multiple_of(BURST_EVERY_SECONDS);
+        self.actor.dice.wait(if bursts { self.pace / BURST } else { self.pace })
+    }
+
+    /// Sends one batch until its end is known or it is given up; false when the run ended.
+    async fn send(&mut self) -> bool {
+        let topic = self.actor.dice.zipf_of(&self.topics).clone();
+        let partitions = self.actor.stage.partitions(&topic).await;
+        if partitions.is_empty() {
+            return false;
+        }
+        let route = self.actor.dice.pick(&partitions).clone();
+        let Some(stamp) = self.stamps.next(&mut self.actor, route.group).await else { return false };
+        let Some(batch) = self.batch(route, stamp) else { return false };
+        let (mut unknown, mut refused) = (false, false);
+        for _ in 0..ATTEMPTS_MAX {
+            match self.attempt(&batch).await {
+                Ok(()) => {
+                    self.stamps.advance(batch.route.group, batch.values.len() as u32);
+                    return true;
+                }
+                Err(trouble) => {
+                    unknown |= trouble.unknown;
+                    refused |= trouble.kind == ErrorKind::Invalid || trouble.kind == ErrorKind::Fenced;
+                    self.actor.rest(&trouble).await;
+                    let again = unknown && self.actor.dice.percent(REPEATED_PERCENT);
+                    if !again || self.actor.stage.drains() {
+                        break;
+                    }
+                }
+            }
+        }
+        // A batch that surely was not appended leaves its numbers to the next one; any other one keeps them.
+        if unknown || refused {
+            self.stamps.give_up(batch.route.group);
+        }
+        !self.actor.stage.stop.is_cancelled()
+    }
+
+    fn batch(&mut self, route: Route, stamp: ProducerSequence) -> Option<Batch> {
+        let count = match self.door {
+            Door::Queue => 1,
+            Door::Stream => self.actor.dice.between(1, RECORDS_MAX),
+        };
+        let values: Vec<_> = (0..count)
+            .map(|_| {
+                self.sequence += 1;
+                Value { producer: self.number, sequence: self.sequence - 1 }
+            })
+            .collect();
+        let mut builder = BatchBuilder::new();
+        for value in &values {
+            builder.push(None, Some(&payload::body(*value)), &[], now_ms()).ok()?;
+        }
+        let bytes = builder.build(Some(stamp)).ok()?;
+        Some(Batch { route, values, bytes })
+    }
+
+    async fn attempt(&mut self, batch: &Batch) -> Result<(), Trouble> {
+        let group = batch.route.group;
+        let request = v1::ProduceRequest { correlation_id: 0, group_id: group, batch: batch.bytes.clone() };
+        let door = self.door;
+        let mut asked = self
+            .actor
+            .ask(group, Duration::ZERO, |channel| async move {
+                match door {
+                    Door::Queue => QueueClient::new(channel).send(request).await,
+                    Door::Stream => StreamClient::new(channel).append(request).await,
+                }
+            })
+            .await;
+        let appended = base_offset(&mut asked);
+        let end = appended.as_ref().err().map_or(End::Ok, Trouble::end);
+        self.actor.note(&asked, self.op(batch, appended.as_ref().ok().copied()), end);
+        appended.map(|_| ())
+    }
+
+    fn op(&self, batch: &Batch, base: Option<u64>) -> Op {
+        let Route { topic, partition, .. } = batch.route.clone();
+        match self.door {
+            Door::Queue => Op::Enqueue {
+                topic,
+                value: batch.values[0],
+                terms: Terms::default(),
+                at: base.map(|id| MessageId { partition, id }),
+            },
+            Door::Stream => Op::Append {
+                topic,
+                values: batch.values.clone(),
+                key: None,
+                at: base.map(|offset| (partition, offset)),
+            },
+        }
+    }
+}
+
+/// Where the batch begins. An answer that says nothing leaves everything open.
+fn base_offset(asked: &mut Asked<v1::ProduceResponse>) -> Result<u64, Trouble> {
+    let answer = std::mem::replace(&mut asked.answer, Err(Trouble::nobody()))?;
+    match answer.outcome {
+        Some(Outcome::BaseOffset(base)) => Ok(base),
+        Some(Outcome::Error(error)) => Err(error.into()),
+        None => Err(Trouble::empty()),
+    }
+}
+
+/// Milliseconds since the Unix epoch, as a record's timestamp.
+fn now_ms() -> i64 {
+    jiff::Timestamp::now().as_millisecond()
+}

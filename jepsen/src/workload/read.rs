@@ -1,0 +1,176 @@
+//! Readers of a stream without a group, and the last look at everything in it.
+
+use std::time::Duration;
+
+use weir_checker::{Consumer, Op};
+use weir_proto::v1;
+use weir_proto::v1::stream_client::StreamClient;
+use weir_types::{BatchView, ErrorKind};
+
+use super::actor::Actor;
+use super::payload;
+use super::stage::Stage;
+use crate::wire::{Route, Trouble};
+
+/// How long a node is asked to wait for records.
+const WAIT: Duration = Duration::from_millis(800);
+/// Of a hundred reads, so many jump back to an earlier offset.
+const JUMP_PERCENT: u64 = 3;
+/// Between two looks at the bounds.
+const BOUNDS_PAUSE: Duration = Duration::from_millis(700);
+/// Largest answer.
+const ANSWER_BYTES_MAX: usize = 64 << 20;
+/// Bytes asked for at once.
+const BYTES: u64 = 512 << 10;
+
+/// What a read brought.
+pub(super) struct Chunk {
+    /// Offset and payload.
+    pub(super) records: Vec<(u64, Option<weir_checker::Value>)>,
+    /// The next offset to be written.
+    pub(super) end: u64,
+}
+
+/// Who asks for records.
+#[derive(Clone, Debug)]
+pub(super) struct Polling {
+    pub(super) consumer: Consumer,
+    pub(super) group: Option<(String, u64)>,
+}
+
+/// Asks once for the records of a partition from an offset on, at its leader or at `address`.
+pub(super) async fn poll(
+    actor: &mut Actor,
+    route: &Route,
+    polling: &Polling,
+    offset: u64,
+    wait: Duration,
+    address: Option<String>,
+) -> Result<Chunk, Trouble> {
+    let request =
+        v1::ReadRequest { group_id: route.group, offset, bytes_max: BYTES, wait_ms: wait.as_millis() as u64 };
+    let ask = |channel| async move {
+        StreamClient::new(channel).max_decoding_message_size(ANSWER_BYTES_MAX).read(request).await
+    };
+    let asked = match address {
+        Some(address) => actor.ask_at(Some(address), wait, ask).await,
+        None => actor.ask(route.group, wait, ask).await,
+    };
+    let records = asked.answer.as_ref().map_or_else(|_| Vec::new(), |answer| records(answer, offset));
+    let op = Op::Poll {
+        topic: route.topic.clone(),
+        consumer: polling.consumer,
+        group: polling.group.clone(),
+        partition: route.partition,
+        offset,
+        records: records.clone(),
+    };
+    actor.note(&asked, op, asked.end_of_read());
+    asked.answer.map(|answer| Chunk { records, end: answer.end_offset })
+}
+
+/// The records of an answer at `from` or behind; a batch that does not decode is damage at its first offset.
+fn records(answer: &v1::FetchResponse, from: u64) -> Vec<(u64, Option<weir_checker::Value>)> {
+    let mut found = Vec::new();
+    let mut next = from;
+    for batch in &answer.batches {
+        let Ok(view) = BatchView::verify(batch) else {
+            found.push((next, None));
+            continue;
+        };
+        // The base offset stands first in a batch; see the layout at `weir_types::batch`.
+        let base = batch.first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes));
+        for (offset, record) in (base..).zip(view.records(view.section())) {
+            if offset >= from {
+                let value = record.ok().and_then(|record| payload::value(record.value));
+                found.push((offset, value));
+            }
+            next = offset + 1;
+        }
+    }
+    found
+}
+
+/// A reader: it follows one partition, and now and then goes back.
+pub(super) struct Reader {
+    actor: Actor,
+    topic: String,
+    seat: usize,
+}
+
+impl Reader {
+    pub(super) fn new(stage: Stage, number: u64, topic: String, seat: usize) -> Self {
+        Self { actor: Actor::new(stage, number), topic, seat }
+    }
+
+    /// Reads until the run is over.
+    pub(super) async fn run(mut self) {
+        let partitions = self.actor.stage.partitions(&self.topic).await;
+        let Some(route) = partitions.get(self.seat % partitions.len().max(1)).cloned() else { return };
+        let mut polling = self.polling();
+        let mut next = 0;
+        while !self.actor.stage.stop.is_cancelled() {
+            match poll(&mut self.actor, &route, &polling, next, WAIT, None).await {
+                Ok(chunk) => next = chunk.records.last().map_or(next, |(offset, _)| offset + 1),
+                Err(trouble) => self.actor.rest(&trouble).await,
+            }
+            if next > 0 && self.actor.stage.careless() && self.actor.dice.percent(JUMP_PERCENT) {
+                // Whoever jumps begins anew: another consumer.
+                polling = self.polling();
+                next = self.actor.dice.below(next);
+            }
+        }
+    }
+
+    fn polling(&self) -> Polling {
+        Polling { consumer: self.actor.stage.history.consumer(), group: None }
+    }
+}
+
+/// Looks at the first and next offsets of a stream all the time.
+pub(super) async fn watch_bounds(stage: Stage, number: u64, topic: String) {
+    let mut actor = Actor::new(stage, number);
+    while actor.stage.sleep(BOUNDS_PAUSE).await {
+        for route in actor.stage.partitions(&topic).await {
+            let request = v1::OffsetsRequest { group_id: route.group, time_ms: None };
+            let asked = actor
+                .ask(route.group, Duration::ZERO, |channel| async move {
+                    StreamClient::new(channel).offsets(request).await
+                })
+                .await;
+            let (start, end) =
+                asked.answer.as_ref().map_or((0, 0), |answer| (answer.start_offset, answer.end_offset));
+            let op = Op::Bounds { topic: route.topic.clone(), partition: route.partition, start, end };
+            actor.note(&asked, op, asked.end_of_read());
+        }
+    }
+}
+
+/// Reads the whole stream once more, asking every node in turn; a node that does not lead is left to its refusal,
+/// and the leader asked instead. Ends when everything was read, or with `stop`.
+pub(super) async fn read_all(stage: Stage, number: u64, topic: String) {
+    let mut actor = Actor::new(stage, number);
+    let addresses = actor.stage.routes.borrow().addresses();
+    for route in actor.stage.partitions(&topic).await {
+        for address in &addresses {
+            let polling = Polling { consumer: actor.stage.history.consumer(), group: None };
+            let (mut next, mut at) = (0, Some(address.clone()));
+            while !actor.stage.stop.is_cancelled() {
+                match poll(&mut actor, &route, &polling, next, Duration::ZERO, at.clone()).await {
+                    Ok(chunk) => {
+                        next = chunk.records.last().map_or(next, |(offset, _)| offset + 1);
+                        if next >= chunk.end {
+                            break;
+                        }
+                    }
+                    // The leader is asked in its turn.
+                    Err(trouble) if trouble.kind == ErrorKind::Redirect && at.is_some() => break,
+                    Err(trouble) => {
+                        at = None;
+                        actor.rest(&trouble).await;
+                    }
+                }
+            }
+        }
+    }
+}
