@@ -98,9 +98,13 @@ impl Detector {
 
     fn find_lost(&mut self) -> Lost {
         let all = self.registry.all();
-        all.iter().for_each(|replica| pace(replica));
-        let lost: Lost =
-            all.into_iter().filter_map(|replica| missing(&replica).map(|missing| (replica, missing))).collect();
+        for replica in &all {
+            pace(replica);
+        }
+        let lost: Lost = all
+            .into_iter()
+            .filter_map(|replica| missing(&replica).map(|missing| (replica, missing)))
+            .collect();
         let found: BTreeSet<GroupId> = lost.iter().map(|(replica, _)| replica.spec.group).collect();
         self.leaderless.retain(|group, spell| {
             let still = found.contains(group);
