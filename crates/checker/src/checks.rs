@@ -1,6 +1,6 @@
 //! Which checks there are.
 
-use crate::{Check, Checked, Event, Findings, Options, queue};
+use crate::{Check, Checked, Event, Findings, Options, queue, stream};
 
 /// One pass over a history that answers for one check, or for several that share what they note.
 pub trait Fold: Send {
@@ -42,8 +42,10 @@ impl Shard {
 }
 
 /// Checks that need the whole history in one place. The runner deals them out among its workers.
-pub fn whole(_options: &Options) -> Vec<Box<dyn Fold>> {
-    queue::whole()
+pub fn whole(options: &Options) -> Vec<Box<dyn Fold>> {
+    let mut folds = queue::whole();
+    folds.push(Box::new(stream::Streams::new(options)));
+    folds
 }
 
 /// Checks of single messages and values: each worker runs all of them on its share. Findings of the same name are put

@@ -17,6 +17,7 @@ mod options;
 mod queue;
 mod report;
 mod runner;
+mod stream;
 mod verdict;
 
 pub use event::{
@@ -28,4 +29,5 @@ pub use options::{Options, QueueOptions};
 pub use queue::ANOMALIES as QUEUE_ANOMALIES;
 pub use report::{ANOMALIES_LISTED_MAX, Checked, Figures, Report};
 pub use runner::judge;
+pub use stream::{ANOMALIES as STREAM_ANOMALIES, StreamOptions};
 pub use verdict::{Anomaly, Check, Findings, Verdict};

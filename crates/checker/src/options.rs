@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::Micros;
+use crate::{Micros, StreamOptions};
 
 /// What the checks have to know beside the history. The defaults are the contract's own.
 #[derive(Clone, Debug)]
@@ -21,6 +21,8 @@ pub struct Options {
     pub queue: QueueOptions,
     /// Of single queues, by topic.
     pub queues: BTreeMap<String, QueueOptions>,
+    /// Of streams.
+    pub stream: StreamOptions,
 }
 
 /// How a queue was configured.
@@ -51,6 +53,7 @@ impl Default for Options {
             states_max: 50_000,
             queue: QueueOptions::default(),
             queues: BTreeMap::new(),
+            stream: StreamOptions::default(),
         }
     }
 }
