@@ -9,6 +9,9 @@
 //!
 //! | module | holds |
 //! |---|---|
+//! | [`cli`] | one file per verb |
+//! | [`run`] | the parts of a run, in order; [`schedule`]: what is to happen when; [`tier`]: the matrix |
+//! | [`workload`] | what clients do; [`wire`]: the client without retries; [`history`]: what is written down |
 //! | [`env`] | nodes: processes, namespaces, the link emulator, disks |
 //! | [`nemesis`] | one file per family of faults |
 //! | [`doctor`] | which faults this host can make |
@@ -19,11 +22,15 @@
 
 #![expect(clippy::disallowed_types, reason = "the harness stands outside: real time is what it measures")]
 
+pub mod cli;
 pub mod dice;
 pub mod doctor;
 pub mod env;
 pub mod history;
 pub mod nemesis;
 pub mod report;
+pub mod run;
+pub mod schedule;
+pub mod tier;
 pub mod wire;
 pub mod workload;

@@ -2,8 +2,10 @@
 
 use std::process::ExitCode;
 
+use clap::Parser as _;
+use weir_jepsen::cli::{Cli, perform};
 use weir_jepsen::env::watchdog;
 
 fn main() -> ExitCode {
-    watchdog::serve_if_asked().unwrap_or(ExitCode::SUCCESS)
+    watchdog::serve_if_asked().unwrap_or_else(|| perform(Cli::parse()))
 }

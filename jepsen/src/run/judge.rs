@@ -1,0 +1,44 @@
+//! From a history to a verdict: results, page, last line.
+
+use std::fs::File;
+use std::io::{self, BufReader};
+use std::num::NonZero;
+use std::path::Path;
+use std::time::Duration;
+
+use weir_checker::{ReadError, Reader, Report, judge};
+
+use super::folder::{self, Folder};
+use super::options::Options;
+
+/// Bytes read at once.
+const BUFFER_BYTES: usize = 1 << 20;
+
+/// Judges the history in a folder, and writes what came of it beside it.
+pub fn check(folder: &Folder) -> io::Result<Report> {
+    let options: Options = folder::read(&folder.options())?;
+    let report = judge_file(&folder.history(), &options)?;
+    folder::write(&folder.results(), &report)?;
+    Ok(report)
+}
+
+fn judge_file(history: &Path, options: &Options) -> io::Result<Report> {
+    let file = BufReader::with_capacity(BUFFER_BYTES, File::open(history)?);
+    let known = options.workload.check_options(Duration::from_millis(options.lease_ms));
+    let workers = std::thread::available_parallelism().map_or(1, NonZero::get) as u32;
+    judge(Reader::new(file), &known, workers).map_err(|error| match error {
+        ReadError::Io(error) => error,
+        line @ ReadError::Line { .. } => io::Error::new(io::ErrorKind::InvalidData, line.to_string()),
+    })
+}
+
+/// The one line that a run ends with.
+pub fn last_line(report: &Report) -> String {
+    let weir_checker::Figures { ok, fail, info, length, .. } = report.figures;
+    let verdict = match report.verdict {
+        weir_checker::Verdict::Valid => "valid",
+        weir_checker::Verdict::Invalid => "invalid",
+        weir_checker::Verdict::Unknown => "unknown",
+    };
+    format!("weir-jepsen: {verdict}: {ok} ok, {fail} failed, {info} unknown in {} s", length / 1_000_000)
+}
