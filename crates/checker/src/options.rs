@@ -79,6 +79,7 @@ impl Options {
 
     /// How much of a lease of this length surely passes on the history's clock.
     pub fn surely(&self, lease: Micros) -> Micros {
-        (lease / 100 * (100 - self.clock_rate_percent.min(100))).saturating_sub(self.clock_grain)
+        let share = lease.div_ceil(100).saturating_mul(self.clock_rate_percent);
+        lease.saturating_sub(share).saturating_sub(self.clock_grain)
     }
 }

@@ -67,7 +67,7 @@ impl At {
             }
             (What::LeaseLost(lease), state) => {
                 let holds = matches!(state, State::Leased { lease: current, .. } if current == lease);
-                if !holds && state != State::Absent {
+                if !holds {
                     reach(self);
                 }
             }
