@@ -1,6 +1,6 @@
 //! Which checks there are.
 
-use crate::{Check, Checked, Event, Findings, Options, queue, stream};
+use crate::{Check, Checked, Event, Findings, Options, groups, queue, stream};
 
 /// One pass over a history that answers for one check, or for several that share what they note.
 pub trait Fold: Send {
@@ -45,6 +45,7 @@ impl Shard {
 pub fn whole(options: &Options) -> Vec<Box<dyn Fold>> {
     let mut folds = queue::whole();
     folds.push(Box::new(stream::Streams::new(options)));
+    folds.push(Box::new(groups::Groups::new(options)));
     folds
 }
 

@@ -12,6 +12,7 @@
 
 pub mod checks;
 mod event;
+mod groups;
 mod jsonl;
 mod options;
 mod queue;
@@ -24,6 +25,7 @@ pub use event::{
     Consumer, Delivery, Digested, Event, Fault, FaultPhase, How, Lost, MessageId, MessageState, Micros,
     NotAPair, Op, Outcome, ParkedMessage, Phase, Process, Terms, Value,
 };
+pub use groups::ANOMALIES as GROUP_ANOMALIES;
 pub use jsonl::{ReadError, Reader, Writer};
 pub use options::{Options, QueueOptions};
 pub use queue::ANOMALIES as QUEUE_ANOMALIES;

@@ -1,0 +1,163 @@
+//! Checks of consumer groups: their committed positions, and where a new owner goes on. Promise P14.
+//!
+//! | check | anomaly | what is wrong | file |
+//! |---|---|---|---|
+//! | G1 | `zombie-commit` | a commit succeeds though a newer owner had taken over before it began | `register.rs` |
+//! | G1 | `commit-regress` | a commit or a position is behind one that was known before it began, or a newer owner's | `register.rs` |
+//! | G1 | `phantom-position` | a position that nobody had committed by then | `register.rs` |
+//! | G1 | `unexplained-position` | no order of the operations explains what they were told | `search.rs` |
+//! | G2 | `stale-resume` | a new owner begins behind what an older one had committed | `resume.rs` |
+//! | G2 | `skipped-messages` | an owner begins, or goes on, beyond what the group can have worked off | `resume.rs` |
+//! | G2 | `zombie-poll` | an owner goes on reading though a newer one had taken over before it began | `resume.rs` |
+//!
+//! The position of a group in a partition is a register of its own: an epoch and an offset, which only rise. An ok
+//! [`Op::Assign`] says that the epoch has been fenced in when it was over: from then on lower ones are refused. When exactly
+//! it was is unknown, so that a fence is no excuse for an error and no proof of anything before its end.
+
+mod register;
+mod resume;
+mod search;
+
+use std::collections::BTreeMap;
+
+use register::{Act, Deed, Register};
+use resume::Resume;
+
+use crate::checks::Fold;
+use crate::{Anomaly, Checked, Event, Findings, Op, Options, Outcome};
+
+/// Check and anomaly.
+type Name = (&'static str, &'static str);
+
+const ZOMBIE_COMMIT: Name = ("G1", "zombie-commit");
+const COMMIT_REGRESS: Name = ("G1", "commit-regress");
+const PHANTOM_POSITION: Name = ("G1", "phantom-position");
+const UNEXPLAINED_POSITION: Name = ("G1", "unexplained-position");
+const STALE_RESUME: Name = ("G2", "stale-resume");
+const SKIPPED_MESSAGES: Name = ("G2", "skipped-messages");
+const ZOMBIE_POLL: Name = ("G2", "zombie-poll");
+
+/// The anomalies of groups, each in a check.
+pub const ANOMALIES: &[(&str, &str)] = &[
+    ZOMBIE_COMMIT,
+    COMMIT_REGRESS,
+    PHANTOM_POSITION,
+    UNEXPLAINED_POSITION,
+    STALE_RESUME,
+    SKIPPED_MESSAGES,
+    ZOMBIE_POLL,
+];
+
+/// One group in one partition.
+#[derive(Default)]
+struct Ownership {
+    register: Register,
+    resume: Resume,
+}
+
+/// All checks of groups, in one fold.
+pub(crate) struct Groups {
+    states_max: usize,
+    /// By group, topic and partition.
+    ownerships: BTreeMap<String, BTreeMap<String, BTreeMap<u32, Ownership>>>,
+    /// Highest first retained offset that was seen, by topic and partition.
+    starts: BTreeMap<(String, u32), u64>,
+}
+
+impl Groups {
+    pub(crate) fn new(options: &Options) -> Self {
+        Self { states_max: options.states_max, ownerships: BTreeMap::new(), starts: BTreeMap::new() }
+    }
+
+    fn at(&mut self, group: &str, topic: &str, partition: u32) -> &mut Ownership {
+        if !self.ownerships.contains_key(group) {
+            self.ownerships.insert(group.to_owned(), BTreeMap::new());
+        }
+        let topics = self.ownerships.get_mut(group).expect("it was put there just now");
+        if !topics.contains_key(topic) {
+            topics.insert(topic.to_owned(), BTreeMap::new());
+        }
+        topics.get_mut(topic).expect("it was put there just now").entry(partition).or_default()
+    }
+
+    fn starts_at(&mut self, topic: &str, partition: u32, start: u64) {
+        if start > 0 {
+            let known = self.starts.entry((topic.to_owned(), partition)).or_default();
+            *known = start.max(*known);
+        }
+    }
+}
+
+impl Fold for Groups {
+    fn observe(&mut self, line: u64, event: &Event) {
+        let act = |deed| Act { line, from: event.from, to: event.end(), deed };
+        let happened = event.outcome == Outcome::Ok;
+        match &event.op {
+            Op::Assign { group, topic, epoch, partitions, .. } if happened => {
+                for partition in partitions {
+                    self.at(group, topic, *partition).register.note(act(Deed::Fence(*epoch)));
+                }
+            }
+            Op::Commit { group, topic, epoch, partition, offset, .. } if event.outcome != Outcome::Fail => {
+                let commit = Deed::Commit { epoch: *epoch, offset: *offset, certain: happened };
+                self.at(group, topic, *partition).register.note(act(commit));
+            }
+            Op::Position { group, topic, partition, offset } if happened => {
+                self.at(group, topic, *partition).register.note(act(Deed::Position(*offset)));
+            }
+            Op::Poll { topic, consumer, group: Some((group, epoch)), partition, offset, records } => {
+                let next = records.iter().map(|(offset, _)| offset + 1).max();
+                let poll = resume::Poll { consumer: *consumer, epoch: *epoch, asked: *offset, next };
+                self.at(group, topic, *partition).resume.polled(poll, act(Deed::Poll), happened);
+            }
+            Op::Bounds { topic, partition, start, .. } if happened => {
+                self.starts_at(topic, *partition, *start);
+            }
+            Op::Digest(digested) => {
+                if let Some((start, _)) = digested.bounds {
+                    self.starts_at(&digested.topic, digested.partition, start);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn finish(self: Box<Self>) -> Vec<Checked> {
+        let Self { states_max, ownerships, starts } = *self;
+        let mut registers = Findings::default();
+        let mut resumes = Findings::default();
+        for (group, topics) in ownerships {
+            for (topic, partitions) in topics {
+                for (partition, ownership) in partitions {
+                    let subject = format!("group {group}, partition {partition}");
+                    let about = (topic.as_str(), subject.as_str());
+                    let start = starts.get(&(topic.clone(), partition)).copied().unwrap_or(0);
+                    let acts = ownership.register.acts();
+                    ownership.resume.judge(acts, start, about, &mut resumes);
+                    ownership.register.judge(states_max, about, &mut registers);
+                }
+            }
+        }
+        vec![
+            Checked { name: "G1 group-offset".to_owned(), findings: registers },
+            Checked { name: "G2 group-resume".to_owned(), findings: resumes },
+        ]
+    }
+}
+
+/// A violation that these operations prove. `about` is the topic, and what of it in words.
+fn anomaly((check, name): Name, (topic, subject): (&str, &str), text: String, evidence: &[&Act]) -> Anomaly {
+    let mut lines: Vec<u64> = evidence.iter().map(|act| act.line).collect();
+    lines.sort_unstable();
+    lines.dedup();
+    let known = |act: &&Act| if act.to == u64::MAX { act.from } else { act.to };
+    Anomaly {
+        check: check.to_owned(),
+        name: name.to_owned(),
+        at: evidence.iter().map(known).max().unwrap_or(0),
+        topic: topic.to_owned(),
+        subject: subject.to_owned(),
+        text,
+        evidence: lines,
+    }
+}
