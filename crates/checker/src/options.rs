@@ -30,9 +30,6 @@ pub struct Options {
 pub struct QueueOptions {
     /// Deliveries until a message is parked. None: unknown. Default 16.
     pub attempts_max: Option<u32>,
-    /// How long leases last whose delivery does not say, in microseconds. None, the default: they may end at any
-    /// time, as those of a session may.
-    pub lease: Option<Micros>,
     /// TTL of messages that carry none, in microseconds. None, the default: they never expire.
     pub ttl: Option<Micros>,
     /// Messages of one FIFO key that may be leased at once. Default 1.
@@ -60,14 +57,7 @@ impl Default for Options {
 
 impl Default for QueueOptions {
     fn default() -> Self {
-        Self {
-            attempts_max: Some(16),
-            lease: None,
-            ttl: None,
-            inflight_per_key_max: 1,
-            priority: 0,
-            late_after: None,
-        }
+        Self { attempts_max: Some(16), ttl: None, inflight_per_key_max: 1, priority: 0, late_after: None }
     }
 }
 

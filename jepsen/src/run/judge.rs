@@ -4,7 +4,6 @@ use std::fs::File;
 use std::io::{self, BufReader};
 use std::num::NonZero;
 use std::path::Path;
-use std::time::Duration;
 
 use weir_checker::{ReadError, Reader, Report, judge};
 
@@ -24,7 +23,7 @@ pub fn check(folder: &Folder) -> io::Result<Report> {
 
 fn judge_file(history: &Path, options: &Options) -> io::Result<Report> {
     let file = BufReader::with_capacity(BUFFER_BYTES, File::open(history)?);
-    let known = options.workload.check_options(Duration::from_millis(options.lease_ms));
+    let known = options.workload.check_options();
     let workers = std::thread::available_parallelism().map_or(1, NonZero::get) as u32;
     judge(Reader::new(file), &known, workers).map_err(|error| match error {
         ReadError::Io(error) => error,

@@ -118,10 +118,9 @@ impl Workload {
     }
 
     /// What the checks have to know.
-    pub fn check_options(self, lease: Duration) -> Options {
+    pub fn check_options(self) -> Options {
         let queue = QueueOptions {
             attempts_max: Some(ATTEMPTS_MAX),
-            lease: Some(lease.as_micros() as u64),
             ..QueueOptions::default()
         };
         let queues: BTreeMap<_, _> = self.queues().into_iter().map(|name| (name, queue.clone())).collect();

@@ -32,7 +32,7 @@ impl<'a> Case<'a> {
 
     /// How long a lease surely lasted from when it was granted; None when it may have ended at any time.
     pub(super) fn surely_held(&self, grant: &Grant) -> Option<Micros> {
-        grant.held.or(self.queue.lease).map(|held| self.options.surely(held))
+        grant.held.map(|held| self.options.surely(held))
     }
 
     /// From when on the lease may have ended because its session did.

@@ -19,7 +19,7 @@ pub(super) fn judge(case: &Case<'_>, found: &mut Findings) {
     let Some(late_after) = case.queue.late_after else { return };
     let latest = due.max(sent.seen.from).max(case.streams.healed()) + offset + late_after;
     let first = case.life.grants.iter().min_by_key(|grant| grant.seen.from);
-    if let Some(grant) = first.filter(|grant| grant.seen.from > latest) {
+    if let Some(grant) = first.filter(|grant| case.topic.granted_from(grant) > latest) {
         let text = format!("it was delivered {} us after it was due", grant.seen.from - due);
         case.violates(found, (CHECK, "late-delivery"), text, &[&sent.seen, &grant.seen]);
     }

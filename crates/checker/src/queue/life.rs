@@ -34,6 +34,26 @@ impl Seen {
         self.outcome != Outcome::Fail
     }
 
+    /// One thing that was asked for twice: it happened if either did, and not before the first that may have.
+    pub(super) fn or(self, again: Self) -> Self {
+        let rank = |seen: &Self| match seen.outcome {
+            Outcome::Ok => 2,
+            Outcome::Info => 1,
+            Outcome::Fail => 0,
+        };
+        let better = if rank(&again) > rank(&self) { again } else { self };
+        let may = [self, again].into_iter().filter(Self::may_have_happened).map(|seen| seen.from);
+        Self { from: may.min().unwrap_or(better.from), ..better }
+    }
+
+    /// Several steps under one name: when it failed, some of them may have happened before.
+    pub(super) fn in_steps(self) -> Self {
+        match self.outcome {
+            Outcome::Fail => Self { outcome: Outcome::Info, ..self },
+            Outcome::Ok | Outcome::Info => self,
+        }
+    }
+
     /// When it was known at the latest: what is written of it in a report.
     pub(super) fn known(&self) -> Micros {
         if self.to == Micros::MAX { self.from } else { self.to }

@@ -55,16 +55,14 @@ impl Lives {
     fn enqueue(&mut self, topic: &str, at: Option<MessageId>, (seen, value, terms): (Seen, Value, &Terms)) {
         let terms = (*terms != Terms::default()).then(|| Box::new(terms.clone()));
         let sent = Sent { seen, value, terms };
-        match at {
-            Some(id) => {
-                if let Some(life) = self.life(topic, id) {
-                    life.sent.get_or_insert(sent);
-                }
+        if let Some(id) = at {
+            if let Some(life) = self.life(topic, id) {
+                life.sent.get_or_insert(sent);
             }
-            None => {
-                self.topic(topic).unplaced.insert(value, sent);
-            }
+            return;
         }
+        let tried = self.topic(topic).unplaced.entry(value).or_insert_with(|| sent.clone());
+        tried.seen = tried.seen.or(seen);
     }
 
     fn receive(&mut self, seen: Seen, event: &Event) {
@@ -122,6 +120,7 @@ impl Lives {
                 }
             }
             Op::Redrive { topic, messages } | Op::Discard { topic, messages } => {
+                let seen = if messages.len() > 1 { seen.in_steps() } else { seen };
                 let act = if matches!(op, Op::Redrive { .. }) { Act::Redrive } else { Act::Discard };
                 for id in messages {
                     if let Some(life) = self.life(topic, *id) {
@@ -129,7 +128,7 @@ impl Lives {
                     }
                 }
             }
-            Op::Purge { topic } if seen.may_have_happened() => self.topic(topic).purges.push(seen),
+            Op::Purge { topic } => self.topic(topic).purges.push(seen.in_steps()),
             Op::CloseSession { topic, consumer } if seen.may_have_happened() => {
                 self.topic(topic).closes.entry(*consumer).or_default().push(seen);
             }
@@ -160,7 +159,7 @@ impl Fold for Lives {
         for (name, topic, partitions) in &mut self.topics {
             let queue = self.options.queue(name);
             for (number, partition) in std::mem::take(partitions) {
-                let partition = with_senders(topic, partition);
+                let partition = joined(topic, partition);
                 for (id, life) in &partition {
                     let id = MessageId { partition: number, id: *id };
                     let case =
@@ -191,15 +190,42 @@ fn push<T>(list: &mut Vec<T>, item: T) {
     list.push(item);
 }
 
-/// Joins messages with the sends that came back without an id, by their payload; grants by lease.
-fn with_senders(topic: &Topic, mut partition: Partition) -> Partition {
+/// Joins what belongs together: sends with earlier tries of theirs and with messages that they may have made, by their
+/// payload; settles with earlier tries; and puts grants in the order of their leases.
+fn joined(topic: &Topic, mut partition: Partition) -> Partition {
     for life in partition.values_mut() {
         life.grants.sort_by_key(|grant| (grant.lease, grant.seen.to));
-        if life.sent.is_none() {
+        join_settles(&mut life.settles);
+        if let Some(sent) = &mut life.sent {
+            if let Some(tried) = topic.unplaced.get(&sent.value) {
+                sent.seen = sent.seen.or(tried.seen);
+            }
+        } else {
             let granted = life.grants.iter().find_map(|grant| grant.value);
             let value = granted.or_else(|| life.looks.iter().find_map(|look| look.value));
             life.sent = value.and_then(|value| topic.unplaced.get(&value).cloned());
         }
     }
     partition
+}
+
+/// Of a request that is asked again under the same name the answer is the first one's: it may have happened since.
+fn join_settles(settles: &mut Vec<Settle>) {
+    let mut place = 0;
+    while place < settles.len() {
+        let again = settles[place].clone();
+        let tries = |other: &Settle| {
+            other.seen.outcome == Outcome::Info
+                && other.seen.from < again.seen.from
+                && (other.lease, other.how, &other.appended) == (again.lease, again.how, &again.appended)
+        };
+        if again.seen.is_ok() && settles.iter().any(tries) {
+            let from = settles.iter().filter(|other| tries(other)).map(|other| other.seen.from).min();
+            settles[place].seen.from = from.unwrap_or(again.seen.from);
+            settles.retain(|other| !tries(other));
+            place = 0;
+        } else {
+            place += 1;
+        }
+    }
 }

@@ -27,7 +27,12 @@
 //! Rules of evidence. An operation happened between its two times, or not at all when it failed; one whose outcome is
 //! unknown may happen at any time after its beginning. A lease is granted by a receive, and lasts as long as its
 //! delivery says, less the clocks' rates; leases of deliveries that do not say may end at any time, which is how those
-//! of a session have to be written down. A receive whose outcome is unknown may have leased any message.
+//! of a session have to be written down, and those of a receive that was asked again. A receive whose outcome is unknown
+//! may have leased any message.
+//!
+//! Several sends of one payload, and several settles that ask the same under one lease, are tries of one request: it
+//! happened if any of them did, and not before the first that may have. A purge, and a redrive or discard of several
+//! messages, is done in steps: one that failed may have done some of them.
 
 mod attempts;
 mod automaton;

@@ -29,8 +29,9 @@ pub(super) fn judge_keys(whole: &Whole<'_>, found: &mut Findings) {
     }
     for (key, granted) in keys {
         for [(one, before), (other, next)] in successions(&granted) {
-            // Of a single message `judge` says so.
-            if next.lease <= before.lease && one != other {
+            // Of a single message `judge` says so; and a grant that may be older than its receive proves nothing.
+            let sure = whole.topic.granted_from(next) > before.seen.to;
+            if sure && next.lease <= before.lease && one != other {
                 let text =
                     format!("lease {} of {other} came after lease {} of {one}", next.lease, before.lease);
                 let about = (whole.name, format!("key {key}"));

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::life::{Seen, Sent};
+use super::life::{Grant, Seen, Sent};
 use crate::{Consumer, Digested, MessageId, MessageState, Micros, Value};
 
 /// A partition's last known state: the replica that had applied most.
@@ -20,7 +20,7 @@ pub(super) struct Topic {
     pub(super) unplaced: BTreeMap<Value, Sent>,
     /// Ends of sessions that did not fail.
     pub(super) closes: BTreeMap<Consumer, Vec<Seen>>,
-    /// Purges that did not fail.
+    /// Purges; one that failed may have gone a part of its way.
     pub(super) purges: Vec<Seen>,
     /// Receives that may have leased messages without anybody hearing of it, in the order of their beginnings.
     pub(super) unheard: Vec<Seen>,
@@ -46,6 +46,13 @@ impl Topic {
     /// Whether leases may have been granted that nobody heard of, up to this moment. Their attempts count.
     pub(super) fn unheard_by(&self, at: Micros) -> bool {
         self.unheard.first().is_some_and(|receive| receive.from <= at)
+    }
+
+    /// The earliest moment at which a lease can have been granted. A delivery that does not say how long it is held
+    /// may be the answer to a receive that was asked before, and of which nobody heard.
+    pub(super) fn granted_from(&self, grant: &Grant) -> Micros {
+        let unheard = self.unheard.first().filter(|_| grant.held.is_none()).map(|receive| receive.from);
+        unheard.map_or(grant.seen.from, |from| from.min(grant.seen.from))
     }
 
     /// From when on a consumer's lease may have ended with its session, for leases granted at `granted`.

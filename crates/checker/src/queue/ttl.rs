@@ -13,7 +13,7 @@ pub(super) fn judge(case: &Case<'_>, found: &mut Findings) {
     let of_queue = |from: Micros| case.queue.ttl.map(|ttl| from.saturating_add(ttl));
     let offset = case.options.clock_offset;
     if let Some(last) = own.or_else(|| of_queue(sent.seen.to)).map(|last| last.saturating_add(offset)) {
-        for grant in case.life.grants.iter().filter(|grant| grant.seen.from > last) {
+        for grant in case.life.grants.iter().filter(|grant| case.topic.granted_from(grant) > last) {
             if !case.life.may_have(Act::Redrive, &sent.seen, &grant.seen) {
                 let text =
                     format!("lease {} was granted {} us after its time", grant.lease, grant.seen.from - last);

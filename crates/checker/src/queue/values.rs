@@ -77,7 +77,9 @@ impl Values {
 
     fn enqueue(&mut self, topic: &str, value: Value, at: Option<MessageId>, (seen, terms): (Seen, &Terms)) {
         let Some(fate) = self.fate(topic, value) else { return };
-        fate.sent.get_or_insert(Sent { seen, at, expires: terms.expires });
+        let sent = fate.sent.get_or_insert(Sent { seen, at, expires: terms.expires });
+        sent.seen = sent.seen.or(seen);
+        sent.at = sent.at.or(at);
         if let Some(id) = at {
             fate.notice(id, seen);
         }
@@ -120,10 +122,10 @@ impl Fold for Values {
                     }
                 }
             }
-            Op::Discard { topic, messages } if seen.may_have_happened() => {
+            Op::Discard { topic, messages } if seen.may_have_happened() || messages.len() > 1 => {
                 self.topic(topic).discarded.extend(messages);
             }
-            Op::Purge { topic } if seen.may_have_happened() => self.topic(topic).topic.purges.push(seen),
+            Op::Purge { topic } => self.topic(topic).topic.purges.push(seen.in_steps()),
             Op::Digest(digested) if digested.bounds.is_none() => {
                 self.topic(&digested.topic).topic.digest(seen, digested);
             }

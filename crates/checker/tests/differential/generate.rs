@@ -29,6 +29,21 @@ pub(crate) struct Generated {
     pub(crate) changed: bool,
 }
 
+impl Generated {
+    /// Whether a settle is asked again. To the checker that is one request, which only clients know how to make: the
+    /// others would take it for two.
+    pub(crate) fn repeats(&self) -> bool {
+        let settles = self.events.iter().filter_map(|event| match &event.op {
+            Op::Settle { lease, how, .. } => Some((event.outcome, *lease, *how)),
+            _ => None,
+        });
+        let settles: Vec<_> = settles.collect();
+        let unknown = settles.iter().filter(|(outcome, ..)| *outcome == Outcome::Info);
+        let mut again = unknown.map(|(_, lease, how)| (Outcome::Ok, *lease, *how));
+        again.any(|again| settles.contains(&again))
+    }
+}
+
 /// As lines of a history.
 impl fmt::Display for Generated {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
