@@ -119,10 +119,7 @@ impl Workload {
 
     /// What the checks have to know.
     pub fn check_options(self) -> Options {
-        let queue = QueueOptions {
-            attempts_max: Some(ATTEMPTS_MAX),
-            ..QueueOptions::default()
-        };
+        let queue = QueueOptions { attempts_max: Some(ATTEMPTS_MAX), ..QueueOptions::default() };
         let queues: BTreeMap<_, _> = self.queues().into_iter().map(|name| (name, queue.clone())).collect();
         Options { queue, queues, ..Options::default() }
     }
