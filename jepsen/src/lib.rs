@@ -16,6 +16,7 @@
 //! | [`nemesis`] | one file per family of faults |
 //! | [`doctor`] | which faults this host can make |
 //! | [`report`] | the page of a run |
+//! | [`export`] | a history in Jepsen's own format |
 //!
 //! What it deliberately is not: a judge. What a history means is said by `weir-checker`, which knows none of Weir's
 //! crates.
@@ -26,6 +27,7 @@ pub mod cli;
 pub mod dice;
 pub mod doctor;
 pub mod env;
+pub mod export;
 pub mod history;
 pub mod nemesis;
 pub mod report;

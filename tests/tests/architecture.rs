@@ -86,6 +86,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("clap_complete", &["weir"]),
     ("comfy-table", &["weir", "jepsen"]),
     ("indicatif", &["weir", "jepsen"]),
+    ("maud", &["jepsen"]),
     ("flate2", &["compression"]),
     ("lz4_flex", &["compression"]),
     ("snap", &["compression"]),

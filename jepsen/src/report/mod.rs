@@ -1,1 +1,81 @@
 //! The page of a run: one self-contained HTML file.
+//!
+//! ```text
+//!  results.json ─► anomalies ──────────────────────────────┐
+//!  history.jsonl ─► first pass: gather/ (charts, evidence) ├─► page/ ─► report.html
+//!                └► second pass: lives (what each anomaly  ┘
+//!                   is about, followed by trace)
+//! ```
+//!
+//! Charts are inline SVG, 1000 wide and 100 high whatever the screen; text stands beside them as HTML, so that it is as
+//! large on a telephone as on a desk. The script of the page only adds what paper lacks: zoom and a cursor.
+
+#![expect(
+    clippy::cast_precision_loss,
+    clippy::cast_sign_loss,
+    reason = "places on a screen: no time is negative, and a pixel is coarser than any rounding"
+)]
+
+mod describe;
+mod gather;
+mod lives;
+mod page;
+mod run;
+mod scale;
+mod squeeze;
+mod trace;
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use weir_checker::{Report, Verdict};
+
+use gather::Gathered;
+use run::Run;
+use scale::Time;
+
+/// Writes `report.html` into the directory of a run, which holds `history.jsonl` and `results.json`, and `options.json`
+/// and `schedule.json` if they were written. Gives back where it is.
+///
+/// # Errors
+/// When the directory cannot be read or written, or a file is not what it should be.
+pub fn write(directory: &Path) -> io::Result<PathBuf> {
+    let run = Run::open(directory)?;
+    let time = Time::new(run.report.figures.length);
+    let chosen = lives::chosen(&run.report);
+    let mut gathered = Gathered::new(time, lives::evidence(&chosen));
+    for event in run.events()? {
+        let (line, event) = event?;
+        gathered.observe(line, &event);
+    }
+    let lives = lives::gather(&run, chosen, &gathered.wanted)?;
+    let page = page::Page { run: &run, time, gathered: &gathered, lives: &lives };
+    fs::write(run.page(), page.render())?;
+    Ok(run.page())
+}
+
+/// The one line that a run ends with: the verdict and why.
+pub fn last_line(report: &Report) -> String {
+    let anomalies: u64 =
+        report.checks.iter().map(|c| c.findings.anomalies.len() as u64 + c.findings.more).sum();
+    let broken =
+        report.checks.iter().filter(|checked| checked.findings.verdict() == Verdict::Invalid).count();
+    let unsure =
+        report.checks.iter().filter(|checked| checked.findings.verdict() == Verdict::Unknown).count();
+    let of = report.checks.len();
+    let why = match report.verdict {
+        Verdict::Valid => format!("{of} checks found nothing"),
+        Verdict::Unknown => format!("{unsure} of {of} checks could not tell"),
+        Verdict::Invalid => format!("{anomalies} anomalies in {broken} of {of} checks"),
+    };
+    let figures = &report.figures;
+    format!(
+        "weir-jepsen: {}: {why}; {} ok, {} failed, {} unknown in {}",
+        page::verdict_word(report.verdict),
+        figures.ok,
+        figures.fail,
+        figures.info,
+        scale::duration(figures.length),
+    )
+}

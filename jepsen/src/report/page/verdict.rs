@@ -1,0 +1,40 @@
+//! The verdict, and what brings it about once more.
+
+use maud::{Markup, html};
+
+use super::{Page, badge, grouped, verdict_word};
+use crate::report::last_line;
+use crate::report::scale::duration;
+
+/// The top of the page.
+pub(super) fn banner(page: &Page) -> Markup {
+    let report = &page.run.report;
+    let figures = &report.figures;
+    let name = page.run.name();
+    html! {
+        header class=(verdict_word(report.verdict)) {
+            h1 { (badge(report.verdict)) " " span { (name) } }
+            p.figures {
+                span { b { (grouped(figures.ok)) } " ok" }
+                span { b { (grouped(figures.fail)) } " failed" }
+                span { b { (grouped(figures.info)) } " unknown" }
+                span { b { (duration(figures.length)) } }
+                span { b { (page.gathered.faults.spans().len()) } " faults" }
+            }
+            p { code { (last_line(report)) } }
+            dl.commands {
+                @for (what, command) in commands(page) { dt { (what) } dd { code { (command) } } }
+            }
+        }
+    }
+}
+
+fn commands(page: &Page) -> Vec<(&'static str, String)> {
+    let name = page.run.name();
+    let asked = page.run.option("command").map(|command| ("The same seed", command));
+    let again = [
+        ("The same faults", format!("weir-jepsen replay {name}")),
+        ("The same history", format!("weir-jepsen check {name}")),
+    ];
+    asked.into_iter().chain(again).collect()
+}

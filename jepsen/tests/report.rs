@@ -1,0 +1,47 @@
+//! The page of a run, made of a run that never was.
+
+#![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
+mod synthetic;
+
+use std::fs;
+use std::path::PathBuf;
+
+use weir_jepsen::report;
+
+/// Where the run is kept to be looked at, if anywhere: `WEIR_REPORT=DIR cargo test -p weir-jepsen --test report`.
+fn kept() -> Option<PathBuf> {
+    std::env::var_os("WEIR_REPORT").map(PathBuf::from)
+}
+
+#[test]
+fn the_page_of_a_run_shows_its_anomalies_with_their_operations() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = kept().unwrap_or_else(|| directory.path().to_owned());
+    fs::create_dir_all(&path).unwrap();
+    synthetic::write(&path, 300, 200).unwrap();
+
+    let page = fs::read_to_string(report::write(&path).unwrap()).unwrap();
+
+    for part in [
+        "redelivery-after-ack",
+        "lost-write",
+        "partition of n2, n5",
+        "kill-all",
+        "weir-jepsen replay",
+        "attempt 2",
+    ] {
+        assert!(page.contains(part), "`{part}` is missing");
+    }
+    assert!(page.len() < 3 << 20, "{} bytes", page.len());
+    for outside in ["src=\"http", "href=\"http", "url(", "@import"] {
+        assert!(!page.contains(outside), "the page needs the network: `{outside}`");
+    }
+}
+
+#[test]
+fn a_directory_without_results_is_refused_by_the_name_of_the_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let error = report::write(directory.path()).unwrap_err();
+    assert!(error.to_string().contains("results.json"), "{error}");
+}
