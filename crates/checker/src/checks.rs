@@ -1,6 +1,6 @@
 //! Which checks there are.
 
-use crate::{Check, Checked, Event, Findings, Options, groups, queue, stream};
+use crate::{Check, Checked, Event, Findings, Options, groups, harness, liveness, queue, stream};
 
 /// One pass over a history that answers for one check, or for several that share what they note.
 pub trait Fold: Send {
@@ -46,6 +46,8 @@ pub fn whole(options: &Options) -> Vec<Box<dyn Fold>> {
     let mut folds = queue::whole();
     folds.push(Box::new(stream::Streams::new(options)));
     folds.push(Box::new(groups::Groups::new(options)));
+    folds.extend(liveness::whole(options));
+    folds.extend(harness::whole(options));
     folds
 }
 

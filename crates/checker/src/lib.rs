@@ -13,7 +13,9 @@
 pub mod checks;
 mod event;
 mod groups;
+mod harness;
 mod jsonl;
+mod liveness;
 mod options;
 mod queue;
 mod report;
@@ -26,7 +28,9 @@ pub use event::{
     NotAPair, Op, Outcome, ParkedMessage, Phase, Process, Terms, Value,
 };
 pub use groups::ANOMALIES as GROUP_ANOMALIES;
+pub use harness::{ANOMALIES as HARNESS_ANOMALIES, CoverageOptions};
 pub use jsonl::{ReadError, Reader, Writer};
+pub use liveness::{ANOMALIES as LIVENESS_ANOMALIES, LivenessOptions};
 pub use options::{Options, QueueOptions};
 pub use queue::ANOMALIES as QUEUE_ANOMALIES;
 pub use report::{ANOMALIES_LISTED_MAX, Checked, Figures, Report};

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::{Micros, StreamOptions};
+use crate::{CoverageOptions, LivenessOptions, Micros, StreamOptions};
 
 /// What the checks have to know beside the history. The defaults are the contract's own.
 #[derive(Clone, Debug)]
@@ -23,6 +23,10 @@ pub struct Options {
     pub queues: BTreeMap<String, QueueOptions>,
     /// Of streams.
     pub stream: StreamOptions,
+    /// How long things may take.
+    pub liveness: LivenessOptions,
+    /// What a run must have covered.
+    pub coverage: CoverageOptions,
 }
 
 /// How a queue was configured.
@@ -51,6 +55,8 @@ impl Default for Options {
             queue: QueueOptions::default(),
             queues: BTreeMap::new(),
             stream: StreamOptions::default(),
+            liveness: LivenessOptions::default(),
+            coverage: CoverageOptions::default(),
         }
     }
 }
