@@ -28,7 +28,8 @@ fn the_page_of_a_run_shows_its_anomalies_with_their_operations() {
         "lost-write",
         "partition of n2, n5",
         "kill-all",
-        "weir-jepsen replay",
+        "--release -- replay",
+        "--nemesis kill,partition,pause",
         "attempt 2",
     ] {
         assert!(page.contains(part), "`{part}` is missing");

@@ -2,6 +2,7 @@
 
 mod check;
 mod doctor;
+mod export;
 mod matrix;
 mod replay;
 mod run;
@@ -23,6 +24,7 @@ Examples:
   weir-jepsen matrix --tier pr              twelve configurations of a minute each
   weir-jepsen replay jepsen-results/latest  the same schedule once more
   weir-jepsen shrink jepsen-results/latest  fewer faults that still break something
+  weir-jepsen export --edn jepsen-results/latest
 
 Exit codes: 0 valid, 1 invalid, 2 unknown: nothing was proved, or the host cannot make a fault that was asked for.";
 
@@ -51,6 +53,8 @@ enum Verb {
     Check(check::Check),
     /// Perform the schedule of a run again
     Replay(replay::Replay),
+    /// Write the history of a run for checkers of others
+    Export(export::Export),
     /// Look for fewer faults that still break something
     Shrink(shrink::Shrink),
 }
@@ -68,6 +72,7 @@ pub fn perform(cli: Cli) -> ExitCode {
         Some(Verb::Matrix(matrix)) => matrix.perform(screen),
         Some(Verb::Check(check)) => check.perform(screen),
         Some(Verb::Replay(replay)) => replay.perform(screen),
+        Some(Verb::Export(export)) => export.perform(screen),
         Some(Verb::Shrink(shrink)) => shrink.perform(screen),
     };
     outcome.unwrap_or_else(|error| {

@@ -29,8 +29,6 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use weir_checker::{Report, Verdict};
-
 use gather::Gathered;
 use run::Run;
 use scale::Time;
@@ -53,29 +51,4 @@ pub fn write(directory: &Path) -> io::Result<PathBuf> {
     let page = page::Page { run: &run, time, gathered: &gathered, lives: &lives };
     fs::write(run.page(), page.render())?;
     Ok(run.page())
-}
-
-/// The one line that a run ends with: the verdict and why.
-pub fn last_line(report: &Report) -> String {
-    let anomalies: u64 =
-        report.checks.iter().map(|c| c.findings.anomalies.len() as u64 + c.findings.more).sum();
-    let broken =
-        report.checks.iter().filter(|checked| checked.findings.verdict() == Verdict::Invalid).count();
-    let unsure =
-        report.checks.iter().filter(|checked| checked.findings.verdict() == Verdict::Unknown).count();
-    let of = report.checks.len();
-    let why = match report.verdict {
-        Verdict::Valid => format!("{of} checks found nothing"),
-        Verdict::Unknown => format!("{unsure} of {of} checks could not tell"),
-        Verdict::Invalid => format!("{anomalies} anomalies in {broken} of {of} checks"),
-    };
-    let figures = &report.figures;
-    format!(
-        "weir-jepsen: {}: {why}; {} ok, {} failed, {} unknown in {}",
-        page::verdict_word(report.verdict),
-        figures.ok,
-        figures.fail,
-        figures.info,
-        scale::duration(figures.length),
-    )
 }

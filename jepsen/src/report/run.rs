@@ -8,6 +8,8 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use weir_checker::{Event, Reader, Report};
 
+use crate::run::Options;
+
 /// The files of a run that a page is made of.
 pub(super) struct Run {
     directory: PathBuf,
@@ -51,13 +53,14 @@ impl Run {
         self.directory.join("report.html")
     }
 
-    /// One option as text, if it is there.
-    pub(super) fn option(&self, name: &str) -> Option<String> {
-        match self.options.get(name)? {
-            Value::Null => None,
-            Value::String(text) => Some(text.clone()),
-            other => Some(other.to_string()),
-        }
+    /// The directory as it was given: what commands on the page name.
+    pub(super) fn path(&self) -> String {
+        self.directory.display().to_string()
+    }
+
+    /// The command line that asks for the same run, if its options say enough.
+    pub(super) fn command(&self) -> Option<String> {
+        serde_json::from_value(self.options.clone()).ok().map(|options: Options| options.command())
     }
 }
 

@@ -9,16 +9,18 @@ use weir_checker::{ReadError, Reader, Report, judge};
 
 use super::folder::{self, Folder};
 use super::options::Options;
+use crate::report;
 
 /// Bytes read at once.
 const BUFFER_BYTES: usize = 1 << 20;
 
-/// Judges the history in a folder, and writes what came of it beside it.
+/// Judges the history in a folder, and writes what came of it beside it: the results, and the page.
 pub fn check(folder: &Folder) -> io::Result<Report> {
     let options: Options = folder::read(&folder.options())?;
-    let report = judge_file(&folder.history(), &options)?;
-    folder::write(&folder.results(), &report)?;
-    Ok(report)
+    let judged = judge_file(&folder.history(), &options)?;
+    folder::write(&folder.results(), &judged)?;
+    report::write(folder.path())?;
+    Ok(judged)
 }
 
 fn judge_file(history: &Path, options: &Options) -> io::Result<Report> {

@@ -39,11 +39,16 @@ pub(crate) fn write(directory: &Path, seconds: u64, per_second: u64) -> io::Resu
     };
     write("results.json", &json!(report(&events, &broken)))?;
     write("schedule.json", &json!({ "steps": cluster.steps() }))?;
-    let command = "weir-jepsen run --workload mixed --nemesis kill,partition,pause --time-limit 300 --seed 7";
-    write(
-        "options.json",
-        &json!({ "command": command, "seed": 7, "nodes": 5, "rate": per_second, "ttl": "5s" }),
-    )
+    write("options.json", &options(seconds, per_second))
+}
+
+/// As a real run would have written them.
+fn options(seconds: u64, per_second: u64) -> serde_json::Value {
+    json!({
+        "workload": "mixed", "nemesis": ["kill", "partition", "pause"], "time_limit_s": seconds, "seed": 7,
+        "nodes": 5, "rate": per_second, "concurrency": 20, "partitions": 3, "lease_ms": 5000, "deadline_ms": 2000,
+        "net": "tun", "disk": "loop", "binary": "weir", "other_binary": null, "log_level": "info", "keep": false,
+    })
 }
 
 fn phases(length: Micros) -> impl Iterator<Item = Event> {

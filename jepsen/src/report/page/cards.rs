@@ -59,7 +59,7 @@ fn card(page: &Page, place: usize, life: &Life) -> Markup {
             @if operations.is_empty() { p.hint { "No operation of its own proves it." } }
             @else { (life_line(page, &operations)) (table(page, life, &operations)) }
             dl.commands {
-                dt { "Judge again" } dd { code { "weir-jepsen check " (page.run.name()) } }
+                dt { "Judge again" } dd { code { "cargo run -p weir-jepsen --release -- check " (page.run.path()) } }
                 @if !anomaly.evidence.is_empty() {
                     dt { "Read the proof" } dd { code { (proof_command(page, &anomaly.evidence)) } }
                 }
@@ -71,7 +71,7 @@ fn card(page: &Page, place: usize, life: &Life) -> Markup {
 /// Prints the lines that prove it.
 fn proof_command(page: &Page, evidence: &[u64]) -> String {
     let lines: Vec<_> = evidence.iter().map(|line| format!("{}p", line + 1)).collect();
-    format!("sed -n '{}' {}/history.jsonl", lines.join(";"), page.run.name())
+    format!("sed -n '{}' {}/history.jsonl", lines.join(";"), page.run.path())
 }
 
 fn life_line(page: &Page, operations: &[Numbered]) -> Markup {

@@ -3,8 +3,8 @@
 use maud::{Markup, html};
 
 use super::{Page, badge, grouped, verdict_word};
-use crate::report::last_line;
 use crate::report::scale::duration;
+use crate::run::last_line;
 
 /// The top of the page.
 pub(super) fn banner(page: &Page) -> Markup {
@@ -30,11 +30,10 @@ pub(super) fn banner(page: &Page) -> Markup {
 }
 
 fn commands(page: &Page) -> Vec<(&'static str, String)> {
-    let name = page.run.name();
-    let asked = page.run.option("command").map(|command| ("The same seed", command));
-    let again = [
-        ("The same faults", format!("weir-jepsen replay {name}")),
-        ("The same history", format!("weir-jepsen check {name}")),
-    ];
-    asked.into_iter().chain(again).collect()
+    let asked = page.run.command().map(|command| ("The same seed", command));
+    let verb = |verb| format!("cargo run -p weir-jepsen --release -- {verb} {}", page.run.path());
+    asked
+        .into_iter()
+        .chain([("The same faults", verb("replay")), ("The same history", verb("check"))])
+        .collect()
 }
