@@ -182,6 +182,14 @@ async fn cluster_and_end(weir: &Weir) {
     assert!(status["nodes"].as_array().unwrap().iter().all(|node| node["alive"] == true));
     let text = weir.ok("cluster status").await;
     assert!(text.contains("(metadata)") && text.contains("up"), "{text}");
+    let described = json(weir, "topic describe tasks").await;
+    let leader = described["partition_status"][0]["leader"].as_u64().unwrap();
+    let names = status["nodes"].as_array().unwrap().iter().filter(|node| node["node_id"] != leader);
+    let other = names.map(|node| node["name"].as_str().unwrap()).next().unwrap();
+    let text = weir.ok(&format!("cluster transfer tasks 0 --to {other}")).await;
+    assert_eq!(text.trim(), format!("{other} leads partition 0 of `tasks`"));
+    weir.run("cluster transfer tasks 0 --to nobody").await.fails(2, "usage");
+    weir.run(&format!("cluster transfer tasks 99 --to {other}")).await.fails(3, "partition-not-found");
     weir.run("topic delete tasks").await.fails(2, "usage");
     weir.ok("topic delete tasks --yes").await;
     weir.ok("topic delete events --yes").await;

@@ -139,7 +139,7 @@ impl Broker {
     }
 
     /// A partition on this node; a redirect when it is elsewhere.
-    fn hosted(&self, group: GroupId) -> Result<Hosted, WeirError> {
+    pub(crate) fn hosted(&self, group: GroupId) -> Result<Hosted, WeirError> {
         if let Some(hosted) = self.inner.hosted.read().get(&group) {
             return Ok(hosted.clone());
         }

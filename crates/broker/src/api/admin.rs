@@ -202,6 +202,21 @@ impl Broker {
         others.chain([(GroupId::METADATA, metadata)]).collect()
     }
 
+    /// Hands the leadership of a partition that this node leads to the voter on another node.
+    pub async fn transfer_leadership(&self, group: GroupId, to: NodeId) -> Result<(), WeirError> {
+        let hosted = self.hosted(group)?;
+        hosted.check_leads()?;
+        let voters = hosted.status().voters;
+        let Some((replica, _)) = voters.iter().find(|(_, node)| **node == to) else {
+            let message = format!("node {to} has no voter of partition {group}");
+            return Err(WeirError::new(ErrorKind::Invalid, "not-a-voter", message));
+        };
+        hosted.transfer_leader(*replica).await.map_err(|error| {
+            let message = format!("partition {group} was not handed over to node {to}: {error}");
+            WeirError::new(ErrorKind::Retry, "leadership-not-moved", message)
+        })
+    }
+
     async fn version_of(&self, node: NodeId, addresses: &Addresses) -> Option<String> {
         if node == self.place().node {
             return Some(env!("CARGO_PKG_VERSION").to_owned());

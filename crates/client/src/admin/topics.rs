@@ -8,7 +8,7 @@ use weir_proto::v1::admin_client::AdminClient;
 use weir_types::ErrorKind;
 
 use super::types::{ClusterStatus, NewTopic, Settings, TopicDescription, TopicInfo};
-use super::{Admin, convert};
+use super::{Admin, convert, partition_of};
 use crate::Result;
 use crate::call::{ANSWER_BYTES_MAX, Call, Failure};
 use crate::routing::Target;
@@ -111,6 +111,25 @@ impl Admin {
             .await?;
         let partitions = answer.partitions.into_iter().map(convert::partition).collect();
         Ok(TopicDescription { topic: convert::topic(answer.topic)?, partitions })
+    }
+
+    /// Hands the leadership of a partition to the voter on this node, and returns when it leads. Leaders return to their
+    /// preferred nodes 5 s after the last change.
+    ///
+    /// # Errors
+    /// `NotFound` for the topic or partition; `Invalid` when the node has no voter of it; `Retry` when it did not take
+    /// over in time.
+    pub async fn transfer_leadership(&self, topic: &str, partition: u32, node_id: u64) -> Result<()> {
+        let core = &self.client.core;
+        let route = core.topic(topic).await?;
+        let group = partition_of(&route, partition)?.group;
+        let request = v1::TransferLeadershipRequest { group_id: group.0, node_id };
+        let what = format!("transfer partition {partition} of `{topic}`");
+        core.call(core.operation(Target::Leader(group), what), |channel| async move {
+            AdminClient::new(channel).transfer_leadership(request).await
+        })
+        .await
+        .map(|_| ())
     }
 
     /// Nodes, leaders, partitions and lag.

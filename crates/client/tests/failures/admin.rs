@@ -28,6 +28,13 @@ impl Admin for Services {
         Ok(Response::new(v1::InitProducerResponse { producer_id, epoch: 0 }))
     }
 
+    async fn transfer_leadership(
+        &self,
+        _: Request<v1::TransferLeadershipRequest>,
+    ) -> Result<Response<v1::TransferLeadershipResponse>, Status> {
+        not_faked()
+    }
+
     async fn create_topic(
         &self,
         _: Request<v1::CreateTopicRequest>,

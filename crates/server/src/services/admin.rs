@@ -8,7 +8,7 @@ use weir_broker::api::admin::NewTopic;
 use weir_proto::error_to_status;
 use weir_proto::v1::admin_server::Admin;
 use weir_proto::v1::{self, TopicSettings};
-use weir_types::{RequestId, TopicPolicy};
+use weir_types::{GroupId, NodeId, RequestId, TopicPolicy};
 
 use super::{Answers, Services, invalid, status};
 
@@ -122,6 +122,16 @@ impl Admin for Services {
         let stop = self.stop.clone();
         let until_stopped = futures::StreamExt::take_until(tables, stop.cancelled_owned());
         Ok(Response::new(Box::pin(until_stopped)))
+    }
+
+    async fn transfer_leadership(
+        &self,
+        request: Request<v1::TransferLeadershipRequest>,
+    ) -> Result<Response<v1::TransferLeadershipResponse>, Status> {
+        let request = request.into_inner();
+        let (group, to) = (GroupId(request.group_id), NodeId(request.node_id));
+        self.broker()?.transfer_leadership(group, to).await.map_err(error_to_status)?;
+        Ok(Response::new(v1::TransferLeadershipResponse {}))
     }
 
     async fn init_producer(

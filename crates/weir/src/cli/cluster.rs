@@ -1,16 +1,19 @@
-//! `weir cluster`.
+//! `weir cluster`: its state, and who leads in it.
 
 use clap::{Args, Subcommand};
+use serde_json::json;
 
 use super::Connection;
-use crate::failure::Outcome;
-use crate::output::{Screen, StatusView};
+use crate::failure::{Failure, Outcome};
+use crate::output::{Done, Screen, StatusView};
 
-/// Show the state of the cluster
+/// Show the state of the cluster, move leaders
 #[derive(Debug, Subcommand)]
 pub(super) enum Cluster {
     /// Nodes, leaders, partitions and lag
     Status(Status),
+    /// Hand the leadership of a partition to another of its voters
+    Transfer(Transfer),
 }
 
 #[derive(Debug, Args)]
@@ -23,10 +26,46 @@ pub(super) struct Status {
     connection: Connection,
 }
 
+#[derive(Debug, Args)]
+#[command(after_help = "\
+The leader returns to its preferred node 5 s after the last change of leaders there.
+
+Examples:
+  weir cluster transfer tasks 0 --to n2")]
+pub(super) struct Transfer {
+    topic: String,
+    partition: u32,
+    /// Name or id of the node that is to lead
+    #[arg(long, value_name = "NODE")]
+    to: String,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+impl Transfer {
+    async fn run(self, screen: Screen) -> Outcome {
+        let admin = self.connection.admin().await?;
+        let status = admin.cluster_status().await?;
+        let named =
+            status.nodes.iter().find(|node| node.name == self.to || node.node_id.to_string() == self.to);
+        let Some(node) = named else {
+            return Err(Failure::usage(format!("no node of the cluster is called `{}`", self.to)));
+        };
+        admin.transfer_leadership(&self.topic, self.partition, node.node_id).await?;
+        let text = format!("{} leads partition {} of `{}`", node.name, self.partition, self.topic);
+        let data = json!({ "topic": self.topic, "partition": self.partition, "leader": node.node_id });
+        screen.show(&Done { text, data })
+    }
+}
+
 impl Cluster {
     pub(super) async fn run(self, screen: Screen) -> Outcome {
-        let Self::Status(status) = self;
-        let status = status.connection.admin().await?.cluster_status().await?;
-        screen.show(&StatusView::of(&status))
+        match self {
+            Self::Status(status) => {
+                let status = status.connection.admin().await?.cluster_status().await?;
+                screen.show(&StatusView::of(&status))
+            }
+            Self::Transfer(transfer) => transfer.run(screen).await,
+        }
     }
 }
