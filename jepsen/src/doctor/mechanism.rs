@@ -62,6 +62,7 @@ pub(super) fn needed_by(kind: Kind) -> &'static [Mechanism] {
         | Kind::BitRot
         | Kind::Wipe
         | Kind::OldData
+        | Kind::Transfer
         | Kind::Membership
         | Kind::Snapshot
         | Kind::RollingRestart

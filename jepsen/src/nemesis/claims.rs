@@ -48,6 +48,7 @@ impl Part {
             | Kind::NetChaos
             | Kind::Reset
             | Kind::ClientCut
+            | Kind::Transfer
             | Kind::Garbage => &[],
         }
     }

@@ -1,14 +1,68 @@
 //! What operators do to a cluster: hand leaderships over, add nodes.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use rand::RngExt as _;
+use rand::seq::IndexedRandom as _;
+use tokio::time::timeout;
+use weir_client::{Admin, Client, ClientOptions};
+
+use super::Led;
 use super::work::Work;
-use crate::env::{Error, Node, Result};
+use crate::env::{Error, Node, Result, Seat};
+
+/// How long the cluster may take to take one transfer, or the request for it.
+const TRANSFERRING: Duration = Duration::from_secs(3);
+/// The longest pause between two transfers, in milliseconds.
+const PAUSE_MAX_MS: u64 = 1_500;
 
 /// How long a blank node may take to join.
 const JOINING: Duration = Duration::from_secs(30);
 /// How long a node may take to stop in good order.
 const STOPPING: Duration = Duration::from_secs(20);
+
+/// Leaderships are handed over, one after the other, to voters at random.
+pub(super) fn transfer(work: &mut Work<'_>) -> Result<()> {
+    let led = work.leaders().partitions.iter().filter(|partition| !partition.topic.is_empty());
+    let partitions: Vec<&Led> = led.collect();
+    if partitions.is_empty() {
+        return Err(Error::Unable("no topic has a leader that could be moved".to_owned()));
+    }
+    // This thread is the step's own: it may stay where it goes.
+    work.site().enter(Seat::Observer)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|source| Error::Io { what: "a runtime".to_owned(), source })?;
+    let client = runtime.block_on(Client::connect(ClientOptions::new(work.site().seeds())));
+    let admin = client.map_err(|error| refused(&error))?.admin();
+    let status = runtime.block_on(admin.cluster_status()).map_err(|error| refused(&error))?;
+    work.begin("");
+    let end = Instant::now() + work.lasts();
+    let (mut moved, mut asked) = (0, 0);
+    while Instant::now() < end {
+        let partition = *partitions.choose(&mut work.dice).expect("there is one");
+        let to = partition.voters.choose(&mut work.dice);
+        let to = to.and_then(|to| status.nodes.iter().find(|node| node.name == *to));
+        let Some(to) = to else { break };
+        asked += 1;
+        moved += u32::from(runtime.block_on(move_leader(&admin, partition, to.node_id)));
+        let pause = Duration::from_millis(work.dice.random_range(100..PAUSE_MAX_MS));
+        if !work.rest(pause) {
+            break;
+        }
+    }
+    work.end(format!("{moved} of {asked} handed over"));
+    Ok(())
+}
+
+fn refused(error: &weir_client::Error) -> Error {
+    Error::Unable(error.to_string())
+}
+
+/// Whether the partition is led where it was to be. That it is not is no failure: the node may be down.
+async fn move_leader(admin: &Admin, partition: &Led, to: u64) -> bool {
+    let moving = admin.transfer_leadership(&partition.topic, partition.partition, to);
+    matches!(timeout(TRANSFERRING, moving).await, Ok(Ok(())))
+}
 
 /// A node that is not yet, or no longer, there joins; when it is over, it stops in good order.
 pub(super) fn membership(work: &mut Work<'_>) -> Result<()> {

@@ -79,6 +79,7 @@ kinds! {
     BitRot "bit-rot" 500..=3_000 Lasting "bits flip, or the end is missing, in a file of a node that is down";
     Wipe "wipe" 500..=5_000 Lasting "a node's data are gone, and it starts blank";
     OldData "old-data" 500..=5_000 Lasting "an older copy of its data is put in a node's place";
+    Transfer "transfer" 5_000..=20_000 Passing "leaderships are handed over all the time";
     Membership "membership" 10_000..=30_000 Passing "a blank node joins the cluster, and leaves it for a while";
     Snapshot "snapshot" 20_000..=45_000 Passing "a node is down for so long that it needs a snapshot";
     RollingRestart "rolling-restart" 10_000..=60_000 Passing "every node in turn stops in good order and starts again, with the other build if there is one";

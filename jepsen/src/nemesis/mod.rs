@@ -12,7 +12,7 @@
 //! | `disk` | disk-full, eio, slow-fsync, hung-fsync, torn-write |
 //! | `power` | power-cut, power-cut-all, lying-fsync |
 //! | `data` | bit-rot, wipe, old-data |
-//! | `cluster` | membership |
+//! | `cluster` | transfer, membership |
 //! | `garbage` | garbage |
 //!
 //! What may destroy data that was synced befalls the same minority of nodes for a whole run: what a majority has lost, no
@@ -200,6 +200,7 @@ fn perform(work: &mut Work<'_>) -> Result<()> {
         Kind::BitRot => data::rot(work),
         Kind::Wipe => data::wipe(work),
         Kind::OldData => data::old(work),
+        Kind::Transfer => cluster::transfer(work),
         Kind::Membership => cluster::membership(work),
         Kind::Garbage => garbage::send(work),
     }

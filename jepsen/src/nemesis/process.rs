@@ -38,8 +38,8 @@ pub(super) fn pause(work: &mut Work<'_>) -> Result<()> {
     Ok(())
 }
 
-/// One node after the other stops in good order and starts again: with the other build, when there is one, and the next
-/// such step goes back to the first.
+/// One node after the other stops in good order and starts again: with the other build, when there is one. A fault that
+/// starts a node later brings it back to the first, so that builds are mixed.
 pub(super) fn rolling_restart(work: &mut Work<'_>) -> Result<()> {
     debug_assert_eq!(work.kind(), Kind::RollingRestart);
     let options = work.site().options();
@@ -48,8 +48,7 @@ pub(super) fn rolling_restart(work: &mut Work<'_>) -> Result<()> {
     let mut restarted = 0;
     for node in work.nodes() {
         node.terminate(STOPPING)?;
-        let started = node.start_build(binary);
-        started?;
+        node.start_build(binary)?;
         // A node that does not get ready now, under other faults, does so after the heal.
         let _ = node.ready(READY, &|| work.is_healing());
         restarted += 1;

@@ -79,6 +79,11 @@ impl<'a> Work<'a> {
         &self.shared.site
     }
 
+    /// Who led what when the step began.
+    pub(crate) fn leaders(&self) -> &'a Leaders {
+        self.leaders
+    }
+
     /// For how long the step lasts.
     pub(crate) fn lasts(&self) -> Duration {
         self.step.lasts
