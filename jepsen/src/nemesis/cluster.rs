@@ -50,6 +50,9 @@ pub(super) fn transfer(work: &mut Work<'_>) -> Result<()> {
             break;
         }
     }
+    if moved == 0 {
+        return Err(Error::Unable(format!("none of {asked} leaderships could be handed over")));
+    }
     work.end(format!("{moved} of {asked} handed over"));
     Ok(())
 }
