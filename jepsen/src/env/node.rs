@@ -23,20 +23,12 @@ use super::{options, page};
 /// How often a process is looked at that is waited for.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 
-/// Whether a process may run, and how its end is to be taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Expected {
-    /// It runs; when it ends by itself, something is wrong.
-    Running,
-    /// It runs, and a fault may end it.
-    Fragile,
-    /// It was ended, or never started.
-    Down,
-}
-
 struct Life {
     child: Option<Child>,
-    expected: Expected,
+    /// Whether somebody started it and nobody ended it since.
+    wanted: bool,
+    /// How many faults are at work that may end it: while there is one, its end is no surprise.
+    dangers: u32,
     /// An end that nobody asked for and nobody was told of yet.
     unasked: Option<ExitStatus>,
     log: LogReader,
@@ -97,7 +89,7 @@ impl Node {
             cpu: Group::make(ledger, Resource::Cpu, &group).ok(),
             memory: Group::make(ledger, Resource::Memory, &group).ok(),
         };
-        let life = Life { child: None, expected: Expected::Down, unasked: None, log: LogReader::new(&log) };
+        let life = Life { child: None, wanted: false, dangers: 0, unasked: None, log: LogReader::new(&log) };
         Ok(Self {
             name,
             address,
@@ -169,7 +161,7 @@ impl Node {
         let id = child.id();
         self.ledger.add(&Made::Process(id.cast_signed(), started_at(id.cast_signed()).unwrap_or(0)))?;
         life.child = Some(child);
-        life.expected = Expected::Running;
+        life.wanted = true;
         drop(life);
         let groups = [&self.groups.cpu, &self.groups.memory];
         groups.into_iter().flatten().try_for_each(|group| group.take(id))
@@ -185,7 +177,7 @@ impl Node {
     /// SIGKILL, and the process is gone.
     pub fn kill(&self) -> Result<()> {
         let mut life = self.life.lock();
-        life.expected = Expected::Down;
+        life.wanted = false;
         if let Some(mut child) = life.child.take() {
             child.kill().and_then(|()| child.wait()).tried(|| format!("killing {}", self.name))?;
         }
@@ -194,7 +186,7 @@ impl Node {
 
     /// SIGTERM, and waits for the end; SIGKILL when that takes longer than `bound`.
     pub fn terminate(&self, bound: Duration) -> Result<()> {
-        self.life.lock().expected = Expected::Down;
+        self.life.lock().wanted = false;
         self.signal(Signal::TERM)?;
         if self.ended(bound).is_none() && self.is_running() {
             self.kill()?;
@@ -231,19 +223,16 @@ impl Node {
         self.signal(Signal::CONT)
     }
 
-    /// From now on its process may end by itself.
+    /// A fault begins that may end its process.
     pub fn may_die(&self) {
-        let mut life = self.life.lock();
-        if life.expected == Expected::Running {
-            life.expected = Expected::Fragile;
-        }
+        self.life.lock().dangers += 1;
     }
 
-    /// From now on its process may not end by itself any more. Whether it still runs.
+    /// Such a fault is over: if there is no other, its process may not end by itself any more. Whether it runs.
     pub fn must_live(&self) -> bool {
         let mut life = self.life.lock();
         life.reap();
-        life.expected = if life.child.is_some() { Expected::Running } else { Expected::Down };
+        life.dangers = life.dangers.saturating_sub(1);
         life.child.is_some()
     }
 
@@ -255,8 +244,10 @@ impl Node {
         id.ok_or_else(|| Error::Unable(format!("{} does not run", self.name)))
     }
 
+    /// Nothing happens to a node that does not run: what ended it is told elsewhere.
     fn signal(&self, signal: Signal) -> Result<()> {
-        let pid = Pid::from_raw(self.process()?.cast_signed()).expect("no process has the id 0");
+        let Ok(id) = self.process() else { return Ok(()) };
+        let pid = Pid::from_raw(id.cast_signed()).expect("no process has the id 0");
         kill_process(pid, signal).tried(|| format!("signalling {}", self.name))
     }
 
@@ -312,9 +303,10 @@ impl Node {
         group.ok_or_else(|| Error::Unable(format!("no control group limits the {resource} of {}", self.name)))
     }
 
-    /// Lets it open so many files and sockets more than it has open; None lifts the limit.
+    /// Lets it open so many files and sockets more than it has open; None lifts the limit. Nothing happens to a node that
+    /// does not run.
     pub fn limit_files(&self, more: Option<u64>) -> Result<()> {
-        let id = self.process()?;
+        let Ok(id) = self.process() else { return Ok(()) };
         let pid = Pid::from_raw(id.cast_signed());
         let trying = || format!("limiting the files of {}", self.name);
         let hard = rustix::process::getrlimit(Limit::Nofile).maximum;
@@ -387,10 +379,8 @@ impl Node {
     pub(crate) fn restore(&self) -> Vec<String> {
         let mut problems = Vec::new();
         let mut note = |result: Result<()>| problems.extend(result.err().map(|error| error.to_string()));
-        if self.is_running() {
-            note(self.go_on());
-            note(self.limit_files(None));
-        }
+        note(self.go_on());
+        note(self.limit_files(None));
         note(self.interposer.set(&FileFaults::default()));
         note(self.interposer.set_scope(&self.data()));
         note(self.interposer.set_clock(0));
@@ -408,8 +398,7 @@ impl Life {
             return;
         };
         self.child = None;
-        if self.expected == Expected::Running {
-            self.expected = Expected::Down;
+        if self.wanted && self.dangers == 0 {
             self.unasked = Some(status);
         }
     }

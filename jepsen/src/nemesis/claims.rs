@@ -72,6 +72,12 @@ impl Claims {
         true
     }
 
+    /// Whether nobody has these parts of a node.
+    pub(crate) fn are_free(&self, node: &str, parts: &[Part]) -> bool {
+        let taken = self.taken.lock();
+        !parts.iter().any(|part| taken.contains(&(node.to_owned(), *part)))
+    }
+
     /// Gives them back.
     pub(crate) fn give_back(&self, nodes: &[String], parts: &[Part]) {
         self.taken.lock().retain(|(node, part)| !(nodes.contains(node) && parts.contains(part)));

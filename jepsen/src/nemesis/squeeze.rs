@@ -47,8 +47,7 @@ pub(super) fn files(work: &mut Work<'_>) -> Result<()> {
         work.last();
     }
     let died = died(work);
-    let mut running = work.nodes().into_iter().filter(|node| node.is_running());
-    let lifted = running.try_for_each(|node| node.limit_files(None));
+    let lifted = work.each(|node| node.limit_files(None));
     work.revive_nodes().and(lifted).and(limited)?;
     work.end(died);
     Ok(())

@@ -5,15 +5,16 @@ use std::time::{Duration, Instant};
 
 use rand::SeedableRng as _;
 use rand::rngs::SmallRng;
+use rand::seq::IndexedRandom as _;
 use weir_checker::{Fault, FaultPhase};
 
 use super::claims::Part;
 use super::target::Ground;
-use super::{Kind, Leaders, Shared, Step, health};
+use super::{Harm, Kind, Leaders, Shared, Step, Target, health};
 use crate::env::{Error, Link, Node, Result, Rule, Site};
 
-/// How long a step waits for nodes that another one has in its hands, and how often it looks.
-const CLAIMING: Duration = Duration::from_secs(10);
+/// How long a step waits for the very nodes it was meant for while another one has them, and how often it looks.
+const CLAIMING: Duration = Duration::from_secs(2);
 const CLAIM_EVERY: Duration = Duration::from_millis(50);
 /// How long a node may take to answer after its start; whether it gets ready is not a fault's business.
 const ALIVE: Duration = Duration::from_secs(20);
@@ -42,13 +43,12 @@ impl<'a> Work<'a> {
     /// Does the step's work while nobody else has its nodes, and writes down if it failed.
     pub(crate) fn perform(mut self, work: impl FnOnce(&mut Self) -> Result<()>) {
         let parts = Part::of(self.step.kind);
-        let outcome = if self.claim(parts) {
-            let outcome = work(&mut self);
-            self.shared.claims.give_back(&self.nodes, parts);
-            outcome
-        } else {
-            Err(Error::Unable("another fault has its nodes".to_owned()))
-        };
+        // A step that never got its nodes did not happen: it is not in the history, and coverage misses it.
+        if !self.claim(parts) {
+            return;
+        }
+        let outcome = work(&mut self);
+        self.shared.claims.give_back(&self.nodes, parts);
         self.shared.site.links().clear(self.id);
         self.shared.sick.remove(self.id);
         if let Err(error) = outcome {
@@ -57,18 +57,34 @@ impl<'a> Work<'a> {
         }
     }
 
-    fn claim(&self, parts: &[Part]) -> bool {
-        let end = Instant::now() + CLAIMING;
+    /// Waits until nobody else has its nodes; a step for one node goes elsewhere when that takes long.
+    fn claim(&mut self, parts: &[Part]) -> bool {
+        let patient_until = Instant::now() + CLAIMING;
         while !self.shared.is_healing() {
             if self.shared.claims.take(&self.nodes, parts) {
                 return true;
             }
-            if Instant::now() >= end {
-                break;
+            if Instant::now() >= patient_until {
+                self.go_elsewhere(parts);
             }
-            std::thread::sleep(CLAIM_EVERY);
+            self.rest(CLAIM_EVERY);
         }
         false
+    }
+
+    fn go_elsewhere(&mut self, parts: &[Part]) {
+        if !matches!(self.step.target, Target::Leader(_) | Target::Follower(_) | Target::Random) {
+            return;
+        }
+        let allowed: Vec<String> = match self.step.kind.harm() {
+            Harm::Passing => self.shared.site.founders().iter().map(|node| node.name().to_owned()).collect(),
+            Harm::Lasting => self.shared.fragile.clone(),
+        };
+        let free = allowed.into_iter().filter(|node| self.shared.claims.are_free(node, parts));
+        let free: Vec<String> = free.collect();
+        if let (1, Some(node)) = (self.nodes.len(), free.choose(&mut self.dice)) {
+            self.nodes = vec![node.clone()];
+        }
     }
 
     pub(crate) fn kind(&self) -> Kind {
@@ -148,14 +164,14 @@ impl<'a> Work<'a> {
         self.nodes.retain(|name| name == node.name());
     }
 
-    /// The fault befalls this node, which no target can name.
-    pub(crate) fn befall(&mut self, node: &Node) -> Result<()> {
+    /// The fault befalls this node, which no target can name; false when another one has it.
+    pub(crate) fn befall(&mut self, node: &Node) -> bool {
         let name = vec![node.name().to_owned()];
-        if !self.shared.claims.take(&name, Part::of(self.step.kind)) {
-            return Err(Error::Unable(format!("another fault has {}", node.name())));
+        let free = self.shared.claims.take(&name, Part::of(self.step.kind));
+        if free {
+            self.nodes = name;
         }
-        self.nodes = name;
-        Ok(())
+        free
     }
 
     /// Its nodes have lost data: until everything is healed, nobody counts on them.
@@ -190,23 +206,25 @@ impl<'a> Work<'a> {
         self.shared.is_healing()
     }
 
-    /// Starts the nodes and waits until they answer.
+    /// Starts the nodes and waits until they answer, as long as nothing else keeps them from it.
     pub(crate) fn start_nodes(&self) -> Result<()> {
         self.each(|node| {
             node.start()?;
-            node.alive(ALIVE, &|| false)
+            // Another fault may slow it down, cut it off or end it; what lasts beyond the heal is told then.
+            let _ = node.alive(ALIVE, &|| self.is_healing());
+            Ok(())
         })
     }
 
-    /// Starts those nodes that the fault has ended, and waits until they answer. From now on they must not end any more.
+    /// The nodes must not end by themselves any more; those that did are started.
     pub(crate) fn revive_nodes(&self) -> Result<()> {
-        self.each(|node| {
-            if node.must_live() {
-                return Ok(());
-            }
-            node.start()?;
-            node.alive(ALIVE, &|| false)
-        })
+        let fallen = self.nodes().into_iter().filter(|node| !node.must_live());
+        let fallen: Vec<&Node> = fallen.collect();
+        fallen.iter().try_for_each(|node| node.start())?;
+        for node in fallen {
+            let _ = node.alive(ALIVE, &|| self.is_healing());
+        }
+        Ok(())
     }
 
     /// The fault is over.
