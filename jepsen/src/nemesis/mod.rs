@@ -18,11 +18,7 @@
 //! What may destroy data that was synced befalls the same minority of nodes for a whole run: what a majority has lost, no
 //! cluster can give back.
 
-#![expect(
-    clippy::disallowed_types,
-    clippy::disallowed_methods,
-    reason = "faults last for real time, and real processes give no signal"
-)]
+#![expect(clippy::disallowed_types, reason = "faults last for real time")]
 
 mod claims;
 mod clock;
