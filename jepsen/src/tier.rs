@@ -6,7 +6,7 @@ use crate::nemesis::Kind;
 use crate::nemesis::Kind::{
     BitRot, ClientCut, Clock, ClockStrobe, Cpu, DiskFull, Eio, FdExhaustion, Garbage, HungFsync, Kill,
     KillAll, LyingFsync, Membership, Memory, NetChaos, OldData, OneWay, Partition, Pause, PowerCut,
-    PowerCutAll, Reset, RollingRestart, SingleLink, SlowFsync, Snapshot, TornWrite, Wipe,
+    PowerCutAll, Reset, RollingRestart, SingleLink, SlowFsync, Snapshot, TornWrite, Transfer, Wipe,
 };
 use crate::workload::Workload;
 use crate::workload::Workload::{Group, Mixed, Queue, Register, Stream};
@@ -58,7 +58,7 @@ const NIGHTLY: [(Workload, &[Kind]); 30] = [
     (Queue, &[PowerCutAll]),
     (Queue, &[Clock, ClockStrobe]),
     (Queue, &[Eio, TornWrite]),
-    (Queue, &[DiskFull]),
+    (Queue, &[DiskFull, Transfer]),
     (Queue, &[SlowFsync, HungFsync]),
     (Queue, &[LyingFsync]),
     (Queue, &[BitRot, Kill]),
@@ -68,7 +68,7 @@ const NIGHTLY: [(Workload, &[Kind]); 30] = [
     (Stream, &[BitRot]),
     (Stream, &[LyingFsync, Pause]),
     (Stream, &[Snapshot]),
-    (Stream, &[RollingRestart]),
+    (Stream, &[RollingRestart, Transfer]),
     (Stream, &[Eio, DiskFull]),
     (Stream, &[Cpu, Memory]),
     (Group, &[Kill, Pause]),

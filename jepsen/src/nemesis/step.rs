@@ -13,10 +13,10 @@ use super::Kind;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Step {
     /// When, from the beginning of the run.
-    #[serde(with = "milliseconds")]
+    #[serde(with = "microseconds")]
     pub at: Duration,
     /// For how long.
-    #[serde(with = "milliseconds")]
+    #[serde(with = "microseconds")]
     pub lasts: Duration,
     /// What.
     pub kind: Kind,
@@ -102,18 +102,18 @@ impl<'de> Deserialize<'de> for Target {
     }
 }
 
-/// Durations as whole milliseconds.
-mod milliseconds {
+/// Durations as whole microseconds, as in histories.
+mod microseconds {
     use std::time::Duration;
 
     use serde::{Deserialize, Deserializer, Serializer};
 
     pub(super) fn serialize<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_u64(duration.as_millis() as u64)
+        serializer.serialize_u64(duration.as_micros() as u64)
     }
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
-        u64::deserialize(deserializer).map(Duration::from_millis)
+        u64::deserialize(deserializer).map(Duration::from_micros)
     }
 }
 
@@ -135,7 +135,7 @@ mod tests {
             Target::Nodes(vec!["n1".to_owned(), "n3".to_owned()]),
         ];
         for (kind, target) in Kind::ALL.iter().zip(targets.iter().cycle()) {
-            let at = Duration::from_millis(1_234);
+            let at = Duration::from_micros(1_234_567);
             let step =
                 Step { at, lasts: Duration::from_secs(5), kind: *kind, target: target.clone(), seed: 7 };
             let text = serde_json::to_string(&step).unwrap();
