@@ -98,7 +98,11 @@ impl Problem {
             self.add(*seen, what);
         }
         // Whether a purge met the message is another check's business.
-        self.mays.extend(case.topic.purges.iter().map(|seen| Move { seen: *seen, what: What::Purge }));
+        let since = sent.map_or(0, |sent| sent.seen.from);
+        let purges = case.topic.purges.iter().filter(|seen| seen.to >= since);
+        self.mays.extend(
+            purges.map(|seen| Move { seen: Seen { outcome: Outcome::Info, ..*seen }, what: What::Purge }),
+        );
         self.musts.sort_by_key(|it| it.seen.from);
     }
 

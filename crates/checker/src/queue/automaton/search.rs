@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::moves::{Move, Problem, What};
 use super::state::{At, State};
-use crate::Micros;
+use crate::{Micros, Outcome};
 
 /// Operations that may lie ahead of the first that is not placed: the bits of a word.
 const AHEAD_MAX: usize = u64::BITS as usize;
@@ -124,7 +124,9 @@ impl Search {
         let seen = &operation.seen;
         let at = At { now: at.now.max(seen.from), ..at };
         at.after(operation.what, problem, |then| {
-            if then.now <= seen.to.min(deadline) {
+            // What nobody knows of and changes nothing need not have happened.
+            let idle = seen.outcome == Outcome::Info && then.state == at.state && then.until >= at.until;
+            if !idle && then.now <= seen.to.min(deadline) {
                 self.visit(Placed { state: then.state, ..placed }, then);
             }
         });
