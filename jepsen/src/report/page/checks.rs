@@ -1,23 +1,28 @@
 //! What each check found.
 
 use maud::{Markup, html};
-use weir_checker::{Checked, Report, Verdict};
+use weir_checker::{Checked, Findings, Report, Verdict};
 
 use super::{badge, grouped};
 
-/// One row per check; the bad ones first.
+/// One row per check that has something to say, the bad ones first; the others by name.
 pub(super) fn table(report: &Report) -> Markup {
-    let mut checks: Vec<_> = report.checks.iter().collect();
-    checks.sort_by_key(|checked| std::cmp::Reverse(checked.findings.verdict()));
+    let says = |checked: &&Checked| checked.findings != Findings::default();
+    let (mut loud, quiet): (Vec<_>, Vec<_>) = report.checks.iter().partition(says);
+    loud.sort_by_key(|checked| std::cmp::Reverse(checked.findings.verdict()));
     html! {
-        @if checks.is_empty() { p { "No check was run." } }
-        @else {
+        @if report.checks.is_empty() { p { "No check was run." } }
+        @if !loud.is_empty() {
             div.scroll {
                 table.checks {
                     thead { tr { th { "check" } th { "verdict" } th.number { "anomalies" } th { "remarks" } } }
-                    tbody { @for checked in checks { (row(checked)) } }
+                    tbody { @for checked in loud { (row(checked)) } }
                 }
             }
+        }
+        @if !quiet.is_empty() {
+            p { (badge(Verdict::Valid)) " " (quiet.len()) " checks found nothing:" }
+            ul.quiet { @for checked in quiet { li { (checked.name) } } }
         }
     }
 }

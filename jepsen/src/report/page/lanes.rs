@@ -1,5 +1,7 @@
 //! Lanes: bars over time.
 
+use std::collections::BTreeMap;
+
 use maud::{Markup, html};
 
 use super::Page;
@@ -57,8 +59,9 @@ pub(super) fn leaders(page: &Page) -> Markup {
         @if !lanes.is_empty() {
             h3 { "Leaders and terms" }
             p.hint {
-                "Each bar reaches from when a leader was first seen in its term to when it was last seen; it is pale "
-                "until the next one was seen."
+                "Each bar reaches from when a leader was first seen in its term to when the next one was seen"
+                @if seen_again(page) { "; it is pale where the leader itself was not seen any more" }
+                "."
                 @for node in page.gathered.leaders.nodes() {
                     " " span class={ "key n" (page.color(node)) } { (node) }
                 }
@@ -98,12 +101,20 @@ fn reign_bars(page: &Page, term: u64, reign: &Reign, next: Option<&Reign>) -> Ma
         seconds(reign.last),
         duration(until - reign.last),
     );
-    let (first, last, end) = (time.x(reign.first), time.x(reign.last), time.x(until));
+    // Where leaders are told only when they change, nobody knows when the old one was gone.
+    let last = if seen_again(page) { reign.last } else { until };
+    let (first, last, end) = (time.x(reign.first), time.x(last), time.x(until));
     let class = format!("n{}", page.color(&reign.leader));
     html! {
         (bar(&format!("{class} pale"), (last, end), &title))
         (bar(&class, (first, last), &title))
     }
+}
+
+/// Whether the run looked at leaders again and again, and not only noted changes.
+fn seen_again(page: &Page) -> bool {
+    let mut reigns = page.gathered.leaders.partitions().values().flat_map(BTreeMap::values);
+    reigns.any(|reign| reign.last > reign.first)
 }
 
 fn fault(page: &Page, class: &str, span: &Span) -> Markup {

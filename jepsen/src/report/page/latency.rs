@@ -12,6 +12,9 @@ use crate::report::scale::{HEIGHT, duration};
 /// The quantiles that are drawn, and their names.
 const QUANTILES: [(f64, &str); 3] = [(0.5, "p50"), (0.99, "p99"), (1.0, "max")];
 
+/// Fewer operations than this make a low chart.
+const RARE_MAX: u64 = 200;
+
 /// What dots and lines mean.
 pub(super) fn legend() -> Markup {
     html! {
@@ -39,8 +42,8 @@ pub(super) fn charts(page: &Page) -> Markup {
             (Chart {
                 name: kind,
                 remark: remark(latency),
-                size: Size::Tall,
-                scale: scale(),
+                size: size(latency),
+                scale: scale(size(latency)),
                 content: html! { (rules()) (dots(latency)) (quantiles(latency)) },
                 tags: Vec::new(),
             }.draw())
@@ -67,9 +70,15 @@ fn rules() -> Markup {
     html! { path.rules d=(rules) {} }
 }
 
-fn scale() -> Vec<(f64, String)> {
+/// What was done rarely takes less room.
+fn size(latency: &Latency) -> Size {
+    if latency.counts.iter().sum::<u64>() < RARE_MAX { Size::Low } else { Size::Tall }
+}
+
+fn scale(size: Size) -> Vec<(f64, String)> {
     let names = ["100 s", "10 s", "1 s", "100 ms", "10 ms", "1 ms", "≤ 0.1 ms"];
-    (0_u32..).zip(names).map(|(decade, name)| (f64::from(decade) * HEIGHT / 6.0, name.to_owned())).collect()
+    let named = (0_u32..).zip(names).filter(|(decade, _)| matches!(size, Size::Tall) || decade % 3 == 0);
+    named.map(|(decade, name)| (f64::from(decade) * HEIGHT / 6.0, name.to_owned())).collect()
 }
 
 /// Dots are lines without length, whose ends are round or square: their shape stays when the chart is stretched.

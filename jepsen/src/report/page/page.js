@@ -4,7 +4,7 @@
   document.documentElement.classList.add("scripted");
   const charts = document.querySelector(".charts");
   const axis = charts.querySelector(".ticks");
-  const clock = charts.querySelector(".clock");
+  const clock = charts.querySelector(".clock span");
   const seconds = Number(charts.dataset.length) / 1e6;
   const steps = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 20, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200];
   const smallest = Math.max(0.02 / seconds, 1e-6) * 1000;
@@ -50,11 +50,10 @@
   }
 
   const rest = document.createElement("button");
-  rest.textContent = "Show the whole run";
+  rest.textContent = "Whole run";
   rest.hidden = true;
   rest.addEventListener("click", () => show(0, 1000));
   clock.before(rest);
-  clock.parentElement.style.setProperty("row-gap", "0");
 
   const overlay = (name) => {
     const element = document.createElement("div");
