@@ -1,7 +1,7 @@
 //! L6. After the heal and the last write, all replicas come to have applied the same.
 //!
 //! States are read replica by replica, so that only a whole round of them says something: every replica that was ever
-//! seen, each once. One round in which all are equal is enough.
+//! seen, each once. A round ends when somebody is asked again. One round in which all are equal is enough.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,12 +15,36 @@ struct Replicas {
     nodes: BTreeSet<String>,
     /// The round that is being read: applied index and hash, by node.
     round: BTreeMap<String, (u64, String)>,
+    /// When the round's last state was read, and its line.
+    read: (Micros, u64),
+    /// Rounds since the last write.
+    rounds: Vec<Round>,
     /// When the last write was over, as far as anybody knows.
     written: Micros,
-    /// All were equal since the heal and the last write.
+}
+
+/// A round that is over.
+struct Round {
+    nodes: usize,
     equal: bool,
-    /// The last round in which they were not, or that is not whole: when, and its last line.
-    unequal: Option<(Micros, u64)>,
+    read: (Micros, u64),
+}
+
+impl Replicas {
+    fn end_round(&mut self) {
+        let mut states = self.round.values();
+        let first = states.next();
+        let equal = states.all(|state| Some(state) == first);
+        if !self.round.is_empty() {
+            self.rounds.push(Round { nodes: self.round.len(), equal, read: self.read });
+        }
+        self.round.clear();
+    }
+
+    fn begin_anew(&mut self) {
+        self.round.clear();
+        self.rounds.clear();
+    }
 }
 
 /// The fold.
@@ -44,20 +68,11 @@ impl Converge {
             return;
         }
         self.any = true;
-        if replicas.round.insert(node.clone(), (*applied, hash.clone())).is_some() {
-            // Somebody is asked again before all were: somebody does not answer.
-            replicas.unequal = Some((now, line));
+        if replicas.round.contains_key(node) {
+            replicas.end_round();
         }
-        if replicas.round.len() < replicas.nodes.len() {
-            return;
-        }
-        let mut states = std::mem::take(&mut replicas.round).into_values();
-        let first = states.next();
-        if states.all(|state| Some(&state) == first.as_ref()) {
-            replicas.equal = true;
-        } else {
-            replicas.unequal = Some((now, line));
-        }
+        replicas.round.insert(node.clone(), (*applied, hash.clone()));
+        replicas.read = (now, line);
     }
 
     fn wrote(&mut self, event: &Event) {
@@ -72,8 +87,7 @@ impl Converge {
         };
         let wrote = |replicas: &mut Replicas| {
             replicas.written = replicas.written.max(known(event));
-            replicas.equal = false;
-            replicas.round.clear();
+            replicas.begin_anew();
         };
         if partitions.is_empty() {
             let all = self.partitions.iter_mut().filter(|((other, _), _)| other == topic);
@@ -95,10 +109,7 @@ impl Check for Converge {
             Op::Phase(Phase::Healed) => {
                 self.healed = Some(known(event));
                 self.any = false;
-                for replicas in self.partitions.values_mut() {
-                    replicas.round.clear();
-                    (replicas.equal, replicas.unequal) = (false, None);
-                }
+                self.partitions.values_mut().for_each(Replicas::begin_anew);
             }
             Op::Digest(digested) => self.digest(line, known(event), digested),
             _ => self.wrote(event),
@@ -111,25 +122,38 @@ impl Check for Converge {
         if !self.any {
             found.unknown.push("no states of replicas were read after the heal".to_owned());
         }
-        for ((topic, partition), replicas) in self.partitions {
-            let Replicas { nodes, round, written, equal, unequal } = replicas;
-            if equal || nodes.is_empty() || !self.any {
+        for ((topic, partition), mut replicas) in self.partitions {
+            replicas.end_round();
+            let Replicas { nodes, rounds, written, .. } = replicas;
+            let whole = |round: &&Round| round.nodes == nodes.len();
+            if nodes.is_empty() || !self.any || rounds.iter().any(|round| round.equal && whole(&round)) {
                 continue;
             }
-            let begin = written.max(healed);
-            let waited = unequal.map_or(0, |(at, _)| at.saturating_sub(begin));
-            let silent: Vec<&String> = nodes.iter().filter(|node| !round.contains_key(*node)).collect();
-            let who = if round.is_empty() { String::new() } else { format!("; no state of {silent:?}") };
-            match unequal.filter(|_| waited > self.options.converge_max) {
+            let last = rounds.last().map(|round| round.read);
+            let waited = last.map_or(0, |(at, _)| at.saturating_sub(written.max(healed)));
+            let silent =
+                rounds.last().filter(|round| !whole(round)).map_or(0, |round| nodes.len() - round.nodes);
+            let seen = format!(
+                "{} after the last write; {silent} of {} told nothing at last",
+                seconds(waited),
+                nodes.len()
+            );
+            match last.filter(|_| waited > self.options.converge_max) {
                 Some((at, line)) => {
-                    let text = format!("replicas were not equal {} after the last write{who}", seconds(waited));
-                    let subject = format!("partition {partition}");
-                    found.add(anomaly(NOT_CONVERGED, at, (&topic, subject), text, &[line]));
+                    let text = format!("replicas were not equal {seen}");
+                    found.add(anomaly(
+                        NOT_CONVERGED,
+                        at,
+                        (&topic, format!("partition {partition}")),
+                        text,
+                        &[line],
+                    ));
                 }
-                None => found.unknown.push(format!(
-                    "{topic}/{partition}: replicas were seen for {} after the last write, and never equal{who}",
-                    seconds(waited)
-                )),
+                None => {
+                    found
+                        .unknown
+                        .push(format!("{topic}/{partition}: replicas were never seen equal, up to {seen}"));
+                }
             }
         }
         found

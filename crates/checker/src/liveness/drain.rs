@@ -115,7 +115,7 @@ impl Drain {
 
     fn left(&self) -> Left {
         let mut unread = Vec::new();
-        for (topic, partitions) in self.logs.iter().filter(|(topic, _)| self.read.contains(*topic)) {
+        for (topic, partitions) in &self.logs {
             for (partition, log) in partitions {
                 unread.extend(log.unread().map(|(count, first)| (topic.clone(), *partition, count, first)));
             }
@@ -310,7 +310,9 @@ impl Check for Drain {
             None => (false, self.left()),
         };
         let waited = if late { self.max } else { self.now.saturating_sub(since) };
-        for (topic, partition, count, first) in &left.unread {
+        for (topic, partition, count, first) in
+            left.unread.iter().filter(|(topic, ..)| self.read.contains(topic))
+        {
             let text = format!(
                 "{count} records were unread {} after the drain began, from offset {first} on",
                 seconds(waited)

@@ -88,7 +88,7 @@ impl Check for Latency {
         } else if good {
             found.notes.push(format!("writes were fast again {} after the heal", seconds(waited)));
         } else {
-            let seen = seconds(end - healed);
+            let seen = seconds(end.saturating_sub(healed));
             found
                 .unknown
                 .push(format!("writes went on for only {seen} after the heal, and were not yet fast again"));
