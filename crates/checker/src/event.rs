@@ -114,7 +114,9 @@ pub struct Delivery {
     pub lease: u64,
     /// How often the message was granted so far, this one included, as the broker says.
     pub attempt: u32,
-    /// For how long it is leased from the moment of the grant, in microseconds; None when the client does not know.
+    /// For how long it is leased from the moment of the grant, in microseconds. None when the client does not know, when
+    /// the grant may be older than the operation (a receive that was asked again), and for leases of a session, which
+    /// may end sooner.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub held: Option<u64>,
 }
@@ -259,7 +261,7 @@ pub enum Lost {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Op {
-    /// A message was sent to a queue.
+    /// A message was sent to a queue. Several events with one payload are tries of one send, under the same ids.
     Enqueue {
         /// The queue.
         topic: String,
@@ -280,7 +282,8 @@ pub enum Op {
         /// What it got; empty is an answer too.
         deliveries: Vec<Delivery>,
     },
-    /// A leased message was settled or its lease extended.
+    /// A leased message was settled or its lease extended. Several events that ask the same under one lease are tries of
+    /// one request, under the same id.
     Settle {
         /// The queue.
         topic: String,
@@ -307,21 +310,22 @@ pub enum Op {
         /// All that are parked in the partitions that answered.
         messages: Vec<ParkedMessage>,
     },
-    /// Parked messages were made ready again.
+    /// Parked messages were made ready again. With several of them it is several steps: one that failed may have done
+    /// some.
     Redrive {
         /// The queue.
         topic: String,
         /// Which.
         messages: Vec<MessageId>,
     },
-    /// Parked messages were dropped.
+    /// Parked messages were dropped, in steps as well.
     Discard {
         /// The queue.
         topic: String,
         /// Which.
         messages: Vec<MessageId>,
     },
-    /// Everything in the queue was dropped.
+    /// Everything in the queue was dropped, in steps as well.
     Purge {
         /// The queue.
         topic: String,

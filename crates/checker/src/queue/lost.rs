@@ -1,7 +1,7 @@
 //! Q1, promise P1. What was acknowledged is delivered, or still there when all is over.
 //!
-//! It is there in the end when the replica that applied most has it. Without a replica's state, everything must have
-//! been delivered by the time of the phase `end`; without that phase nothing is proved.
+//! It is there in the end when the replica that applied most has it. Without a replica's state, or with none but older
+//! ones, everything must have been delivered by the time of the phase `end`; without that phase nothing is proved.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -57,9 +57,9 @@ fn missing(payloads: &Payloads, sent: &Sent, clock_offset: Micros) -> Missing {
     let end = sent.at.and_then(|id| Some((id, payloads.topic.end(id.partition)?)));
     match end.filter(|(_, end)| sent.seen.precedes(&end.seen)) {
         Some((id, end)) if end.of(id) == MessageState::Gone => Missing::Lost,
-        Some(_) => Missing::Kept,
-        None if payloads.over => Missing::Lost,
-        None => Missing::Unknown,
+        Some((_, end)) if payloads.over.is_none_or(|over| end.seen.from >= over) => Missing::Kept,
+        _ if payloads.over.is_some() => Missing::Lost,
+        _ => Missing::Unknown,
     }
 }
 

@@ -35,8 +35,8 @@ pub(super) struct Payloads {
     pub(super) topic: Topic,
     pub(super) fates: BTreeMap<Value, Fate>,
     pub(super) discarded: BTreeSet<MessageId>,
-    /// The history goes on until nothing was left to be read.
-    pub(super) over: bool,
+    /// When nothing was left to be read, if the history goes on until then.
+    pub(super) over: Option<Micros>,
     /// No queue of this name loses messages to a TTL unless they carry one.
     pub(super) ttl: Option<Micros>,
     /// The last moment of the history.
@@ -48,13 +48,13 @@ pub(super) struct Values {
     options: Options,
     shard: Shard,
     topics: Vec<Payloads>,
-    over: bool,
+    over: Option<Micros>,
     last: Micros,
 }
 
 impl Values {
     pub(super) fn new(options: &Options, shard: Shard) -> Self {
-        Self { options: options.clone(), shard, topics: Vec::new(), over: false, last: 0 }
+        Self { options: options.clone(), shard, topics: Vec::new(), over: None, last: 0 }
     }
 
     fn topic(&mut self, name: &str) -> &mut Payloads {
@@ -129,7 +129,7 @@ impl Fold for Values {
             Op::Digest(digested) if digested.bounds.is_none() => {
                 self.topic(&digested.topic).topic.digest(seen, digested);
             }
-            Op::Phase(Phase::End) => self.over = true,
+            Op::Phase(Phase::End) => self.over = Some(seen.from),
             _ => {}
         }
     }

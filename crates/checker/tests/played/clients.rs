@@ -267,6 +267,7 @@ impl Play {
 
     fn end(&mut self) {
         let (from, to) = (self.now, self.now + 1);
+        self.write((from, Some(from)), Op::Phase(Phase::End), Outcome::Ok);
         for partition in 0..PARTITIONS {
             let of_partition = self.queue.messages.iter().filter(|(id, _)| id.partition == partition);
             let messages = of_partition.map(|(id, message)| {
@@ -288,6 +289,5 @@ impl Play {
             };
             self.write((from, Some(to)), Op::Digest(digested), Outcome::Ok);
         }
-        self.write((to, Some(to)), Op::Phase(Phase::End), Outcome::Ok);
     }
 }
