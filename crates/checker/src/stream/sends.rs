@@ -110,19 +110,20 @@ fn torn(
     for (other, id) in (0_u64..).zip(&batch.values) {
         let entry = values.of(*id);
         let offset = (place.offset + other).checked_sub(index);
-        let slot = offset.and_then(|offset| Some((offset, partition.slots.get(offset)?)));
-        let elsewhere = entry.place().is_some_and(|at| at.partition != place.partition);
-        let taken = slot.filter(|(_, slot)| slot.value != *id && entry.place().is_none());
-        if !elsewhere && taken.is_none() {
-            continue;
-        }
-        let subject = format!("partition {} offset {}", place.partition, place.offset);
-        let rest = match taken {
-            Some((offset, slot)) => format!("holds {} at offset {offset}", values.of(slot.value).value),
-            None => "has it in another partition".to_owned(),
+        let other_here = offset.and_then(|offset| Some((offset, partition.slots.get(offset)?)));
+        let other_here = other_here.filter(|(_, slot)| slot.value != *id);
+        let (rest, witness) = match (entry.place(), other_here, offset) {
+            (Some(at), ..) if at.partition != place.partition => {
+                ("it is in another partition".to_owned(), by)
+            }
+            (None, Some((offset, slot)), _) => {
+                (format!("{} is at offset {offset}", values.of(slot.value).value), slot.witness)
+            }
+            (None, _, None) => ("there is no room for it".to_owned(), by),
+            _ => continue,
         };
-        let text = format!("a record of the same append as {} is missing: the stream {rest}", entry.value);
-        let witness = taken.map_or(by, |(_, slot)| slot.witness);
+        let subject = format!("partition {} offset {}", place.partition, place.offset);
+        let text = format!("{} is not with the other records of its append: {rest}", entry.value);
         book.add(BATCH_TORN, (topic, subject), text, (ops, &[batch.op, by, witness]));
         return;
     }
