@@ -6,6 +6,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
+use std::process::Child;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde::{Deserialize, Serialize};
 
 use super::error::{Result as Done, Tried as _};
-use super::{cgroup, disk, netns};
+use super::{cgroup, disk, netns, watchdog};
 
 /// How often it is looked whether a killed process is gone, and for how long.
 const GONE_EVERY: Duration = Duration::from_millis(10);
@@ -41,26 +42,31 @@ pub(crate) struct Ledger {
     number: u32,
     path: PathBuf,
     file: Mutex<File>,
+    watchdog: Option<Child>,
 }
 
 impl Ledger {
-    /// Opens a new one under the name that is to be used for what it will list.
+    /// Opens a new one, with a watchdog on it, under the name that is to be used for what it will list. Leftovers of dead
+    /// harnesses are taken down before.
     pub(crate) fn open() -> Done<(Self, String)> {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
+        clean_leftovers();
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let name = format!("wj{}-{number}", std::process::id());
         let folder = folder();
         fs::create_dir_all(&folder).at("making", &folder)?;
         let path = folder.join(&name);
-        let mut options = OpenOptions::new();
-        let file = options.create(true).append(true).read(true).open(&path).at("opening", &path)?;
-        file.lock().at("locking", &path)?;
-        Ok((Self { number, path, file: Mutex::new(file) }, name))
-    }
-
-    /// Where it is.
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
+        let file = loop {
+            let mut options = OpenOptions::new();
+            let file = options.create(true).append(true).read(true).open(&path).at("opening", &path)?;
+            file.lock().at("locking", &path)?;
+            // Before the lock another harness may have taken it for abandoned, and removed it.
+            if path.exists() {
+                break file;
+            }
+        };
+        let watchdog = watchdog::start(&path);
+        Ok((Self { number, path, file: Mutex::new(file), watchdog }, name))
     }
 
     /// Writes a thing down.
@@ -90,7 +96,14 @@ impl Ledger {
 impl Drop for Ledger {
     /// For sites that failed half built; nothing is left to do for others.
     fn drop(&mut self) {
-        self.undo(false);
+        if !self.undo(false).is_empty() {
+            // The watchdog gets its chance when the file is closed.
+            return;
+        }
+        if let Some(watchdog) = &mut self.watchdog {
+            let _ = watchdog.kill();
+            let _ = watchdog.wait();
+        }
     }
 }
 
@@ -104,21 +117,17 @@ fn folder() -> PathBuf {
 }
 
 /// Takes down what dead harnesses left behind. Sites of living ones are not touched.
-pub(crate) fn clean_leftovers() -> Vec<String> {
-    let Ok(entries) = fs::read_dir(folder()) else { return Vec::new() };
-    entries.flatten().flat_map(|entry| undo_if_abandoned(&entry.path())).collect()
+fn clean_leftovers() {
+    let Ok(entries) = fs::read_dir(folder()) else { return };
+    entries.flatten().for_each(|entry| undo_if_abandoned(&entry.path()));
 }
 
-fn undo_if_abandoned(path: &Path) -> Vec<String> {
-    let Ok(file) = File::open(path) else { return Vec::new() };
-    if file.try_lock().is_err() {
-        return Vec::new();
-    }
-    let problems = undo(path, false);
-    if problems.is_empty() {
+/// What cannot be taken down stays listed, and is tried again by the next.
+fn undo_if_abandoned(path: &Path) {
+    let Ok(file) = File::open(path) else { return };
+    if file.try_lock().is_ok() && undo(path, false).is_empty() {
         let _ = fs::remove_file(path);
     }
-    problems
 }
 
 /// Waits until the writer of a ledger is gone, and takes down what it left. Returns at once if that is nothing.

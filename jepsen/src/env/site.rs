@@ -1,21 +1,19 @@
 //! A cluster of real processes, each on a host of its own as far as the kernel can pretend.
 
 use std::net::Ipv4Addr;
-use std::process::Child;
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::Mutex;
 use weir_checker::Lost;
 
 use super::config::CLIENT_PORT;
 use super::error::Result;
-use super::ledger::{self, Ledger};
+use super::ledger::Ledger;
 use super::links::Links;
 use super::network::Network;
 use super::node::{Node, NodeOptions};
 use super::options::{Net, SiteOptions};
-use super::{switch, watchdog};
+use super::switch;
 
 /// How long a cluster may take to form.
 const FORMING: Duration = Duration::from_mins(1);
@@ -40,7 +38,6 @@ pub struct Site {
     links: Arc<Links>,
     network: Option<Network>,
     ledger: Arc<Ledger>,
-    watchdog: Mutex<Option<Child>>,
 }
 
 impl Site {
@@ -54,10 +51,8 @@ impl Site {
     }
 
     fn prepare(options: SiteOptions) -> Result<Self> {
-        ledger::clean_leftovers();
         let (ledger, tag) = Ledger::open()?;
         let ledger = Arc::new(ledger);
-        let watchdog = Mutex::new(watchdog::start(ledger.path()));
         let links = Arc::new(Links::default());
         let count = options.nodes + options.spares;
         let (network, namespaces) = match options.net {
@@ -88,7 +83,7 @@ impl Site {
             })
         };
         let nodes = (0..count).zip(namespaces).map(prepare).collect::<Result<_>>()?;
-        Ok(Self { nodes, options, links, network, ledger, watchdog })
+        Ok(Self { nodes, options, links, network, ledger })
     }
 
     /// What it was started with.
@@ -181,11 +176,6 @@ impl Drop for Site {
             let _ = node.kill();
         }
         self.ledger.undo(self.options.keep);
-        // It wakes when the ledger is let go, and finds nothing to do; it is ended here so that nothing stays unwaited.
-        if let Some(mut watchdog) = self.watchdog.lock().take() {
-            let _ = watchdog.kill();
-            let _ = watchdog.wait();
-        }
     }
 }
 
