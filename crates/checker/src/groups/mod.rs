@@ -21,10 +21,10 @@ mod search;
 use std::collections::BTreeMap;
 
 use register::{Act, Deed, Register};
-use resume::Resume;
+use resume::{Resume, Retained};
 
 use crate::checks::Fold;
-use crate::{Anomaly, Checked, Event, Findings, Op, Options, Outcome};
+use crate::{Anomaly, Checked, Event, Findings, Micros, Op, Options, Outcome};
 
 /// Check and anomaly.
 type Name = (&'static str, &'static str);
@@ -48,6 +48,9 @@ pub const ANOMALIES: &[(&str, &str)] = &[
     ZOMBIE_POLL,
 ];
 
+/// The code with which a poll is refused whose offset is not retained any more, or not there yet.
+const OFFSET_OUT_OF_RANGE: &str = "offset-out-of-range";
+
 /// One group in one partition.
 #[derive(Default)]
 struct Ownership {
@@ -60,13 +63,13 @@ pub(crate) struct Groups {
     states_max: usize,
     /// By group, topic and partition.
     ownerships: BTreeMap<String, BTreeMap<String, BTreeMap<u32, Ownership>>>,
-    /// Highest first retained offset that was seen, by topic and partition.
-    starts: BTreeMap<(String, u32), u64>,
+    /// What was seen to be retained, by topic and partition.
+    retained: BTreeMap<String, BTreeMap<u32, Retained>>,
 }
 
 impl Groups {
     pub(crate) fn new(options: &Options) -> Self {
-        Self { states_max: options.states_max, ownerships: BTreeMap::new(), starts: BTreeMap::new() }
+        Self { states_max: options.states_max, ownerships: BTreeMap::new(), retained: BTreeMap::new() }
     }
 
     fn at(&mut self, group: &str, topic: &str, partition: u32) -> &mut Ownership {
@@ -80,11 +83,24 @@ impl Groups {
         topics.get_mut(topic).expect("it was put there just now").entry(partition).or_default()
     }
 
-    fn starts_at(&mut self, topic: &str, partition: u32, start: u64) {
-        if start > 0 {
-            let known = self.starts.entry((topic.to_owned(), partition)).or_default();
-            *known = start.max(*known);
+    fn retains(&mut self, topic: &str, partition: u32, offset: u64, from: Micros) {
+        if !self.retained.contains_key(topic) {
+            self.retained.insert(topic.to_owned(), BTreeMap::new());
         }
+        let partitions = self.retained.get_mut(topic).expect("it was put there just now");
+        partitions.entry(partition).or_default().sees(offset, from);
+    }
+
+    fn polled(&mut self, event: &Event, act: Act) {
+        let Op::Poll { topic, consumer, group, partition, offset, records } = &event.op else { return };
+        if let Some((first, _)) = records.first() {
+            self.retains(topic, *partition, *first, event.from);
+        }
+        let Some((group, epoch)) = group else { return };
+        let next = records.iter().map(|(offset, _)| offset + 1).max();
+        let trimmed = event.error.as_deref().is_some_and(|error| error.starts_with(OFFSET_OUT_OF_RANGE));
+        let poll = resume::Poll { consumer: *consumer, epoch: *epoch, asked: *offset, next, trimmed };
+        self.at(group, topic, *partition).resume.polled(poll, act, event.outcome == Outcome::Ok);
     }
 }
 
@@ -105,25 +121,16 @@ impl Fold for Groups {
             Op::Position { group, topic, partition, offset } if happened => {
                 self.at(group, topic, *partition).register.note(act(Deed::Position(*offset)));
             }
-            Op::Poll { topic, consumer, group: Some((group, epoch)), partition, offset, records } => {
-                let next = records.iter().map(|(offset, _)| offset + 1).max();
-                let poll = resume::Poll { consumer: *consumer, epoch: *epoch, asked: *offset, next };
-                self.at(group, topic, *partition).resume.polled(poll, act(Deed::Poll), happened);
-            }
-            Op::Bounds { topic, partition, start, .. } if happened => {
-                self.starts_at(topic, *partition, *start);
-            }
-            Op::Digest(digested) => {
-                if let Some((start, _)) = digested.bounds {
-                    self.starts_at(&digested.topic, digested.partition, start);
-                }
+            Op::Poll { .. } => self.polled(event, act(Deed::Poll)),
+            Op::Bounds { topic, partition, start, end } if happened && start < end => {
+                self.retains(topic, *partition, *start, event.from);
             }
             _ => {}
         }
     }
 
     fn finish(self: Box<Self>) -> Vec<Checked> {
-        let Self { states_max, ownerships, starts } = *self;
+        let Self { states_max, ownerships, retained } = *self;
         let mut registers = Findings::default();
         let mut resumes = Findings::default();
         for (group, topics) in ownerships {
@@ -131,9 +138,9 @@ impl Fold for Groups {
                 for (partition, ownership) in partitions {
                     let subject = format!("group {group}, partition {partition}");
                     let about = (topic.as_str(), subject.as_str());
-                    let start = starts.get(&(topic.clone(), partition)).copied().unwrap_or(0);
+                    let retained = retained.get(&topic).and_then(|partitions| partitions.get(&partition));
                     let acts = ownership.register.acts();
-                    ownership.resume.judge(acts, start, about, &mut resumes);
+                    ownership.resume.judge(acts, retained, about, &mut resumes);
                     ownership.register.judge(states_max, about, &mut registers);
                 }
             }

@@ -1,5 +1,6 @@
 //! G2: where the owners of one partition in a group begin to read, and go on. Who reads in the name of a group that has not
-//! assigned it the partition owns nothing, and may read what it likes.
+//! assigned it the partition owns nothing, and may read what it likes. Messages are skipped only if they were there: a
+//! later read of the partition must show that retention had not dropped them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,6 +17,34 @@ pub(super) struct Poll {
     pub(super) asked: u64,
     /// The offset after the last record that came.
     pub(super) next: Option<u64>,
+    /// It was refused, as the offset is not retained any more: the owner may go on anywhere.
+    pub(super) trimmed: bool,
+}
+
+/// Offsets of one partition that were seen to be retained, and when the look at them began. What is retained at a time was
+/// retained before, and so is everything behind it.
+#[derive(Default)]
+pub(super) struct Retained(Vec<(Micros, u64)>);
+
+impl Retained {
+    /// An offset is retained.
+    pub(super) fn sees(&mut self, offset: u64, from: Micros) {
+        while self.0.last().is_some_and(|(before, other)| *before <= from && *other >= offset) {
+            self.0.pop();
+        }
+        self.0.push((from, offset));
+    }
+
+    /// The lowest offset that was surely retained when an operation began.
+    fn when(&self, act: &Act) -> Option<u64> {
+        self.0.iter().filter(|(from, _)| *from >= act.from).map(|(_, offset)| *offset).min()
+    }
+
+    /// Whether something from `next` on and before `asked` was retained when an operation began.
+    fn between(retained: Option<&Self>, (next, asked): (u64, u64), act: &Act) -> bool {
+        let lowest = retained.and_then(|retained| retained.when(act));
+        lowest.is_some_and(|lowest| lowest.max(next) < asked)
+    }
 }
 
 /// An owner under one epoch.
@@ -24,8 +53,8 @@ struct Owner {
     consumer: Consumer,
     /// Its first poll.
     first: (Poll, Act),
-    /// The next offset it must ask for, if it goes on.
-    next: u64,
+    /// The next offset it must ask for, if it goes on; none after it was told that it is not retained.
+    next: Option<u64>,
     /// How far it had read, under this epoch or another, before the first poll.
     read_before: Option<u64>,
 }
@@ -45,21 +74,21 @@ pub(super) struct Resume {
 impl Resume {
     /// An owner asked, and was answered or not.
     pub(super) fn polled(&mut self, poll: Poll, act: Act, served: bool) {
-        let Poll { consumer, epoch, asked, next } = poll;
+        let Poll { consumer, epoch, asked, next, trimmed } = poll;
+        let goes_on = if trimmed { None } else { Some(next.unwrap_or(asked)) };
         if served && self.last.get(&epoch).is_none_or(|last| last.from < act.from) {
             self.last.insert(epoch, act);
         }
         let known =
             self.owners.iter_mut().rev().find(|owner| owner.epoch == epoch && owner.consumer == consumer);
         if let Some(owner) = known {
-            if asked > owner.next {
-                self.leaps.push((poll, act, owner.next));
+            if let Some(next) = owner.next.filter(|next| asked > *next) {
+                self.leaps.push((poll, act, next));
             }
-            owner.next = owner.next.max(asked).max(next.unwrap_or(0));
+            owner.next = goes_on.map(|next| next.max(owner.next.unwrap_or(0)));
         } else {
             let read_before = self.read.get(&consumer).copied();
-            let next = next.unwrap_or(asked);
-            self.owners.push(Owner { epoch, consumer, first: (poll, act), next, read_before });
+            self.owners.push(Owner { epoch, consumer, first: (poll, act), next: goes_on, read_before });
         }
         if let Some(next) = next {
             let read = self.read.entry(consumer).or_default();
@@ -67,8 +96,13 @@ impl Resume {
         }
     }
 
-    /// `start` is the highest first retained offset that was seen: nothing before it can be read.
-    pub(super) fn judge(&self, acts: &[Act], start: u64, about: (&str, &str), found: &mut Findings) {
+    pub(super) fn judge(
+        &self,
+        acts: &[Act],
+        retained: Option<&Retained>,
+        about: (&str, &str),
+        found: &mut Findings,
+    ) {
         let commits: Vec<(u64, u64, bool, &Act)> = acts
             .iter()
             .filter_map(|act| match act.deed {
@@ -78,11 +112,12 @@ impl Resume {
             .collect();
         let owned: BTreeSet<u64> = acts.iter().filter_map(Act::fences).collect();
         for owner in self.owners.iter().filter(|owner| owned.contains(&owner.epoch)) {
-            judge_first(owner, &commits, start, about, found);
+            judge_first(owner, &commits, retained, about, found);
         }
-        for (poll, act, next) in
-            self.leaps.iter().filter(|(poll, ..)| owned.contains(&poll.epoch) && poll.asked > start)
-        {
+        for (poll, act, next) in self.leaps.iter().filter(|(poll, ..)| owned.contains(&poll.epoch)) {
+            if !Retained::between(retained, (*next, poll.asked), act) {
+                continue;
+            }
             let text = format!(
                 "an owner under epoch {} goes on at {} where {next} must come",
                 poll.epoch, poll.asked
@@ -104,7 +139,7 @@ impl Resume {
 fn judge_first(
     owner: &Owner,
     commits: &[(u64, u64, bool, &Act)],
-    start: u64,
+    retained: Option<&Retained>,
     about: (&str, &str),
     found: &mut Findings,
 ) {
@@ -119,8 +154,8 @@ fn judge_first(
     let possible = commits.iter().filter(|(by, _, _, commit)| by <= epoch && begun(commit.from));
     // Without any commit an owner begins where the group's policy says.
     let Some(furthest) = possible.map(|(_, offset, ..)| *offset).max() else { return };
-    let furthest = furthest.max(owner.read_before.unwrap_or(0)).max(start);
-    if *asked > furthest {
+    let furthest = furthest.max(owner.read_before.unwrap_or(0));
+    if Retained::between(retained, (furthest, *asked), act) {
         let text =
             format!("epoch {epoch} begins at {asked}, and nothing beyond {furthest} can have been committed");
         found.add(anomaly(SKIPPED_MESSAGES, about, text, &[act]));

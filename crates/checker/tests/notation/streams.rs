@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! 0-10 p1 append 0@5 1-0 1-1 key=a      offset 5 of partition 0 on; ? instead of the place: nobody was told
-//! 0-10 p1 append? ? 1-0                 append? nobody knows, append! refused
+//! 0-10 p1 append? ? 1-0                 append? nobody knows, append! refused, !! out of range
 //! 0-10 c1 poll 0@5 1-0 1-1              asked for offset 5 of partition 0; records from there on
 //! 0-10 c1 poll 0@5 7:1-0 ?              records from offset 7 on; ? is one that nobody made
 //! 0-10 c1 poll 0@5 e3 1-0               as a member of the group, under epoch 3
@@ -45,13 +45,22 @@ fn event(line: &str) -> Option<Event> {
         word = words.next()?;
     }
     let name = word.trim_end_matches(['?', '!']);
-    let outcome = match &word[name.len()..] {
-        "" => Outcome::Ok,
-        "?" => Outcome::Info,
-        _ => Outcome::Fail,
+    let (outcome, error) = match &word[name.len()..] {
+        "" => (Outcome::Ok, None),
+        "?" => (Outcome::Info, Some("client-timeout: no answer in time")),
+        "!!" => (Outcome::Fail, Some("offset-out-of-range: trimmed")),
+        _ => (Outcome::Fail, Some("not-leader: ask another node")),
     };
     let op = op(name, Consumer(process), &words.collect::<Vec<_>>())?;
-    Some(Event { from, to, process: Process(process), node: None, op, outcome, error: None })
+    Some(Event {
+        from,
+        to,
+        process: Process(process),
+        node: None,
+        op,
+        outcome,
+        error: error.map(str::to_owned),
+    })
 }
 
 fn op(name: &str, consumer: Consumer, words: &[&str]) -> Option<Op> {
