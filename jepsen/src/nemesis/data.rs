@@ -3,7 +3,6 @@
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use rand::RngExt as _;
 use rand::rngs::SmallRng;
@@ -12,8 +11,6 @@ use rand::seq::IndexedRandom as _;
 use super::work::Work;
 use crate::env::{Error, Node, Result};
 
-/// How long a node may take to notice at its start that its data are damaged.
-const NOTICING: Duration = Duration::from_secs(10);
 /// A block of a disk.
 const BLOCK: usize = 4_096;
 /// How many bytes are tried in search of one that is in use.
@@ -21,8 +18,7 @@ const TRIES: u32 = 64;
 /// The most that is cut off.
 const CUT_MAX: u64 = 64 << 10;
 
-/// A file of a node that is down is damaged. A node that refuses to start with it is wiped and starts blank, as its
-/// operator would do it.
+/// A file of a node that is down is damaged.
 pub(super) fn rot(work: &mut Work<'_>) -> Result<()> {
     let node = work.node()?;
     work.only(node);
@@ -32,19 +28,10 @@ pub(super) fn rot(work: &mut Work<'_>) -> Result<()> {
         Some((kind, file)) => damage(&file, &mut work.dice).map(|how| format!("{kind}: {how}")),
         None => Err(Error::Unable("it has no data yet".to_owned())),
     };
+    work.remember_damage();
     work.last();
-    node.start()?;
-    if damage.is_ok() {
-        work.remember_damage();
-        node.may_die();
-    }
-    let refused = node.ended(NOTICING).is_some();
-    if refused {
-        node.wipe()?;
-        work.start_nodes()?;
-    }
-    let damage = damage?;
-    work.end(if refused { format!("{damage}; it refused, and starts blank") } else { damage });
+    let refused = work.start_damaged()?;
+    work.end([damage?, refused].join("; ").trim_end_matches("; ").to_owned());
     Ok(())
 }
 
@@ -128,7 +115,8 @@ pub(super) fn old(work: &mut Work<'_>) -> Result<()> {
     work.start_nodes().and(saved)?;
     work.last();
     let restored = work.each(Node::kill).and_then(|()| work.each(Node::restore_database));
-    work.start_nodes().and(restored)?;
-    work.end("");
+    let refused = work.start_damaged();
+    restored?;
+    work.end(refused?);
     Ok(())
 }

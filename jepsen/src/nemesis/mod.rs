@@ -158,7 +158,6 @@ impl Shared {
         let down = damaged.iter().filter_map(|name| self.site.node(name)).filter(|node| !node.is_running());
         for node in down {
             node.start()?;
-            node.may_die();
             if node.ready(REFUSING, &|| false).is_err() {
                 node.kill()?;
                 node.wipe()?;

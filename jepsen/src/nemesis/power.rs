@@ -23,6 +23,7 @@ pub(super) fn lying(work: &mut Work<'_>) -> Result<()> {
     work.node()?;
     let before = lies(work);
     work.begin_sick("");
+    work.remember_damage();
     let lying = work.each(|node| {
         node.interposer().set_scope(&node.data().join("db"))?;
         node.interposer().set(&FileFaults { sync_lies: true, ..FileFaults::default() })
@@ -36,8 +37,9 @@ pub(super) fn lying(work: &mut Work<'_>) -> Result<()> {
         node.interposer().set(&FileFaults::default())?;
         node.interposer().set_scope(&node.data())
     });
-    work.start_nodes().and(cut).and(honest).and(lying)?;
-    work.end(format!("{told} syncs were lies"));
+    let refused = work.start_damaged();
+    cut.and(honest).and(lying)?;
+    work.end(format!("{told} syncs were lies; {}", refused?).trim_end_matches("; ").to_owned());
     Ok(())
 }
 

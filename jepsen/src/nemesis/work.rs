@@ -16,6 +16,8 @@ use crate::env::{Error, Link, Node, Result, Rule, Site};
 /// How long a step waits for the very nodes it was meant for while another one has them, and how often it looks.
 const CLAIMING: Duration = Duration::from_secs(2);
 const CLAIM_EVERY: Duration = Duration::from_millis(50);
+/// How long a node may take at its start to notice that its data are damaged.
+const NOTICING: Duration = Duration::from_secs(10);
 /// How long a node may take to answer after its start; whether it gets ready is not a fault's business.
 const ALIVE: Duration = Duration::from_secs(20);
 
@@ -174,9 +176,33 @@ impl<'a> Work<'a> {
         free
     }
 
-    /// Its nodes have lost data: until everything is healed, nobody counts on them.
+    /// Its nodes have lost data: until everything is healed, nobody counts on them, and for the rest of the run they may
+    /// end when they notice.
     pub(crate) fn remember_damage(&self) {
         self.shared.damaged.lock().extend(self.nodes.iter().cloned());
+        self.nodes().into_iter().for_each(Node::may_die);
+    }
+
+    /// Starts nodes whose data are damaged. Those that refuse, and end for it, are wiped and start blank, as their
+    /// operator would do it. In words which did.
+    pub(crate) fn start_damaged(&self) -> Result<String> {
+        self.each(|node| {
+            node.start()?;
+            let _ = node.ready(NOTICING, &|| self.is_healing());
+            Ok(())
+        })?;
+        let refusing: Vec<&Node> = self.nodes().into_iter().filter(|node| !node.is_running()).collect();
+        for node in &refusing {
+            node.wipe()?;
+            node.start()?;
+            let _ = node.alive(ALIVE, &|| self.is_healing());
+        }
+        let names: Vec<&str> = refusing.iter().map(|node| node.name()).collect();
+        Ok(if names.is_empty() {
+            String::new()
+        } else {
+            format!("{} refused, and starts blank", names.join(", "))
+        })
     }
 
     /// Changes what befalls links, for a fault whose beginning was told.
