@@ -165,7 +165,7 @@ fn table(page: &Page, life: &Life, operations: &[Numbered]) -> Markup {
             table.ops {
                 thead {
                     tr {
-                        th.number { "no." } th.number { "line" } th.number { "from" } th.number { "took" } th { "process" }
+                        th.number { "no." } th.number title="of the history, from 0" { "line" } th.number { "from" } th.number { "took" } th { "process" }
                         th { "node" } th { "outcome" } th { "operation" }
                     }
                 }
@@ -183,7 +183,7 @@ fn row(page: &Page, life: &Life, operation: &Numbered) -> Markup {
     html! {
         tr class=[operation.proof.then_some("proof")] {
             td.number { b { (operation.number) } }
-            td.number { (operation.line + 1) }
+            td.number { (operation.line) }
             td.number { (seconds(event.from)) }
             td.number { (took) }
             td { (event.process.0) }
