@@ -86,7 +86,7 @@ fn commands() -> Vec<Command> {
         partitions: 1,
         replicas: 2,
     };
-    let voters = BTreeMap::from([(ReplicaId(5), NodeId(1)), (ReplicaId(6), NodeId(2))]);
+    let voters = BTreeMap::from([(ReplicaId(1), NodeId(1)), (ReplicaId(2), NodeId(2))]);
     let learners = BTreeMap::from([(ReplicaId(9), NodeId(3))]);
     let registered = |incarnation: u64, at: &str| Command::RegisterNode {
         incarnation: Incarnation(incarnation),
@@ -109,7 +109,7 @@ fn commands() -> Vec<Command> {
         Command::InitProducer { name: None, request: RequestId(3) },
         Command::InitProducer { name: Some("orders".to_owned()), request: RequestId(4) },
         Command::PartitionFormed { group: GroupId(1) },
-        Command::MembershipChanged { group: GroupId(2), voters, learners, generation: 7 },
+        Command::MembershipChanged { group: GroupId::METADATA, voters, learners, generation: 7 },
         Command::ReissueReplicas {
             node: NodeId(1),
             incarnation: Incarnation(0x0101),

@@ -69,7 +69,20 @@ impl Registry {
             if reported.voters.contains_key(&replica) && reported.learners.contains_key(&replica) {
                 return invalid(format!("replica {replica} is both voter and learner"));
             }
+            if let Some(other) = self.other_group_of(group, replica) {
+                return invalid(format!("replica {replica} belongs to group {other}"));
+            }
         }
         Ok(())
+    }
+
+    /// The other group that a replica belongs to, if one does. The search through all of them is for replicas that
+    /// are not known of `group` itself, which are rare.
+    fn other_group_of(&self, group: GroupId, replica: ReplicaId) -> Option<GroupId> {
+        let belongs = |membership: &Membership| membership.node_of(replica).is_some();
+        if self.memberships.get(&group).is_some_and(belongs) {
+            return None;
+        }
+        self.memberships.iter().find(|(_, membership)| belongs(membership)).map(|(other, _)| *other)
     }
 }
