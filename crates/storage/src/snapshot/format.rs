@@ -196,6 +196,9 @@ impl Decoder {
         };
         let group = GroupId(reader.u32()?);
         let header = Header { class, group, log: reader.u64()?..reader.u64()? };
+        if header.log.start > header.log.end {
+            return Err(invalid("a log that ends before it starts"));
+        }
         self.header = Some(header.clone());
         Ok(Frame::Header(header))
     }
@@ -307,6 +310,18 @@ mod tests {
             let accepted = decode(&bad, 1000).is_ok_and(|(_, complete)| complete);
             assert!(!accepted, "byte {at}");
         }
+    }
+
+    #[test]
+    fn a_log_that_ends_before_it_starts_is_refused() {
+        let mut encoder = Encoder::default();
+        encoder.header(&Header {
+            class: LogClass::Queue,
+            group: GroupId(7),
+            log: Range { start: 4, end: 3 },
+        });
+        encoder.trailer();
+        assert!(matches!(decode(&encoder.take(usize::MAX), 1000), Err(Error::SnapshotInvalid(_))));
     }
 
     #[test]
