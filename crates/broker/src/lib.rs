@@ -16,6 +16,9 @@ mod broker;
 mod directory;
 mod door;
 mod founding;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod gauges;
 mod hosted;
 mod machine;

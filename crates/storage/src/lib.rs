@@ -33,6 +33,9 @@ mod edits;
 mod engine;
 mod error;
 mod evacuate;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod group_store;
 mod housekeeper;
 mod inbox;

@@ -29,7 +29,7 @@ use weir_types::{ClusterId, Incarnation, NodeId};
 use crate::Error;
 use crate::key::{KeyReader, KeyWriter};
 
-const SLOT_BYTES: usize = 4096;
+pub(crate) const SLOT_BYTES: usize = 4096;
 const MAGIC: u32 = u32::from_be_bytes(*b"WEIR");
 const FORMAT: u32 = 1;
 const FIXED_BYTES: usize = 56;
@@ -50,11 +50,11 @@ pub struct Identity {
 
 /// What one slot holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Slot {
-    version: u64,
-    watermark: u64,
-    identity: Option<Identity>,
-    info: Bytes,
+pub(crate) struct Slot {
+    pub(crate) version: u64,
+    pub(crate) watermark: u64,
+    pub(crate) identity: Option<Identity>,
+    pub(crate) info: Bytes,
 }
 
 /// Where the two slots are kept.
@@ -144,7 +144,7 @@ impl Superblock {
     }
 }
 
-fn encode(slot: &Slot) -> Vec<u8> {
+pub(crate) fn encode(slot: &Slot) -> Vec<u8> {
     let (cluster, node, incarnation) = match slot.identity {
         Some(identity) => (identity.cluster.0, identity.node.0, identity.incarnation.0),
         None => (0, 0, 0),
@@ -167,7 +167,7 @@ fn encode(slot: &Slot) -> Vec<u8> {
 }
 
 /// The slot in these bytes, if they are one and whole.
-fn decode(bytes: &[u8]) -> Option<Slot> {
+pub(crate) fn decode(bytes: &[u8]) -> Option<Slot> {
     let mut reader = KeyReader::new("superblock", bytes);
     if reader.u32().ok()? != MAGIC || reader.u32().ok()? != FORMAT {
         return None;

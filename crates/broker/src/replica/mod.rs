@@ -11,6 +11,8 @@ use weir_consensus::{EntryPosition, Machine};
 use weir_types::{At, Corrupt, Deadlines, LogIndex, Output, Row, RowChange};
 
 pub(crate) use clock::{Clocks, LeaderClock};
+#[cfg(feature = "fuzzing")]
+pub(crate) use entry::decode as decode_entry;
 pub(crate) use entry::{Stamp, bodies, encode, encoded_bytes};
 pub(crate) use state::{Answer, State, unexpected};
 

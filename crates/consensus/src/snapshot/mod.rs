@@ -95,3 +95,16 @@ fn encode<T: Serialize>(value: &T) -> bytes::Bytes {
 fn decode<T: DeserializeOwned>(bytes: &[u8]) -> io::Result<T> {
     postcard::from_bytes(bytes).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error.to_string()))
 }
+
+/// For the fuzz targets: an offer or reply that decodes is encoded to the same bytes as its like.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn fuzz_messages(bytes: &[u8]) {
+    fn law<T: Serialize + DeserializeOwned>(bytes: &[u8]) {
+        let Ok(message) = decode::<T>(bytes) else { return };
+        let once = encode(&message);
+        let again = encode(&decode::<T>(&once).expect("what was encoded decodes"));
+        assert_eq!(once, again);
+    }
+    law::<Offer>(bytes);
+    law::<Reply>(bytes);
+}

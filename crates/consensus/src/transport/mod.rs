@@ -13,6 +13,8 @@
 
 mod accept;
 mod frame;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod hello;
 mod lane;
 mod message;

@@ -1,7 +1,7 @@
 //! Snapshots of one group: its rows and a stretch of its log, as a stream of bytes in bounded chunks.
 
 mod export;
-mod format;
+pub(crate) mod format;
 mod import;
 
 pub use export::Export;

@@ -1,0 +1,72 @@
+//! A partition of a stream.
+
+use weir_stream::{Append, Command, CommitOffset, GroupEpoch, Movement, Stream};
+use weir_types::{
+    At, Corrupt, Offset, ProducerEpoch, ProducerId, ProducerSequence, Retention, Row, RowChange, StreamPolicy,
+};
+
+use crate::machine::{self, Machine, changes_of};
+
+impl Machine for Stream {
+    type Command = Command;
+
+    fn empty(variant: u8) -> Self {
+        let retention = Retention {
+            age_ms: (variant & 1 == 1).then_some(1_000),
+            bytes: (variant & 2 == 2).then_some(10_000),
+        };
+        Self::new(StreamPolicy { retention })
+    }
+
+    fn restore(rows: Vec<Row>) -> Result<Self, Corrupt> {
+        Self::restore(rows.into_iter())
+    }
+
+    fn apply(&mut self, at: At, command: Command, changes: &mut Vec<RowChange>) -> Result<(), Corrupt> {
+        changes_of(changes, |out| self.apply(at, command, out))
+    }
+
+    fn check_invariants(&self) {
+        self.check_invariants();
+    }
+}
+
+pub fn law(data: &[u8]) {
+    machine::law::<Stream>(data);
+}
+
+pub fn seeds() -> Vec<Vec<u8>> {
+    let producer =
+        |base_sequence| Some(ProducerSequence { id: ProducerId(5), epoch: ProducerEpoch(1), base_sequence });
+    let append = |count, producer| {
+        Command::Append(Append {
+            position: 0,
+            length: 300,
+            count,
+            producer,
+            max_timestamp_ms: 1_700_000_000_000,
+        })
+    };
+    let group = || "readers".to_owned();
+    let commands = [
+        append(10, None),
+        append(3, producer(0)),
+        append(2, producer(3)),
+        append(2, producer(3)),
+        Command::Fence { group: group(), epoch: GroupEpoch(4) },
+        Command::CommitOffset(CommitOffset {
+            group: group(),
+            epoch: GroupEpoch(4),
+            offset: Offset(12),
+            metadata: "m".to_owned(),
+            movement: Movement::Forward,
+        }),
+        Command::Trim { before: Offset(5) },
+        Command::SetPolicy {
+            policy: StreamPolicy { retention: Retention { age_ms: Some(500), bytes: None } },
+        },
+        Command::DeleteGroup { group: group() },
+        Command::Tick,
+    ];
+    machine::seeds::<Stream>(&[0, 1, 2, 3], &commands, &[])
+}
