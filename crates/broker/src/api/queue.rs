@@ -331,21 +331,27 @@ impl Broker {
         command: impl Fn(Select, u32) -> Command,
     ) -> Result<u64, WeirError> {
         let partition = self.queue(group)?;
-        if !messages.is_empty() {
-            let mut done = 0;
-            for message in messages {
-                done += count(partition.propose(command(Select::One(*message), 1)).await?)?;
-            }
-            return Ok(done);
-        }
         let mut done = 0;
-        loop {
-            let step = count(partition.propose(command(Select::All, STEP_MESSAGES_MAX)).await?)?;
-            done += step;
-            if step < u64::from(STEP_MESSAGES_MAX) {
-                return Ok(done);
+        if messages.is_empty() {
+            loop {
+                let step = partition.propose(command(Select::All, STEP_MESSAGES_MAX)).await;
+                let step = count(step.map_err(|error| partly_done(done, error))?)?;
+                done += step;
+                if step < u64::from(STEP_MESSAGES_MAX) {
+                    return Ok(done);
+                }
             }
         }
+        let mut missing = None;
+        for message in messages {
+            match partition.propose(command(Select::One(*message), 1)).await {
+                Ok(reply) => done += count(reply)?,
+                // Perhaps the first try of this request, whose answer was lost, has dealt with it.
+                Err(error) if error.kind == ErrorKind::NotFound => missing = Some(error),
+                Err(error) => return Err(partly_done(done, error)),
+            }
+        }
+        missing.filter(|_| done == 0).map_or(Ok(done), Err)
     }
 
     /// Counts of a partition. Never stale.
@@ -476,6 +482,15 @@ fn settled(((message, lease), outcome): ((MessageId, LeaseId), Settled)) -> Resu
             Err(WeirError::new(ErrorKind::LeaseLost, "lease-lost", message))
         }
     }
+}
+
+/// Several steps are several entries: a request that failed half way has happened in part.
+fn partly_done(done: u64, error: WeirError) -> WeirError {
+    if done == 0 {
+        return error;
+    }
+    let message = format!("{done} messages were done, then: {error}");
+    WeirError::new(ErrorKind::OutcomeUnknown, "outcome-unknown", message)
 }
 
 fn count(reply: Reply) -> Result<u64, WeirError> {
