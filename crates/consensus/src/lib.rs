@@ -39,6 +39,7 @@ mod registry;
 mod replica;
 mod snapshot;
 mod status;
+mod stored;
 mod supervisor;
 mod transfer;
 mod transport;
@@ -49,6 +50,7 @@ pub use groups::Groups;
 pub use machine::{EntryPosition, Machine};
 pub use options::{GroupSpec, Limits, Options, PeerAddress, Timings};
 pub use status::{GroupStatus, Leadership, Role};
+pub use stored::{StoredVote, stored_applied, stored_vote};
 
 /// The first byte of the keys of consensus's own rows. A machine's keys start with any other byte.
 pub const RESERVED_PREFIX: u8 = 0;

@@ -65,7 +65,7 @@ mod suite;
 
 pub use error::Error;
 pub use group_store::GroupStore;
-pub use memory::MemoryDisk;
+pub use memory::{Backup, GroupPicture, MemoryDisk, Picture};
 pub use node_rows::NodeRows;
 pub use open::Recovered;
 pub use options::{Backend, Expected, Options, RocksOptions, Spawn, WriterMode};

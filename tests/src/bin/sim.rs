@@ -1,7 +1,8 @@
 //! Runs one seed of the simulation.
 //!
 //! ```text
-//! sim --seed N [--trace] [--log FILTER]
+//! sim --seed N [--scenario NAME] [--trace] [--log FILTER]
+//! sim --scenarios
 //! ```
 //!
 //! Prints the options that the seed stands for, with `--trace` everything that happened, a fingerprint of it, and a
@@ -21,32 +22,39 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::FormatTime;
-use weir_tests::simulation::{self, Options};
+use weir_tests::simulation::{self, Options, Scenario};
 
 /// Panics of any task: the runtime only ends the task.
 static PANICS: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
 struct Arguments {
     seed: u64,
+    scenario: Option<&'static Scenario>,
     trace: bool,
     log: Option<String>,
 }
 
 impl Arguments {
     fn parse(mut given: impl Iterator<Item = String>) -> Result<Self, String> {
-        let (mut seed, mut trace, mut log) = (None, false, None);
+        let (mut seed, mut scenario, mut trace, mut log) = (None, None, false, None);
         while let Some(flag) = given.next() {
             match flag.as_str() {
                 "--seed" => {
                     let value = given.next().ok_or("--seed needs a number")?;
                     seed = Some(value.parse().map_err(|_| format!("seed `{value}` is not a number"))?);
                 }
+                "--scenario" => {
+                    let name =
+                        given.next().ok_or("--scenario needs a name, of those that --scenarios lists")?;
+                    let found = simulation::scenarios().iter().find(|scenario| scenario.name == name);
+                    scenario = Some(found.ok_or_else(|| format!("no scenario is called `{name}`"))?);
+                }
                 "--trace" => trace = true,
                 "--log" => log = Some(given.next().ok_or("--log needs a filter, such as `weir=debug`")?),
                 other => return Err(format!("unknown argument `{other}`")),
             }
         }
-        Ok(Self { seed: seed.ok_or("--seed is missing")?, trace, log })
+        Ok(Self { seed: seed.ok_or("--seed is missing")?, scenario, trace, log })
     }
 }
 
@@ -60,10 +68,17 @@ impl FormatTime for VirtualTime {
 }
 
 fn main() -> ExitCode {
+    if std::env::args().nth(1).is_some_and(|first| first == "--scenarios") {
+        let list = |scenario: &Scenario| println!("{}\t{}", scenario.name, scenario.sentence);
+        simulation::scenarios().iter().for_each(list);
+        return ExitCode::SUCCESS;
+    }
     let arguments = match Arguments::parse(std::env::args().skip(1)) {
         Ok(arguments) => arguments,
         Err(error) => {
-            eprintln!("sim: {error}; usage: sim --seed N [--trace] [--log FILTER]");
+            eprintln!(
+                "sim: {error}; usage: sim --seed N [--scenario NAME] [--trace] [--log FILTER], or sim --scenarios"
+            );
             return ExitCode::from(2);
         }
     };
@@ -80,9 +95,18 @@ fn main() -> ExitCode {
         let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
         log.with_timer(VirtualTime).init();
     }
-    let options = Options::draw(arguments.seed);
-    println!("{options}");
-    let mut outcome = simulation::run(&options);
+    let mut outcome = match arguments.scenario {
+        Some(scenario) => {
+            println!("{}: {}", scenario.name, scenario.sentence);
+            println!("{}", scenario.options(arguments.seed));
+            simulation::run_scenario(scenario, arguments.seed)
+        }
+        None => {
+            let options = Options::draw(arguments.seed);
+            println!("{options}");
+            simulation::run(&options)
+        }
+    };
     drop(clocks);
     if let Ok(panics) = PANICS.lock() {
         outcome.violations.extend(panics.iter().cloned());
@@ -91,12 +115,16 @@ fn main() -> ExitCode {
         outcome.trace.lines().iter().for_each(|line| println!("{line}"));
     }
     println!("{} in {:.3} s of virtual time", outcome.summary, outcome.elapsed.as_secs_f64());
+    let faults: String = outcome.faults.iter().map(|(kind, count)| format!("{kind} {count} ")).collect();
+    println!("faults: {faults}.");
     println!("trace: {} lines, hash {:016x}", outcome.trace.lines().len(), outcome.trace.hash());
     outcome.violations.iter().for_each(|violation| println!("violation: {violation}"));
     if outcome.violations.is_empty() {
         println!("seed {}: ok", arguments.seed);
         return ExitCode::SUCCESS;
     }
-    println!("seed {}: FAILED; replay with scripts/sim --seed {0}", arguments.seed);
+    let scenario =
+        arguments.scenario.map_or(String::new(), |scenario| format!(" --scenario {}", scenario.name));
+    println!("seed {}: FAILED; replay with scripts/sim --seed {0}{scenario}", arguments.seed);
     ExitCode::FAILURE
 }

@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use tokio::time::sleep;
 use weir_types::{ErrorKind, GroupId, RequestId, WeirError};
 
-use super::cluster::{NODES, client_address};
+use super::cluster::client_address;
 use super::trace::Trace;
 use super::wire::{self, Answer, Asked, Question};
 use crate::Dice;
@@ -23,14 +23,15 @@ const REDIRECTS_MAX: u32 = 2;
 /// One client.
 pub(super) struct Client {
     name: String,
+    nodes: usize,
     trace: Trace,
     dice: Mutex<Dice>,
     leaders: Mutex<BTreeMap<GroupId, String>>,
 }
 
 impl Client {
-    pub(super) fn new(name: String, seed: u64, trace: Trace) -> Self {
-        Self { name, trace, dice: Mutex::new(Dice::new(seed)), leaders: Mutex::default() }
+    pub(super) fn new(name: String, nodes: usize, seed: u64, trace: Trace) -> Self {
+        Self { name, nodes, trace, dice: Mutex::new(Dice::new(seed)), leaders: Mutex::default() }
     }
 
     /// A number below `bound`.
@@ -79,7 +80,7 @@ impl Client {
     /// The group's leader, or whoever comes up.
     fn whom(&self, group: Option<GroupId>) -> String {
         let known = group.and_then(|group| self.leaders.lock().get(&group).cloned());
-        known.unwrap_or_else(|| client_address(self.below(NODES as u64) as usize))
+        known.unwrap_or_else(|| client_address(self.below(self.nodes as u64) as usize))
     }
 
     fn remember(&self, group: Option<GroupId>, leader: Option<String>) {

@@ -3,6 +3,7 @@
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Poll, ready};
 use std::time::Duration;
 
@@ -10,38 +11,54 @@ use tokio::time::sleep;
 use weir_runtime::Random;
 use weir_storage::Spawn;
 
-/// Of a thousand rounds of the log writer so many stall, as a disk does that cleans up.
-const STALLS_PERMILLE: u64 = 5;
 /// Longest stall.
 const STALL_MS_MAX: u64 = 60;
 
-/// Starts the log writer as a task that begins each round late by up to `sync_ms_max`, sometimes by much more. Meanwhile
-/// the next batch gathers, and a crash finds writes that nobody was told of.
-pub(super) fn slow(random: Arc<dyn Random>, sync_ms_max: u64) -> Spawn {
+/// How fast a disk is. Clones are the same.
+#[derive(Clone)]
+pub(super) struct Pace {
+    sync_ms_max: u64,
+    stalls_permille: u64,
+    /// What every round takes at least.
+    sync_ms_min: Arc<AtomicU64>,
+}
+
+impl Pace {
+    /// Ordinary rounds take up to `sync_ms_max`; of a thousand so many take much longer, as when a disk cleans up.
+    pub(super) fn new(sync_ms_max: u64, stalls_permille: u64) -> Self {
+        Self { sync_ms_max, stalls_permille, sync_ms_min: Arc::default() }
+    }
+
+    /// Every round takes at least so long from now on.
+    pub(super) fn slow_down(&self, sync_ms_min: u64) {
+        self.sync_ms_min.store(sync_ms_min, Ordering::Relaxed);
+    }
+
+    fn draw(&self, random: &dyn Random) -> Duration {
+        let stalls = random.next_u64() % 1000 < self.stalls_permille;
+        let most = if stalls { STALL_MS_MAX.max(self.sync_ms_max) } else { self.sync_ms_max };
+        let least = self.sync_ms_min.load(Ordering::Relaxed);
+        Duration::from_millis(least + random.next_u64() % (most + 1))
+    }
+}
+
+/// Starts the log writer as a task that begins each round late. Meanwhile the next batch gathers, and a crash finds
+/// writes that nobody was told of.
+pub(super) fn slow(random: Arc<dyn Random>, pace: Pace) -> Spawn {
     Arc::new(move |writer| {
-        tokio::spawn(rounds(writer, Arc::clone(&random), sync_ms_max));
+        tokio::spawn(rounds(writer, Arc::clone(&random), pace.clone()));
     })
 }
 
-async fn rounds(
-    mut writer: Pin<Box<dyn Future<Output = ()> + Send>>,
-    random: Arc<dyn Random>,
-    sync_ms_max: u64,
-) {
+async fn rounds(mut writer: Pin<Box<dyn Future<Output = ()> + Send>>, random: Arc<dyn Random>, pace: Pace) {
     let mut late = None;
     poll_fn(|context| {
         // Whatever wakes the writer while it is late falls into the round that is about to begin.
-        let wait = late.get_or_insert_with(|| Box::pin(sleep(pause(&*random, sync_ms_max))));
+        let wait = late.get_or_insert_with(|| Box::pin(sleep(pace.draw(&*random))));
         ready!(wait.as_mut().poll(context));
         late = None;
         ready!(writer.as_mut().poll(context));
         Poll::Ready(())
     })
     .await;
-}
-
-fn pause(random: &dyn Random, sync_ms_max: u64) -> Duration {
-    let stalls = random.next_u64() % 1000 < STALLS_PERMILLE;
-    let most = if stalls { STALL_MS_MAX } else { sync_ms_max };
-    Duration::from_millis(random.next_u64() % (most + 1))
 }

@@ -13,25 +13,23 @@ use weir_types::{GroupId, Offset, WeirError};
 
 use super::wire::{self, Answer, Asked, Leased, Question};
 
-/// Replicas of every topic: all nodes.
-const REPLICAS: u32 = 3;
 /// How long the maker of a topic waits for its leaders.
 const LEADERS_PATIENCE: Duration = Duration::from_secs(2);
 /// Bytes of one lease or fetch.
 const ANSWER_BYTES_MAX: u64 = 64 << 10;
 
 /// Serves connections until the node dies.
-pub(super) async fn serve(mut listener: BoxListener, node: Arc<Node>) {
+pub(super) async fn serve(mut listener: BoxListener, node: Arc<Node>, replicas: u32) {
     while let Ok((stream, _)) = listener.accept().await {
         let node = Arc::clone(&node);
         tokio::spawn(async move {
             // Whoever asked is gone, or cut off, when this fails: nobody is left to tell.
-            let _ = converse(stream, &node).await;
+            let _ = converse(stream, &node, replicas).await;
         });
     }
 }
 
-async fn converse(mut stream: BoxStream, node: &Node) -> io::Result<()> {
+async fn converse(mut stream: BoxStream, node: &Node, replicas: u32) -> io::Result<()> {
     match wire::read(&mut stream).await? {
         Asked::Peer(request) => {
             let answer = node.handle(request.into()).await.map(|answer| answer.to_vec());
@@ -39,7 +37,7 @@ async fn converse(mut stream: BoxStream, node: &Node) -> io::Result<()> {
         }
         Asked::Client(question) => {
             let answer = match node.broker() {
-                Ok(broker) => answer(&broker, question).await,
+                Ok(broker) => answer(&broker, question, replicas).await,
                 Err(error) => Err(error),
             };
             wire::write(&mut stream, &answer).await
@@ -47,7 +45,7 @@ async fn converse(mut stream: BoxStream, node: &Node) -> io::Result<()> {
     }
 }
 
-async fn answer(broker: &Broker, question: Question) -> Result<Answer, WeirError> {
+async fn answer(broker: &Broker, question: Question, replicas: u32) -> Result<Answer, WeirError> {
     match question {
         Question::Routing => {
             let (table, leaders) = broker.routing();
@@ -55,7 +53,7 @@ async fn answer(broker: &Broker, question: Question) -> Result<Answer, WeirError
         }
         Question::CreateTopic { name, policy, partitions, request } => {
             let patience = LEADERS_PATIENCE;
-            let new = NewTopic { name, policy, partitions, replicas: REPLICAS, request, patience };
+            let new = NewTopic { name, policy, partitions, replicas, request, patience };
             broker.create_topic(new).await.map(|_| Answer::Done)
         }
         Question::InitProducer { request } => {

@@ -1,15 +1,17 @@
-//! Three shipped broker nodes in a simulated world: virtual time, a network and disks that fail as a seed says. One seed,
+//! Shipped broker nodes in a simulated world: virtual time, a network and disks that fail as a seed says. One seed,
 //! one run: the same operations, the same faults, the same lines of the trace, bit for bit.
 //!
 //! ```text
-//!  driver (this file) ── steps ──► turmoil: hosts n1 n2 n3 (Cluster: Node, Store over MemoryDisk) and `clients` (Workload)
-//!     ├ Faults    crash, power cut, blackout, isolation, one-way loss, delay
-//!     ├ Leaders   who leads, after every step; election safety
-//!     └ Trace     every answer, every leadership, with virtual time
+//!  driver (this file) ── steps ──► turmoil: hosts n1 … n7 (Cluster: Node, Store over MemoryDisk) and `clients` (Workload)
+//!     ├ Faults      processes, power, links, lanes, disks, clocks: drawn, or by a Scenario
+//!     ├ Leaders     who leads, after every step; election safety
+//!     ├ Invariants  logs, votes, states of all nodes, every so many steps
+//!     └ Trace       every answer, every leadership, with virtual time
 //! ```
 //!
 //! What is real: consensus, broker, machines, the store's log writer and its bookkeeping. What is not: sockets, clocks,
-//! `RocksDB`, gRPC (frames of `wire.rs` in its place) and the client library (`client.rs`).
+//! `RocksDB`, gRPC (frames of `wire.rs` in its place) and the client library (`client.rs`). A host cannot be frozen:
+//! `Hold` keeps its messages back in its place, while its timers go on.
 //!
 //! A run must have a process of its own (`src/bin/sim.rs`): threads-local random numbers of the libraries below leak
 //! from one run to the next, and the binary replaces the system's clock and random numbers for the whole process.
@@ -20,10 +22,12 @@ mod cluster;
 mod disk;
 mod door;
 mod faults;
-mod leaders;
+mod invariants;
 mod network;
 mod options;
+mod outcome;
 mod remote;
+mod scenarios;
 mod trace;
 mod wire;
 mod workload;
@@ -32,47 +36,49 @@ use std::time::Duration;
 
 use cluster::Cluster;
 use faults::{CLIENTS, Faults, Run};
-use leaders::Leaders;
+use invariants::{Invariants, Leaders};
 pub use options::Options;
+pub use outcome::Outcome;
+pub use scenarios::{Scenario, scenarios};
 pub use trace::Trace;
 use workload::{Journal, Signals, Workload};
 
-use crate::check;
-use crate::history::{History, Op};
-
-/// One step of the simulation: the grain of its timers.
-const TICK: Duration = Duration::from_millis(1);
 /// How long a cluster may take to form, and to drain after everything has healed.
-const FORM_AND_DRAIN: Duration = Duration::from_mins(3);
+const FORM_AND_DRAIN: Duration = Duration::from_mins(4);
+/// How long replicas may take to be equal again once everything has healed and the load is over.
+const CONVERGED_WITHIN: Duration = Duration::from_secs(30);
+/// Between two looks at whether they are.
+const STEPS_PER_CONVERGENCE: u64 = 50;
+/// How often a message mends a link that broke at random.
+const LINK_MENDS: f64 = 0.05;
 /// Segments that a simulated socket takes in before its sender waits.
 const TCP_CAPACITY: usize = 65_536;
 
-/// What came of a run.
-pub struct Outcome {
-    /// Everything that happened.
-    pub trace: Trace,
-    /// Every broken promise, in words; none when all is well.
-    pub violations: Vec<String>,
-    /// How much virtual time passed.
-    pub elapsed: Duration,
-    /// A few figures.
-    pub summary: String,
+/// Runs a seed to its end, with faults that are drawn from it too.
+pub fn run(options: &Options) -> Outcome {
+    play(options, Faults::draw(options), None)
 }
 
-/// Runs one seed to its end.
-pub fn run(options: &Options) -> Outcome {
+/// Runs a scenario with what a seed leaves open in it.
+pub fn run_scenario(scenario: &Scenario, seed: u64) -> Outcome {
+    let options = scenario.options(seed);
+    play(&options, Faults::planned(&options, scenario.plan()), Some(scenario))
+}
+
+fn play(options: &Options, faults: Faults, scenario: Option<&Scenario>) -> Outcome {
     let trace = Trace::default();
     trace.note_at(Duration::ZERO, options);
     let mut sim = turmoil::Builder::new()
         .rng_seed(options.seed)
         .enable_random_order()
-        .tick_duration(TICK)
+        .tick_duration(options.tick)
         .simulation_duration(options.load + FORM_AND_DRAIN)
         .min_message_latency(Duration::ZERO)
         .max_message_latency(options.latency_max)
+        .repair_rate(LINK_MENDS)
         .tcp_capacity(TCP_CAPACITY)
         .build();
-    let cluster = Cluster::new(&mut sim, options);
+    let cluster = Cluster::new(&mut sim, options, &trace);
     let signals = Signals::default();
     let journal = Journal::new(trace.clone());
     let workload = Workload {
@@ -86,20 +92,19 @@ pub fn run(options: &Options) -> Outcome {
         options,
         cluster: &cluster,
         signals,
-        faults: Faults::draw(options),
+        faults,
         leaders: Leaders::default(),
+        invariants: Invariants::new(options.nodes),
         trace: &trace,
+        steps: 0,
         began: None,
+        counted: None,
+        drained: None,
+        violations: Vec::new(),
     };
     let ended = driver.drive(&mut sim);
-    let mut violations = violations(&journal.history);
-    violations.extend(driver.leaders.violations().iter().cloned());
-    violations.extend(journal.violations());
-    violations.extend(ended.err().map(|error| format!("the run did not end well: {error}")));
-    for violation in &violations {
-        trace.note_at(sim.elapsed(), format_args!("VIOLATION {violation}"));
-    }
-    Outcome { violations, elapsed: sim.elapsed(), summary: summary(&journal.history), trace }
+    driver.violations.extend(ended.err().map(|error| format!("the run did not end well: {error}")));
+    driver.outcome(&sim, &journal, scenario)
 }
 
 /// Steps the simulation, and does between the steps what no host can do.
@@ -109,17 +114,33 @@ struct Driver<'a> {
     signals: Signals,
     faults: Faults,
     leaders: Leaders,
+    invariants: Invariants,
     trace: &'a Trace,
+    steps: u64,
     /// When the load began.
     began: Option<Duration>,
+    /// Most elections of a group while there were faults, and its longest time without a leader.
+    counted: Option<(u64, Duration)>,
+    /// When the clients had everything.
+    drained: Option<Duration>,
+    violations: Vec<String>,
 }
 
 impl Driver<'_> {
     fn drive(&mut self, sim: &mut turmoil::Sim<'_>) -> turmoil::Result {
         while !sim.step()? {
+            self.steps += 1;
             self.leaders.look(sim.elapsed(), self.cluster, self.trace);
-            self.between_steps(sim);
+            if self.steps.is_multiple_of(self.options.steps_per_look) {
+                self.invariants.look(self.cluster, self.faults.forgetful());
+            }
+            if self.signals.drained.is_cancelled() {
+                self.wait_for_convergence(sim.elapsed());
+            } else {
+                self.between_steps(sim);
+            }
         }
+        self.invariants.look(self.cluster, self.faults.forgetful());
         Ok(())
     }
 
@@ -127,33 +148,46 @@ impl Driver<'_> {
         if !self.signals.loading.is_cancelled() || self.signals.healed.is_cancelled() {
             return;
         }
-        let began = *self.began.get_or_insert_with(|| sim.elapsed());
-        let since = sim.elapsed().saturating_sub(began);
-        let mut run = Run { sim, cluster: self.cluster, leaders: &mut self.leaders, trace: self.trace };
+        for node in self.cluster.take_stopped() {
+            self.leaders.forget(node);
+        }
+        let now = sim.elapsed();
+        let mut run = Run { sim, cluster: self.cluster, trace: self.trace, taken_down: Vec::new() };
+        if self.began.is_none() {
+            self.faults.load_begins(&mut run);
+            self.leaders.count_from(now);
+        }
+        let since = now.saturating_sub(*self.began.get_or_insert(now));
+        if since + self.options.tail_off >= self.options.load {
+            self.signals.quiet.cancel();
+        }
         if since < self.options.load {
             self.faults.step(since, &mut run);
         } else {
+            self.counted = Some(self.leaders.counted(now));
             self.faults.heal(&mut run);
-            self.trace.note_at(sim.elapsed(), "everything has healed");
+            self.trace.note_at(now, "everything has healed");
             self.signals.healed.cancel();
         }
+        for node in run.taken_down {
+            self.leaders.forget(node);
+            self.invariants.went_down(node);
+        }
     }
-}
 
-/// What the history breaks of the contract.
-fn violations(history: &History) -> Vec<String> {
-    let mut checks = check::all();
-    history.each(|span, op| checks.iter_mut().for_each(|check| check.observe(span, op)));
-    let broken = checks.iter().flat_map(|check| {
-        check.violations().into_iter().map(|violation| format!("{}: {violation}", check.property()))
-    });
-    broken.collect()
-}
-
-fn summary(history: &History) -> String {
-    let sent = history.count(|op| matches!(op, Op::Sent { at: Some(_), .. }));
-    let delivered = history.count(|op| matches!(op, Op::Delivered { .. }));
-    let acked = history.count(|op| matches!(op, Op::Settled { ack: true, .. }));
-    let read = history.count(|op| matches!(op, Op::Read { .. }));
-    format!("{sent} acknowledged, {delivered} deliveries, {acked} acks, {read} reads")
+    /// The clients have everything: all that is left is that replicas catch up.
+    fn wait_for_convergence(&mut self, now: Duration) {
+        let since = now - *self.drained.get_or_insert(now);
+        if self.signals.converged.is_cancelled() || !self.steps.is_multiple_of(STEPS_PER_CONVERGENCE) {
+            return;
+        }
+        match self.invariants.converged(self.cluster) {
+            Ok(()) => self.trace.note_at(now, format_args!("all replicas are equal after {since:?}")),
+            Err(_) if since < CONVERGED_WITHIN => return,
+            Err(missing) => self
+                .violations
+                .push(format!("L6 replicas are not equal {since:?} after the load ended: {missing}")),
+        }
+        self.signals.converged.cancel();
+    }
 }

@@ -3,6 +3,9 @@
 use std::fmt;
 use std::time::Duration;
 
+use weir_broker::Timings;
+
+use super::faults::Kind;
 use crate::Dice;
 
 /// The options of one run.
@@ -10,65 +13,107 @@ use crate::Dice;
 pub struct Options {
     /// What all of this was drawn from.
     pub seed: u64,
+    /// Nodes of the cluster.
+    pub nodes: usize,
+    /// Replicas of every topic.
+    pub replicas: u32,
+    /// The grain of time: messages take at least so long.
+    pub tick: Duration,
     /// How long there are producers and faults.
     pub load: Duration,
+    /// For how long producers are silent before everything heals.
+    pub tail_off: Duration,
     /// Partitions of the queue.
     pub queue_partitions: u32,
     /// Partitions of the stream.
     pub stream_partitions: u32,
     /// Longest way of a message between two hosts.
     pub latency_max: Duration,
+    /// How often a message breaks its link for a while, of a million.
+    pub link_breaks_ppm: u32,
     /// Longest ordinary sync of a disk.
     pub sync_ms_max: u64,
+    /// Of a thousand rounds of a log writer so many stall.
+    pub sync_stalls_permille: u64,
     /// For how long messages are leased.
     pub lease_ms: u64,
     /// Longest pause of a producer between two batches.
     pub pace_ms_max: u64,
+    /// Deliveries after which a message is parked: so many that none is.
+    pub attempts_max: u32,
     /// Entries that nodes keep for followers; the fewer, the more snapshots.
     pub log_entries_kept: u64,
-    /// How far each node's wall clock is ahead.
-    pub wall_ahead_ms: [u64; 3],
+    /// How far each node's wall clock is ahead, in milliseconds.
+    pub wall_ahead_ms: Vec<u64>,
+    /// The nodes' timers.
+    pub timings: Timings,
+    /// The kinds of faults of this run.
+    pub kinds: Vec<Kind>,
     /// How many faults there are.
     pub faults: u32,
+    /// Steps between two looks at what is costly to look at.
+    pub steps_per_look: u64,
 }
 
 impl Options {
     /// The options that belong to a seed.
     pub fn draw(seed: u64) -> Self {
         let mut dice = Dice::new(seed ^ 0x0051_u64.rotate_left(40));
+        let nodes = *dice.pick(&[3, 3, 3, 3, 4, 5, 5, 5, 6, 7]);
+        let replicas = if nodes >= 5 { *dice.pick(&[3, 5]) } else { 3 };
+        let load_ms = 20_000 + dice.below(70_000);
         Self {
             seed,
-            load: Duration::from_millis(12_000 + dice.below(12_000)),
-            queue_partitions: 1 + dice.below(3) as u32,
-            stream_partitions: 1 + dice.below(3) as u32,
-            latency_max: Duration::from_millis(*dice.pick(&[1, 2, 5, 20])),
-            sync_ms_max: *dice.pick(&[0, 1, 4, 12]),
+            nodes,
+            replicas,
+            tick: Duration::from_millis(*dice.pick(&[1, 2, 5, 5])),
+            load: Duration::from_millis(load_ms),
+            tail_off: Duration::from_millis(if dice.below(4) == 0 { 2_000 + dice.below(6_000) } else { 0 }),
+            queue_partitions: 1 + dice.below(4) as u32,
+            stream_partitions: 1 + dice.below(4) as u32,
+            latency_max: Duration::from_millis(*dice.pick(&[1, 2, 5, 20, 50])),
+            link_breaks_ppm: *dice.pick(&[0, 0, 0, 20, 200]),
+            sync_ms_max: *dice.pick(&[0, 1, 4, 12, 40]),
+            sync_stalls_permille: *dice.pick(&[0, 5, 20]),
             lease_ms: 1_500 + dice.below(4_000),
-            pace_ms_max: *dice.pick(&[60, 150, 400]),
-            log_entries_kept: *dice.pick(&[20, 100, 400, 10_000]),
-            wall_ahead_ms: [dice.below(400), dice.below(400), dice.below(400)],
-            faults: 2 + dice.below(6) as u32,
+            pace_ms_max: *dice.pick(&[150, 400, 1_000, 2_000, 4_000]),
+            attempts_max: 10_000,
+            log_entries_kept: *dice.pick(&[1, 20, 100, 400, 10_000, 10_000, 50_000, 50_000, 50_000, 50_000]),
+            wall_ahead_ms: (0..nodes).map(|_| dice.below(400)).collect(),
+            timings: timings(&mut dice),
+            kinds: kinds(&mut dice),
+            faults: 1 + (load_ms / 1_000 / *dice.pick(&[2, 4, 8])) as u32,
+            steps_per_look: *dice.pick(&[100, 300, 1_000]),
         }
     }
 }
 
+fn timings(dice: &mut Dice) -> Timings {
+    let ms = Duration::from_millis;
+    let heartbeat = *dice.pick(&[400, 1_000, 2_000, 2_000]);
+    let election_min = heartbeat * 2 + heartbeat / 4 + dice.below(heartbeat);
+    let ping = *dice.pick(&[50, 100, 100, 200]);
+    Timings {
+        heartbeat: ms(heartbeat),
+        election_min: ms(election_min),
+        election_max: ms(election_min + heartbeat / 2 + dice.below(heartbeat)),
+        ping: ms(ping),
+        suspect: ms(ping * (3 + dice.below(3))),
+        candidate_patience: ms(500 + dice.below(1_000)),
+        stall: ms(4_000 + dice.below(6_000)),
+        reconnect: ms(20 + dice.below(100)),
+    }
+}
+
+/// A part of the kinds, so that runs differ in what they are about: some have few kinds, and so much of each.
+fn kinds(dice: &mut Dice) -> Vec<Kind> {
+    let among = 2 + dice.below(4);
+    let drawn: Vec<Kind> = Kind::ALL.into_iter().filter(|_| dice.below(among) == 0).collect();
+    if drawn.is_empty() { Kind::ALL.to_vec() } else { drawn }
+}
+
 impl fmt::Display for Options {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "seed={} load={:?} queue_partitions={} stream_partitions={} latency_max={:?} sync_ms_max={} lease_ms={} \
-             pace_ms_max={} log_entries_kept={} wall_ahead_ms={:?} faults={}",
-            self.seed,
-            self.load,
-            self.queue_partitions,
-            self.stream_partitions,
-            self.latency_max,
-            self.sync_ms_max,
-            self.lease_ms,
-            self.pace_ms_max,
-            self.log_entries_kept,
-            self.wall_ahead_ms,
-            self.faults,
-        )
+        write!(f, "{self:?}")
     }
 }

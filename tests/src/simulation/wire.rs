@@ -121,7 +121,7 @@ pub(super) async fn call<T: DeserializeOwned>(
     asked: &Asked,
     patience: Duration,
 ) -> Result<T, WeirError> {
-    let connecting = timeout(CONNECT_TIMEOUT, SimulatedNetwork.connect(address));
+    let connecting = timeout(CONNECT_TIMEOUT, SimulatedNetwork::without_lanes().connect(address));
     let mut stream = match connecting.await {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) => return Err(unreachable(address, &error)),

@@ -41,8 +41,14 @@ pub(super) const WRITABLE_WITHIN: Duration = Duration::from_secs(10);
 pub(super) struct Signals {
     /// The topics are there: the load begins.
     pub(super) loading: CancellationToken,
+    /// Producers are silent until everything heals.
+    pub(super) quiet: CancellationToken,
     /// All faults are over: the load ends.
     pub(super) healed: CancellationToken,
+    /// The clients have everything.
+    pub(super) drained: CancellationToken,
+    /// Replicas are equal, or are not in time: the run ends.
+    pub(super) converged: CancellationToken,
 }
 
 /// What was written down.
@@ -120,19 +126,20 @@ impl Workload {
         for (index, group) in (0..).zip(&partitions.stream) {
             read::to_the_end(&control, &self.journal, (index, *group)).await?;
         }
+        self.signals.drained.cancel();
+        self.signals.converged.cancelled().await;
         Ok(())
     }
 
     fn client(&self, name: &str, number: u64) -> Client {
         let seed = self.options.seed.rotate_left(48) ^ number.wrapping_mul(0x9e37_79b9);
-        Client::new(name.to_owned(), seed, self.trace.clone())
+        Client::new(name.to_owned(), self.options.nodes, seed, self.trace.clone())
     }
 
     async fn create_topics(&self, control: &Client) -> Result<Partitions, WeirError> {
         let queue = TopicPolicy::Queue(QueuePolicy {
             lease_ms: self.options.lease_ms,
-            // Nothing is to be parked.
-            attempts_max: 10_000,
+            attempts_max: self.options.attempts_max,
             ..QueuePolicy::default()
         });
         let stream = TopicPolicy::Stream(StreamPolicy::default());
@@ -179,7 +186,7 @@ impl Workload {
                     next: Arc::clone(&next),
                     pace_ms_max: self.options.pace_ms_max,
                 };
-                producers.spawn(lane.run(self.signals.healed.clone()));
+                producers.spawn(lane.run(self.signals.quiet.clone(), self.signals.healed.clone()));
             }
         }
         Ok(())

@@ -45,6 +45,10 @@ impl State for Coordinator {
         None
     }
 
+    fn check_invariants(&self) {
+        self.check_invariants();
+    }
+
     fn error(rejection: &Rejection) -> WeirError {
         rejection.clone().into()
     }

@@ -40,6 +40,10 @@ impl State for Registry {
         None
     }
 
+    fn check_invariants(&self) {
+        self.check_invariants();
+    }
+
     fn error(rejection: &Rejection) -> WeirError {
         rejection.clone().into()
     }

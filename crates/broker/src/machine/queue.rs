@@ -41,6 +41,10 @@ impl State for Queue {
         self.retained_from()
     }
 
+    fn check_invariants(&self) {
+        self.check_invariants();
+    }
+
     fn error(rejection: &Rejection) -> WeirError {
         let error = WeirError::new(rejection.kind(), rejection.code(), rejection.to_string());
         match rejection.kind() {

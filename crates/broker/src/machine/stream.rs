@@ -41,6 +41,10 @@ impl State for Stream {
         self.retained_from()
     }
 
+    fn check_invariants(&self) {
+        self.check_invariants();
+    }
+
     fn error(rejection: &Rejection) -> WeirError {
         WeirError::new(rejection.kind(), rejection.code(), rejection.to_string())
     }

@@ -63,6 +63,11 @@ impl<S: State> Replica<S> {
         &self.state
     }
 
+    /// The last entry that was applied in this life; 0 for none.
+    pub(crate) fn last(&self) -> LogIndex {
+        self.last
+    }
+
     /// The clocks after the last entry.
     pub(crate) fn clocks(&self) -> Clocks {
         self.clocks

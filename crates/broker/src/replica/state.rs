@@ -36,6 +36,8 @@ pub(crate) trait State: Sized + Send + 'static {
     fn tick() -> Option<Self::Command>;
     /// The first log index whose bodies it still points to; none when it points to no body.
     fn retained_from(&self) -> Option<LogIndex>;
+    /// Panics when the state contradicts itself. Costs as much as the state is large: for simulations.
+    fn check_invariants(&self);
     /// What a rejection says to a client.
     fn error(rejection: &Self::Rejection) -> WeirError;
     /// Tells a command where in the entry's bodies its batch begins.

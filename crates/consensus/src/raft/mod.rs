@@ -19,7 +19,7 @@ pub(crate) use config::raft_config;
 pub(crate) use entry::{KIND_NORMAL, entry_of, record_of};
 pub(crate) use log_store::LogStore;
 pub(crate) use network::PeerNetworkFactory;
-pub(crate) use rows::{AppliedPosition, ConsensusRows};
+pub(crate) use rows::{AppliedPosition, ConsensusRows, decode};
 #[cfg(feature = "fuzzing")]
 pub(crate) use rows::{decode as decode_row, encode as encode_row};
 pub(crate) use shared::Shared;

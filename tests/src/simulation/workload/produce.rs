@@ -36,8 +36,12 @@ pub(super) struct Lane {
 }
 
 impl Lane {
-    /// Sends until `healed`, and then once more: the partition takes writes again.
-    pub(super) async fn run(self, healed: CancellationToken) -> Result<(), WeirError> {
+    /// Sends until it is `quiet`, and once more when all has `healed`: the partition takes writes again.
+    pub(super) async fn run(
+        self,
+        quiet: CancellationToken,
+        healed: CancellationToken,
+    ) -> Result<(), WeirError> {
         let mut sequence = 0;
         loop {
             let last = healed.is_cancelled();
@@ -48,10 +52,16 @@ impl Lane {
                 return Ok(());
             }
             let pause = Duration::from_millis(self.client.below(self.pace_ms_max + 1));
+            let next = async {
+                sleep(pause).await;
+                if quiet.is_cancelled() {
+                    healed.cancelled().await;
+                }
+            };
             tokio::select! {
                 biased;
                 () = healed.cancelled() => {}
-                () = sleep(pause) => {}
+                () = next => {}
             }
         }
     }

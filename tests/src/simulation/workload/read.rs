@@ -12,7 +12,7 @@ use super::produce::{unexpected, value_of};
 use crate::history::{Op, Reader};
 
 /// How long a fetch waits for a record.
-const WAIT_MS: u64 = 400;
+const WAIT_MS: u64 = 1_000;
 
 /// Reads from the beginning until everything is drained.
 pub(super) async fn follow(

@@ -17,7 +17,7 @@ use crate::history::{Answered, Op};
 /// Most messages of one request.
 const MESSAGES_MAX: u64 = 6;
 /// How long a request waits for a message.
-const WAIT_MS: u64 = 400;
+const WAIT_MS: u64 = 1_000;
 /// Longest ordinary work on what was leased.
 const WORK_MS_MAX: u64 = 80;
 

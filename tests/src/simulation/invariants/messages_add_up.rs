@@ -1,0 +1,22 @@
+//! No message of a queue is forgotten: each that ever came is ready, waiting for its time, leased, parked or acked.
+
+use weir_broker::Contents;
+
+use super::{Invariant, World};
+
+/// Needs no memory.
+pub(super) struct MessagesAddUp;
+
+impl Invariant for MessagesAddUp {
+    fn look(&mut self, world: &World, broken: &mut Vec<String>) {
+        for node in &world.nodes {
+            for (group, replica) in &node.replicas {
+                let Contents::Queue { counts, .. } = &replica.contents else { continue };
+                let held = counts.ready + counts.leased + counts.scheduled + counts.parked;
+                if held + counts.acked_total != counts.enqueued_total {
+                    broken.push(format!("messages add up: {node}, group {group}: {counts:?}"));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,255 @@
+//! Scripts of faults that attack one part of the design each: the election by a designated candidate, which passes over
+//! the leader's lease when a majority of the voters does not hear the leader.
+
+use std::time::Duration;
+
+use super::faults::{Aim, Fault, Kind, Planned};
+use super::network::Lane;
+use super::options::Options;
+
+/// One script.
+pub struct Scenario {
+    /// What it is called on the command line.
+    pub name: &'static str,
+    /// What is to hold.
+    pub sentence: &'static str,
+    nodes: usize,
+    load_s: u64,
+    pace_ms_max: u64,
+    /// What happens, to whom, from and to which second of the load.
+    faults: &'static [(Fault, Aim, u64, u64)],
+    elections_max: u64,
+    leaderless_max: Duration,
+    gap_max: Duration,
+}
+
+const LEADER: Aim = Aim::LeaderOf(1);
+const BESIDE: Aim = Aim::BesideLeaderOf(1);
+const EVERYBODY: Option<usize> = None;
+const TEN_SECONDS: Duration = Duration::from_secs(10);
+/// Where only safety and the recovery afterwards are asked for.
+const NO_BOUND: Duration = Duration::MAX;
+
+const fn lane(lane: Lane, away: Option<usize>) -> Fault {
+    Fault::Lane { lane, away }
+}
+
+/// All scripts.
+pub fn scenarios() -> &'static [Scenario] {
+    SCENARIOS
+}
+
+const BASE: Scenario = Scenario {
+    name: "",
+    sentence: "",
+    nodes: 3,
+    load_s: 40,
+    pace_ms_max: 150,
+    faults: &[],
+    elections_max: 20,
+    leaderless_max: TEN_SECONDS,
+    gap_max: TEN_SECONDS,
+};
+
+const SCENARIOS: &[Scenario] = &[
+    Scenario {
+        name: "control-lanes-of-the-leader",
+        sentence: "a leader that nobody hears, while its data flow, is deposed or goes on, and nothing is lost",
+        faults: &[(lane(Lane::Control, EVERYBODY), LEADER, 5, 30)],
+        ..BASE
+    },
+    Scenario {
+        name: "control-lane-to-one",
+        sentence: "one witness that does not hear the leader deposes nobody",
+        faults: &[(lane(Lane::Control, Some(1)), LEADER, 5, 30)],
+        elections_max: 4,
+        ..BASE
+    },
+    Scenario {
+        name: "all-control-lanes",
+        sentence: "where nobody hears anybody, leaders go on or are elected by the late timers",
+        faults: &[(Fault::AllLanes { lane: Lane::Control }, Aim::Node(0), 5, 30)],
+        ..BASE
+    },
+    Scenario {
+        name: "data-lanes-of-the-leader",
+        // Nobody deposes it as long as it is heard.
+        sentence: "a leader that is heard but replicates nothing acknowledges nothing, and goes on afterwards",
+        faults: &[(lane(Lane::Data, EVERYBODY), LEADER, 5, 35)],
+        gap_max: NO_BOUND,
+        ..BASE
+    },
+    Scenario {
+        name: "all-data-lanes",
+        sentence: "where no data flow at all, nothing is acknowledged, and all goes on afterwards",
+        faults: &[(Fault::AllLanes { lane: Lane::Data }, Aim::Node(0), 5, 30)],
+        elections_max: 60,
+        leaderless_max: NO_BOUND,
+        gap_max: NO_BOUND,
+        ..BASE
+    },
+    Scenario {
+        name: "one-way-from-the-leader",
+        sentence: "a leader that one follower does not hear stays, with few elections in ten minutes",
+        load_s: 600,
+        pace_ms_max: 2_000,
+        faults: &[(Fault::OneWay { away: 1 }, LEADER, 1, 599)],
+        elections_max: 100,
+        ..BASE
+    },
+    Scenario {
+        name: "one-way-to-the-leader",
+        sentence: "a leader that does not hear one follower stays, with few elections in ten minutes",
+        load_s: 600,
+        pace_ms_max: 2_000,
+        faults: &[(Fault::OneWay { away: 2 }, BESIDE, 1, 599)],
+        elections_max: 100,
+        ..BASE
+    },
+    Scenario {
+        name: "one-way-among-five",
+        sentence: "one-way loss among five nodes causes few elections in ten minutes",
+        nodes: 5,
+        load_s: 600,
+        pace_ms_max: 2_000,
+        faults: &[(Fault::OneWay { away: 2 }, LEADER, 1, 599)],
+        elections_max: 100,
+        ..BASE
+    },
+    Scenario {
+        name: "shorter-log",
+        sentence: "a follower that was left behind does not win against one that was not",
+        faults: &[
+            (lane(Lane::Data, Some(1)), LEADER, 5, 20),
+            (Fault::PowerCut, LEADER, 20, 30),
+            (lane(Lane::Data, Some(2)), LEADER, 31, 36),
+            (Fault::Kill, LEADER, 36, 39),
+        ],
+        ..BASE
+    },
+    Scenario {
+        name: "two-coordinators",
+        sentence: "two candidates that do not see each other bring one leader per term",
+        nodes: 5,
+        faults: &[
+            (lane(Lane::Control, Some(1)), BESIDE, 5, 14),
+            (Fault::PowerCut, LEADER, 6, 14),
+            (Fault::Link { away: 1 }, BESIDE, 16, 30),
+            (Fault::Kill, LEADER, 17, 30),
+        ],
+        ..BASE
+    },
+    Scenario {
+        name: "old-leader-wakes",
+        sentence: "a leader whose messages were held while another was elected serves nothing stale afterwards",
+        faults: &[
+            (Fault::Hold, LEADER, 5, 9),
+            (Fault::Hold, LEADER, 14, 15),
+            (Fault::Hold, LEADER, 20, 27),
+            (Fault::Hold, LEADER, 32, 34),
+        ],
+        ..BASE
+    },
+    Scenario {
+        name: "resting-timers",
+        sentence: "followers of an idle leader, whose timers rest, elect when it is gone",
+        pace_ms_max: 8_000,
+        load_s: 60,
+        faults: &[
+            (Fault::Isolate, LEADER, 10, 20),
+            (lane(Lane::Control, EVERYBODY), BESIDE, 25, 35),
+            (Fault::Split, LEADER, 40, 55),
+        ],
+        gap_max: Duration::from_secs(20),
+        ..BASE
+    },
+    Scenario {
+        name: "slow-disk-of-the-leader",
+        sentence: "a leader whose disk takes two seconds for a sync loses nothing and comes back",
+        faults: &[(Fault::SlowDisk { ms: 2_000 }, LEADER, 5, 30)],
+        gap_max: Duration::from_secs(30),
+        ..BASE
+    },
+    Scenario {
+        name: "forgetful-then-blackout",
+        sentence: "a node that lost synced writes votes for nobody, through a power cut of all",
+        faults: &[
+            (Fault::Rot { batches: 12 }, LEADER, 5, 8),
+            (Fault::Blackout, Aim::Node(0), 14, 16),
+            (Fault::Isolate, LEADER, 24, 30),
+        ],
+        leaderless_max: NO_BOUND,
+        gap_max: Duration::from_secs(20),
+        ..BASE
+    },
+    Scenario {
+        name: "lying-disk-then-blackout",
+        sentence: "a node whose disk lied is noticed after its power cut, and nothing is lost",
+        faults: &[
+            (Fault::Lie, LEADER, 5, 12),
+            (Fault::Blackout, Aim::Node(0), 20, 22),
+            (Fault::Kill, LEADER, 28, 34),
+        ],
+        leaderless_max: NO_BOUND,
+        gap_max: Duration::from_secs(20),
+        ..BASE
+    },
+    Scenario {
+        name: "wiped-disk",
+        sentence: "a node that comes back with an empty disk is a new one, and its partitions get their copies back",
+        faults: &[(Fault::Wipe, LEADER, 5, 8), (Fault::Kill, LEADER, 22, 30)],
+        ..BASE
+    },
+];
+
+impl Scenario {
+    /// The options of a run of it.
+    pub fn options(&self, seed: u64) -> Options {
+        let drawn = Options::draw(seed);
+        Options {
+            nodes: self.nodes,
+            replicas: if self.nodes >= 5 { 5 } else { 3 },
+            load: Duration::from_secs(self.load_s),
+            tail_off: Duration::ZERO,
+            queue_partitions: 2,
+            stream_partitions: 2,
+            latency_max: drawn.latency_max.min(Duration::from_millis(5)),
+            link_breaks_ppm: 0,
+            pace_ms_max: self.pace_ms_max,
+            wall_ahead_ms: vec![0; self.nodes],
+            timings: weir_broker::Timings::default(),
+            kinds: Vec::<Kind>::new(),
+            faults: self.faults.len() as u32,
+            ..drawn
+        }
+    }
+
+    pub(super) fn plan(&self) -> Vec<Planned> {
+        let planned = |(fault, aim, from, to): &(Fault, Aim, u64, u64)| Planned {
+            fault: *fault,
+            aim: *aim,
+            from: Duration::from_secs(*from),
+            to: Duration::from_secs(*to),
+        };
+        self.faults.iter().map(planned).collect()
+    }
+
+    /// Which of its bounds a run broke.
+    pub(super) fn judge(&self, elections: u64, leaderless: Duration, gap: Duration) -> Vec<String> {
+        let mut broken = Vec::new();
+        if elections > self.elections_max {
+            broken
+                .push(format!("{elections} elections of one group, at most {} are fine", self.elections_max));
+        }
+        if leaderless > self.leaderless_max {
+            broken.push(format!(
+                "nobody led a group for {leaderless:?}, at most {:?} are fine",
+                self.leaderless_max
+            ));
+        }
+        if gap > self.gap_max {
+            broken.push(format!("{gap:?} between two acknowledgements, at most {:?} are fine", self.gap_max));
+        }
+        broken
+    }
+}
