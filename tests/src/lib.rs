@@ -23,7 +23,8 @@
 //! | `tests/bad_input.rs` | what nobody should send, on every port |
 //! | `tests/full_disk.rs` | a disk that fills up |
 //! | `tests/cli.rs` | the tour of the README with the real binary |
-//! | `tests/simulation.rs` | simulated nodes: one seed, one trace; promises under crashes and partitions |
+//! | `tests/simulation.rs` | simulated nodes: one seed, one trace; promises under crashes, partitions and bad disks |
+//! | `tests/power_cut.rs` | what the real disk shows after a power cut, against what the simulated one allows |
 
 #![forbid(unsafe_code)]
 

@@ -54,6 +54,7 @@ const LAYERS: &[(&str, u32, &[&str])] = &[
             "proto",
             "client",
             "server",
+            "consensus",
             "broker",
         ],
     ),

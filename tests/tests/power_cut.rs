@@ -7,6 +7,7 @@
 #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 #![expect(clippy::print_stderr, reason = "a test that cannot run says why")]
 
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -144,7 +145,7 @@ async fn contents(writer: &Writer, retired: [u64; 3]) -> String {
         let log: Vec<_> =
             log.iter().map(|entry| (entry.index.0, entry.term.0, entry.payload.len())).collect();
         let rows = group.rows().await.unwrap();
-        all += &format!("{number}: {:?} {:?} {log:?} {rows:?}\n", state.vote, state.committed);
+        writeln!(all, "{number}: {:?} {:?} {log:?} {rows:?}", state.vote, state.committed).unwrap();
     }
     all
 }
@@ -241,7 +242,7 @@ async fn the_memory_disk_allows_what_rocksdb_shows_after_a_power_cut() {
     eprintln!("WEIR_SEED={seed}");
     let mut dice = Dice::new(seed);
     for round in 0..ROUNDS {
-        let writes: Vec<Write> = (0..1 + dice.below(WRITES_MAX)).map(|_| Write::draw(&mut dice)).collect();
+        let writes: Vec<Write> = (0..=dice.below(WRITES_MAX)).map(|_| Write::draw(&mut dice)).collect();
         let data = mount.path().join(format!("round{round}"));
         let mut writer = open(rocks(&data)).await;
         for write in &writes {

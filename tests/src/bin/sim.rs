@@ -1,7 +1,7 @@
 //! Runs one seed of the simulation.
 //!
 //! ```text
-//! sim --seed N [--scenario NAME] [--trace] [--log FILTER]
+//! sim --seed N [--scenario NAME | --load-s SECONDS] [--trace] [--log FILTER]
 //! sim --scenarios
 //! ```
 //!
@@ -16,13 +16,14 @@
 
 use std::process::ExitCode;
 use std::sync::Mutex;
+use std::time::Duration;
 
 use mad_turmoil::time::SimClocksGuard;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::FormatTime;
-use weir_tests::simulation::{self, Options, Scenario};
+use weir_tests::simulation::{self, Options, Outcome, Scenario};
 
 /// Panics of any task: the runtime only ends the task.
 static PANICS: Mutex<Vec<String>> = Mutex::new(Vec::new());
@@ -30,13 +31,15 @@ static PANICS: Mutex<Vec<String>> = Mutex::new(Vec::new());
 struct Arguments {
     seed: u64,
     scenario: Option<&'static Scenario>,
+    /// How long there are load and faults, in place of what the seed says.
+    load: Option<Duration>,
     trace: bool,
     log: Option<String>,
 }
 
 impl Arguments {
     fn parse(mut given: impl Iterator<Item = String>) -> Result<Self, String> {
-        let (mut seed, mut scenario, mut trace, mut log) = (None, None, false, None);
+        let (mut seed, mut scenario, mut load, mut trace, mut log) = (None, None, None, false, None);
         while let Some(flag) = given.next() {
             match flag.as_str() {
                 "--seed" => {
@@ -49,12 +52,17 @@ impl Arguments {
                     let found = simulation::scenarios().iter().find(|scenario| scenario.name == name);
                     scenario = Some(found.ok_or_else(|| format!("no scenario is called `{name}`"))?);
                 }
+                "--load-s" => {
+                    let value = given.next().ok_or("--load-s needs a number")?;
+                    let seconds = value.parse().map_err(|_| format!("`{value}` is no number of seconds"))?;
+                    load = Some(Duration::from_secs(seconds));
+                }
                 "--trace" => trace = true,
                 "--log" => log = Some(given.next().ok_or("--log needs a filter, such as `weir=debug`")?),
                 other => return Err(format!("unknown argument `{other}`")),
             }
         }
-        Ok(Self { seed: seed.ok_or("--seed is missing")?, scenario, trace, log })
+        Ok(Self { seed: seed.ok_or("--seed is missing")?, scenario, load, trace, log })
     }
 }
 
@@ -67,6 +75,18 @@ impl FormatTime for VirtualTime {
     }
 }
 
+/// Prints what is to come, and runs it.
+fn simulate(arguments: &Arguments) -> Outcome {
+    if let Some(scenario) = arguments.scenario {
+        println!("{}: {}", scenario.name, scenario.sentence);
+        println!("{}", scenario.options(arguments.seed));
+        return simulation::run_scenario(scenario, arguments.seed);
+    }
+    let options = Options::draw(arguments.seed).shortened_to(arguments.load);
+    println!("{options}");
+    simulation::run(&options)
+}
+
 fn main() -> ExitCode {
     if std::env::args().nth(1).is_some_and(|first| first == "--scenarios") {
         let list = |scenario: &Scenario| println!("{}\t{}", scenario.name, scenario.sentence);
@@ -77,7 +97,7 @@ fn main() -> ExitCode {
         Ok(arguments) => arguments,
         Err(error) => {
             eprintln!(
-                "sim: {error}; usage: sim --seed N [--scenario NAME] [--trace] [--log FILTER], or sim --scenarios"
+                "sim: {error}; usage: sim --seed N [--scenario NAME | --load-s SECONDS] [--trace] [--log FILTER], or sim --scenarios"
             );
             return ExitCode::from(2);
         }
@@ -95,18 +115,7 @@ fn main() -> ExitCode {
         let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
         log.with_timer(VirtualTime).init();
     }
-    let mut outcome = match arguments.scenario {
-        Some(scenario) => {
-            println!("{}: {}", scenario.name, scenario.sentence);
-            println!("{}", scenario.options(arguments.seed));
-            simulation::run_scenario(scenario, arguments.seed)
-        }
-        None => {
-            let options = Options::draw(arguments.seed);
-            println!("{options}");
-            simulation::run(&options)
-        }
-    };
+    let mut outcome = simulate(&arguments);
     drop(clocks);
     if let Ok(panics) = PANICS.lock() {
         outcome.violations.extend(panics.iter().cloned());
@@ -115,8 +124,8 @@ fn main() -> ExitCode {
         outcome.trace.lines().iter().for_each(|line| println!("{line}"));
     }
     println!("{} in {:.3} s of virtual time", outcome.summary, outcome.elapsed.as_secs_f64());
-    let faults: String = outcome.faults.iter().map(|(kind, count)| format!("{kind} {count} ")).collect();
-    println!("faults: {faults}.");
+    let faults: Vec<String> = outcome.faults.iter().map(|(kind, count)| format!("{kind} {count}")).collect();
+    println!("faults: {} .", faults.join(" "));
     println!("trace: {} lines, hash {:016x}", outcome.trace.lines().len(), outcome.trace.hash());
     outcome.violations.iter().for_each(|violation| println!("violation: {violation}"));
     if outcome.violations.is_empty() {

@@ -177,7 +177,7 @@ impl Driver<'_> {
 
     /// The clients have everything: all that is left is that replicas catch up.
     fn wait_for_convergence(&mut self, now: Duration) {
-        let since = now - *self.drained.get_or_insert(now);
+        let since = now.saturating_sub(*self.drained.get_or_insert(now));
         if self.signals.converged.is_cancelled() || !self.steps.is_multiple_of(STEPS_PER_CONVERGENCE) {
             return;
         }

@@ -88,6 +88,18 @@ impl Options {
     }
 }
 
+impl Options {
+    /// The same with another time of load and faults, if one is given.
+    #[must_use]
+    pub fn shortened_to(self, load: Option<Duration>) -> Self {
+        Self {
+            load: load.unwrap_or(self.load),
+            tail_off: self.tail_off.min(load.unwrap_or(self.load) / 4),
+            ..self
+        }
+    }
+}
+
 fn timings(dice: &mut Dice) -> Timings {
     let ms = Duration::from_millis;
     let heartbeat = *dice.pick(&[400, 1_000, 2_000, 2_000]);

@@ -44,7 +44,7 @@ const BASE: Scenario = Scenario {
     sentence: "",
     nodes: 3,
     load_s: 40,
-    pace_ms_max: 150,
+    pace_ms_max: 600,
     faults: &[],
     elections_max: 20,
     leaderless_max: TEN_SECONDS,

@@ -64,7 +64,8 @@ impl Leaders {
     /// Most elections of one group since the count began, and the longest time without a leader.
     pub(in super::super) fn counted(&self, at: Duration) -> (u64, Duration) {
         let terms = self.spells.values().map(|spell| spell.last_term.0 - spell.first_term.0);
-        let without = self.spells.values().map(|spell| spell.longest_without.max(at - spell.led_last));
+        let without =
+            self.spells.values().map(|spell| spell.longest_without.max(at.saturating_sub(spell.led_last)));
         (terms.max().unwrap_or(0), without.max().unwrap_or_default())
     }
 
@@ -77,7 +78,7 @@ impl Leaders {
         let fresh =
             Spell { first_term: term, last_term: term, led_last: at, longest_without: Duration::ZERO };
         let spell = self.spells.entry(group).or_insert(fresh);
-        spell.longest_without = spell.longest_without.max(at - spell.led_last);
+        spell.longest_without = spell.longest_without.max(at.saturating_sub(spell.led_last));
         spell.led_last = at;
         spell.last_term = spell.last_term.max(term);
     }
