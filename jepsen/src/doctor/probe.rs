@@ -94,9 +94,10 @@ fn network() -> Result<String> {
     let began = Instant::now();
     let mut stream = connect(CONNECTING)?.tried(|| "a connection between two hosts".to_owned())?;
     let took = began.elapsed();
-    links.set(1, BTreeMap::from([((0, 1), Rule { reset: true, ..Rule::default() })]));
+    // The handshake must be over: a reset in its midst leaves nothing to accept.
     let (mut accepted, _) = listener.accept().tried(|| "accepting".to_owned())?;
     accepted.set_read_timeout(Some(CONNECTING)).tried(|| "a timeout".to_owned())?;
+    links.set(1, BTreeMap::from([((0, 1), Rule { reset: true, ..Rule::default() })]));
     let written = stream.write_all(b"this is to be reset");
     let broken = written.is_err() || matches!(accepted.read(&mut [0; 64]), Err(error) if is_reset(&error));
     ensure(broken, || "a connection was not reset".to_owned())?;
