@@ -27,7 +27,7 @@ pub use event::{
     Consumer, Delivery, Digested, Event, Fault, FaultPhase, How, Lost, MessageId, MessageState, Micros,
     NotAPair, Op, Outcome, ParkedMessage, Phase, Process, Terms, Value,
 };
-pub use groups::ANOMALIES as GROUP_ANOMALIES;
+pub use groups::{ANOMALIES as GROUP_ANOMALIES, GroupOptions};
 pub use harness::{ANOMALIES as HARNESS_ANOMALIES, CoverageOptions};
 pub use jsonl::{ReadError, Reader, Writer};
 pub use liveness::{ANOMALIES as LIVENESS_ANOMALIES, LivenessOptions};

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::{CoverageOptions, LivenessOptions, Micros, StreamOptions};
+use crate::{CoverageOptions, GroupOptions, LivenessOptions, Micros, StreamOptions};
 
 /// What the checks have to know beside the history. The defaults are the contract's own.
 #[derive(Clone, Debug)]
@@ -23,6 +23,8 @@ pub struct Options {
     pub queues: BTreeMap<String, QueueOptions>,
     /// Of streams.
     pub stream: StreamOptions,
+    /// Of consumer groups.
+    pub groups: GroupOptions,
     /// How long things may take.
     pub liveness: LivenessOptions,
     /// What a run must have covered.
@@ -55,6 +57,7 @@ impl Default for Options {
             queue: QueueOptions::default(),
             queues: BTreeMap::new(),
             stream: StreamOptions::default(),
+            groups: GroupOptions::default(),
             liveness: LivenessOptions::default(),
             coverage: CoverageOptions::default(),
         }

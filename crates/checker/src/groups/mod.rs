@@ -8,17 +8,20 @@
 //! | G1 | `unexplained-position` | no order of the operations explains what they were told | `search.rs` |
 //! | G2 | `stale-resume` | a new owner begins behind what an older one had committed | `resume.rs` |
 //! | G2 | `skipped-messages` | an owner begins, or goes on, beyond what the group can have worked off | `resume.rs` |
-//! | G2 | `zombie-poll` | an owner goes on reading though a newer one had taken over before it began | `resume.rs` |
+//! | G2 | `zombie-poll` | an owner goes on reading though a newer one had taken over before it began (see [`GroupOptions`]) | `resume.rs` |
 //!
 //! The position of a group in a partition is a register of its own: an epoch and an offset, which only rise. An ok
 //! [`Op::Assign`] says that the epoch has been fenced in when it was over: from then on lower ones are refused. When exactly
 //! it was is unknown, so that a fence is no excuse for an error and no proof of anything before its end.
 
+mod options;
 mod register;
 mod resume;
 mod search;
 
 use std::collections::BTreeMap;
+
+pub use options::GroupOptions;
 
 use register::{Act, Deed, Register};
 use resume::{Resume, Retained};
@@ -61,6 +64,7 @@ struct Ownership {
 /// All checks of groups, in one fold.
 pub(crate) struct Groups {
     states_max: usize,
+    options: GroupOptions,
     /// By group, topic and partition.
     ownerships: BTreeMap<String, BTreeMap<String, BTreeMap<u32, Ownership>>>,
     /// What was seen to be retained, by topic and partition.
@@ -69,7 +73,12 @@ pub(crate) struct Groups {
 
 impl Groups {
     pub(crate) fn new(options: &Options) -> Self {
-        Self { states_max: options.states_max, ownerships: BTreeMap::new(), retained: BTreeMap::new() }
+        Self {
+            states_max: options.states_max,
+            options: options.groups.clone(),
+            ownerships: BTreeMap::new(),
+            retained: BTreeMap::new(),
+        }
     }
 
     fn at(&mut self, group: &str, topic: &str, partition: u32) -> &mut Ownership {
@@ -130,7 +139,7 @@ impl Fold for Groups {
     }
 
     fn finish(self: Box<Self>) -> Vec<Checked> {
-        let Self { states_max, ownerships, retained } = *self;
+        let Self { states_max, options, ownerships, retained } = *self;
         let mut registers = Findings::default();
         let mut resumes = Findings::default();
         for (group, topics) in ownerships {
@@ -140,6 +149,9 @@ impl Fold for Groups {
                     let about = (topic.as_str(), subject.as_str());
                     let retained = retained.get(&topic).and_then(|partitions| partitions.get(&partition));
                     let acts = ownership.register.acts();
+                    if options.polls_are_fenced {
+                        ownership.resume.zombies(acts, about, &mut resumes);
+                    }
                     ownership.resume.judge(acts, retained, about, &mut resumes);
                     ownership.register.judge(states_max, about, &mut registers);
                 }

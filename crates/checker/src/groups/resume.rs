@@ -124,6 +124,10 @@ impl Resume {
             );
             found.add(anomaly(SKIPPED_MESSAGES, about, text, &[act]));
         }
+    }
+
+    /// Owners that were served after newer ones had taken over.
+    pub(super) fn zombies(&self, acts: &[Act], about: (&str, &str), found: &mut Findings) {
         let fences = epochs(acts);
         for (epoch, act) in &self.last {
             if let Some((newer, by)) = fences.before(act).filter(|(newer, _)| newer > epoch) {

@@ -46,7 +46,9 @@ impl Corpus<'_> {
 
     fn report(&self, case: &Case, workers: u32) -> Report {
         let history = (self.notation)(&case.text);
-        judge(history.into_iter().map(Ok), &Options::default(), workers).expect("nothing is read")
+        let mut options = Options::default();
+        options.groups.polls_are_fenced = true;
+        judge(history.into_iter().map(Ok), &options, workers).expect("nothing is read")
     }
 
     /// Anomalies of the folder's checks: others have more to ask of a history.

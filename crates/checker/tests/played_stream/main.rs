@@ -18,7 +18,9 @@ const WRONG_MAX: u64 = 30;
 
 fn report(seed: u64, defect: Option<Defect>) -> Report {
     let history = clients::play(seed, defect);
-    judge(history.into_iter().map(Ok), &Options::default(), 2).expect("nothing is read")
+    let mut options = Options::default();
+    options.groups.polls_are_fenced = true;
+    judge(history.into_iter().map(Ok), &options, 2).expect("nothing is read")
 }
 
 /// Anomalies of streams and groups: a short history has no phases, and covers nothing.
