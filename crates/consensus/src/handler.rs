@@ -9,6 +9,7 @@ use openraft::raft::{
 };
 use weir_runtime::BoxFuture;
 use weir_storage::LogRecord;
+use weir_types::mutants::{self, Mutant};
 
 use crate::context::Context;
 use crate::liveness;
@@ -120,7 +121,10 @@ async fn pre_vote(registry: &Registry, call: VoteCall) -> Result<Answer, Refusal
 fn vote_request(call: &VoteCall) -> VoteRequest<TypeConfig> {
     VoteRequest {
         vote: call.vote.into(),
-        last_log_id: call.last_log.map(LogId::from),
+        last_log_id: match call.last_log {
+            _ if mutants::on(Mutant::M25) => Some(LogId::new_term_index(call.vote.term.0, u64::MAX)),
+            last => last.map(LogId::from),
+        },
         leadership_transfer: call.transfer,
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 use weir_types::limits::{PRODUCER_BATCHES_REMEMBERED_MAX, PRODUCERS_PER_PARTITION_MAX};
+use weir_types::mutants::{self, Mutant};
 use weir_types::{LeaseClock, MessageId, ProducerEpoch, ProducerId, RowChange};
 
 use crate::command::ProducerBatch;
@@ -63,7 +64,7 @@ impl Producers {
             }
             Some(known) if batch.epoch == known.epoch => {
                 if let Some(earlier) = self.find(batch, count) {
-                    return Ok(Some(earlier));
+                    return Ok((!mutants::on(Mutant::M21)).then_some(earlier));
                 }
                 known.next_sequence
             }

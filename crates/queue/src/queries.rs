@@ -1,5 +1,6 @@
 //! What the leader may ask. No query changes anything.
 
+use weir_types::mutants::{self, Mutant};
 use weir_types::{
     KeyHash, LeaseClock, LeaseId, LogIndex, MessageId, Pointer, QueuePolicy, SessionId, WallClock,
 };
@@ -137,6 +138,9 @@ impl Queue {
 
     /// The lowest log index whose bodies a live message points to; none when there is no message.
     pub fn retained_from(&self) -> Option<LogIndex> {
+        if mutants::on(Mutant::M29) {
+            return Some(self.header.get().at.index);
+        }
         self.backlog.index.bodies.first()
     }
 

@@ -1,7 +1,8 @@
 //! The machine itself: its parts, and the order of things inside an entry.
 
 use serde::{Deserialize, Serialize};
-use weir_types::{At, Corrupt, Deadlines, LeaseId, MessageId, Output, QueuePolicy, Row};
+use weir_types::mutants::{self, Mutant};
+use weir_types::{At, Corrupt, Deadlines, LeaseClock, LeaseId, MessageId, Output, QueuePolicy, Row};
 
 use crate::backlog::Backlog;
 use crate::command::Command;
@@ -90,15 +91,19 @@ impl Queue {
                 Kind::Span => spans.load(name, &row.value)?,
                 Kind::Message => messages.load(name, &row.value)?,
                 Kind::Session => sessions.load(name, &row.value)?,
+                Kind::Producer | Kind::ProducerBatch if mutants::on(Mutant::M07) => {}
                 Kind::Producer => producers.load(name, &row.value)?,
                 Kind::ProducerBatch => batches.load(name, &row.value)?,
                 Kind::DedupId => dedup.load(name, &row.value)?,
                 Kind::Request => requests.load(name, &row.value)?,
             }
         }
-        let (header, policy) = (Single::loaded(&header)?, Single::loaded(&policy)?);
+        let (mut header, policy): (Single<Header>, _) = (Single::loaded(&header)?, Single::loaded(&policy)?);
+        if mutants::on(Mutant::M12) {
+            header.set(Header { last_lease: LeaseId(0), ..*header.get() });
+        }
         crate::invariants::check_stored(&header, &spans, &messages)?;
-        Ok(Self {
+        let mut restored = Self {
             header,
             backlog: Backlog::restored(policy.get(), spans, messages),
             policy,
@@ -106,7 +111,13 @@ impl Queue {
             producers: Producers::restored(producers, batches),
             dedup: DedupIds::restored(dedup),
             requests: Requests::restored(requests),
-        })
+        };
+        if mutants::on(Mutant::M11) {
+            let later = At { lease_clock: LeaseClock(u64::MAX), ..restored.header.get().at };
+            let mut all = usize::MAX;
+            restored.expire_leases(later, &mut all);
+        }
+        Ok(restored)
     }
 
     /// Applies an entry with one command. An entry with several goes through [`apply_entry`](Self::apply_entry),

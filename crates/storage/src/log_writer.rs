@@ -10,6 +10,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 use weir_types::GroupId;
+use weir_types::mutants::{self, Mutant};
 
 use crate::Error;
 use crate::catalog::Catalog;
@@ -87,7 +88,9 @@ impl LogWriter {
             Ok(round) => round,
             Err(error) => return self.fail(Round::default(), &error),
         };
-        if let Err(error) = self.commit(&mut round) {
+        if let Err(error) = self.commit(&mut round)
+            && !mutants::on(Mutant::M17)
+        {
             return self.fail(round, &error);
         }
         let closes = round.closes;
@@ -136,7 +139,7 @@ impl LogWriter {
             Op::Slot { group, class, slot, value, done } => {
                 catalog.touch(group, class, batch);
                 batch.put(Family::Meta, group_slot::key(group, slot), value.to_vec());
-                batch.sync |= slot == Slot::Vote;
+                batch.sync |= slot == Slot::Vote && !mutants::on(Mutant::M02);
                 round.done.extend(done.map(Answer::Done));
             }
             Op::Truncate { group, from } => truncate::truncate(catalog, group, from, batch),

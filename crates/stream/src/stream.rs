@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use weir_types::mutants::{self, Mutant};
 use weir_types::{At, Corrupt, Offset, Output, ProducerId, Row, RowChange, StreamPolicy};
 
 use crate::groups::Groups;
@@ -87,6 +88,8 @@ impl Stream {
         for Row { key, value } in rows {
             let key = Key::decode(&key)?;
             match &key {
+                Key::Group(_) if mutants::on(Mutant::M08) => {}
+                Key::Producer(..) if mutants::on(Mutant::M19) => {}
                 Key::Run(base_offset) => {
                     runs.insert(*base_offset, rows::read(&key, &value)?);
                 }

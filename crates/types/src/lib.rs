@@ -14,6 +14,7 @@ mod id;
 mod key;
 pub mod limits;
 mod machine;
+pub mod mutants;
 mod offset;
 mod policy;
 mod token;

@@ -21,5 +21,14 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 fn main() -> ExitCode {
+    #[cfg(feature = "mutants")]
+    match weir_types::mutants::arm_named() {
+        Ok(None) => eprintln!("weir: THIS BUILD CARRIES PLANTED BUGS; none of them is armed"),
+        Ok(Some(planted)) => eprintln!("weir: PLANTED BUG {} IS ARMED: {}", planted.name, planted.what),
+        Err(refused) => {
+            eprintln!("weir: {refused}");
+            return ExitCode::from(2);
+        }
+    }
     cli::run(cli::Cli::parse())
 }

@@ -102,6 +102,15 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
+    #[cfg(feature = "mutants")]
+    match weir_types::mutants::arm_named() {
+        Ok(None) => eprintln!("sim: this build carries planted bugs; none of them is armed"),
+        Ok(Some(planted)) => eprintln!("sim: PLANTED BUG {} IS ARMED: {}", planted.name, planted.what),
+        Err(refused) => {
+            eprintln!("sim: {refused}");
+            return ExitCode::from(2);
+        }
+    }
     // Before anything draws its first number.
     mad_turmoil::rand::set_rng(StdRng::seed_from_u64(arguments.seed));
     let clocks = SimClocksGuard::init();

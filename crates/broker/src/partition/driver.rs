@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use weir_consensus::{Group, Leadership, ProposeError};
 use weir_runtime::Runtime;
 use weir_types::limits::{ENTRY_BYTES_MAX, ENTRY_COMMANDS_MAX, LEASE_CLOCK_STEP_MS_MAX};
+use weir_types::mutants::{self, Mutant};
 use weir_types::{Deadlines, ErrorKind, LogIndex, Term, WallClock, WeirError};
 
 use super::mailbox::{Proposal, Waiting};
@@ -259,7 +260,8 @@ impl<S: State> Batch<S> {
         self.bytes += proposal.bytes;
         let (mut command, body, waiting) = proposal.split();
         if !body.is_empty() {
-            S::place_body(&mut command, self.bodies_bytes as u32);
+            let position = if mutants::on(Mutant::M30) { 0 } else { self.bodies_bytes };
+            S::place_body(&mut command, position as u32);
             self.bodies_bytes += body.len();
             self.bodies.push(body);
         }

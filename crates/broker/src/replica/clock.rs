@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 use weir_types::limits::LEASE_CLOCK_STEP_MS_MAX;
+use weir_types::mutants::{self, Mutant};
 use weir_types::{LeaseClock, Term, WallClock};
 
 use super::entry::Stamp;
@@ -27,7 +28,8 @@ impl LeaderClock {
     /// The clock of a leader that has just taken over, in `term`, a partition whose clock stands at `base`: its
     /// first entry adds nothing.
     pub(crate) fn started(term: Term, base: LeaseClock, now: Instant) -> Self {
-        Self { term, base, last: now, observed: Duration::ZERO, stamped_ms: 0 }
+        let observed = if mutants::on(Mutant::M16) { Duration::from_hours(1) } else { Duration::ZERO };
+        Self { term, base, last: now, observed, stamped_ms: 0 }
     }
 
     /// The term that it belongs to. Another term needs another clock, even if this replica leads again: others
@@ -76,7 +78,11 @@ pub(crate) struct Clocks {
 impl Clocks {
     /// The clocks after an entry: the wall clock never falls.
     pub(crate) fn advanced(self, stamp: Stamp) -> Self {
-        Self { lease: self.lease + u64::from(stamp.lease_advance_ms), wall: self.wall.max(stamp.wall) }
+        let wall = self.wall.max(stamp.wall);
+        if mutants::on(Mutant::M05) {
+            return Self { lease: LeaseClock(wall.0), wall };
+        }
+        Self { lease: self.lease + u64::from(stamp.lease_advance_ms), wall }
     }
 }
 

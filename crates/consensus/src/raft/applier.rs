@@ -10,6 +10,7 @@ use futures::{Stream, StreamExt};
 use openraft::storage::{EntryResponder, RaftStateMachine};
 use openraft::{EntryPayload, OptionalSend, RaftSnapshotBuilder};
 use parking_lot::Mutex;
+use weir_types::mutants::{self, Mutant};
 use weir_types::{Corrupt, LogIndex, Row, RowChange, Term};
 
 use super::rows::{ConsensusRows, applied_row, encode, membership_row, snapshot_row};
@@ -171,6 +172,9 @@ impl Applier {
             };
             applied.position.last = Some(entry.log_id);
             applied.replies.extend(responder.map(|responder| (responder, reply)));
+        }
+        if mutants::on(Mutant::M14) && !applied.changes.is_empty() {
+            applied.changes.remove(0);
         }
         if membership_changed {
             applied.changes.push(membership_row(&applied.position.membership));

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 use weir_storage::{GroupStore, LogClass};
+use weir_types::mutants::{self, Mutant};
 use weir_types::{GroupId, LogIndex, ReplicaId};
 
 use super::{AnyMachine, AppliedPosition, ConsensusRows, LogId, SnapshotMeta, Vote};
@@ -221,7 +222,8 @@ impl Shared {
     pub(crate) fn take_retire_target(&self, purge_moved: bool) -> Option<LogIndex> {
         let retained_from = self.machine.retained_from().0;
         let mut state = self.state.lock();
-        let target = retained_from.min(state.purged?.index() + 1);
+        let purged_to = if mutants::on(Mutant::M13) { u64::MAX } else { state.purged?.index() + 1 };
+        let target = retained_from.min(purged_to);
         let step = if purge_moved { 1 } else { RETIRE_STEP };
         if target < state.retired_to + step {
             return None;

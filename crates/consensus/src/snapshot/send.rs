@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::timeout;
 use weir_storage::Export;
+use weir_types::mutants::{self, Mutant};
 use weir_types::{LogIndex, NodeId};
 
 use super::{CHUNK_BYTES_MAX, MESSAGE_BYTES_MAX, Offer, Reply, decode, encode};
@@ -63,7 +64,8 @@ async fn take_view(shared: &Shared) -> io::Result<View> {
     shared.check_fence()?;
     let applied = shared.applied();
     let end = applied.last.map_or(0, |last| last.index() + 1);
-    let retained_from = LogIndex(shared.machine.retained_from().0.min(end));
+    let retained_from = if mutants::on(Mutant::M28) { end } else { shared.machine.retained_from().0 };
+    let retained_from = LogIndex(retained_from.min(end));
     let export = shared.store.export(retained_from.0..end).await.map_err(io::Error::other)?;
     let meta = SnapshotMeta { last_log_id: applied.last, last_membership: applied.membership };
     Ok(View { export, meta, retained_from })

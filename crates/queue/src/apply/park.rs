@@ -1,5 +1,6 @@
 //! Dead letters stay where they are.
 
+use weir_types::mutants::{self, Mutant};
 use weir_types::{MessageId, ParkPolicy};
 
 use super::give_back::revoke_later;
@@ -16,6 +17,9 @@ pub(super) fn park(
     mut message: Message,
     reason: ParkReason,
 ) {
+    if mutants::on(Mutant::M06) {
+        return;
+    }
     let holds_key = rules.policy.fifo && rules.policy.park == ParkPolicy::ParkKey;
     if holds_key {
         revoke_later(backlog, id, &message);

@@ -1,5 +1,6 @@
 //! Consumers say what became of their messages.
 
+use weir_types::mutants::{self, Mutant};
 use weir_types::{At, LeaseId, MessageId};
 
 use super::{ack::ack, extend::extend, nack::nack, reject::reject, release::release};
@@ -36,7 +37,7 @@ impl Queue {
     fn settle_item(&mut self, at: At, item: SettleItem) -> Settled {
         let id = item.message;
         if !self.holds(id, item.lease) && !self.revive(at, id, item.lease) {
-            return Settled::LeaseLost;
+            return if mutants::on(Mutant::M24) { Settled::Done } else { Settled::LeaseLost };
         }
         if matches!(item.action, Action::Extend { .. }) && self.ends_with_session(id) {
             return Settled::LeaseLost;
@@ -59,7 +60,7 @@ impl Queue {
     /// Whether the lease runs; it may be past its deadline as long as its timer has not fired.
     fn holds(&self, id: MessageId, lease: LeaseId) -> bool {
         let state = self.backlog.messages.get(id).map(|message| &message.state);
-        matches!(state, Some(State::Leased { grant, .. }) if grant.lease == lease)
+        matches!(state, Some(State::Leased { grant, .. }) if grant.lease == lease || mutants::on(Mutant::M04))
     }
 
     /// Whether the lease is about to be returned, in this entry if timers allow: to extend it would be a promise

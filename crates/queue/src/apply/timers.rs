@@ -2,6 +2,7 @@
 
 use weir_types::At;
 use weir_types::limits::TIMERS_PER_ENTRY_MAX;
+use weir_types::mutants::{self, Mutant};
 
 use super::give_back::{Return, give_back};
 use crate::command::SessionEnding;
@@ -24,11 +25,12 @@ impl Queue {
         grown
     }
 
-    fn expire_leases(&mut self, at: At, budget: &mut usize) {
+    pub(crate) fn expire_leases(&mut self, at: At, budget: &mut usize) {
         let rules = Rules { at, policy: self.policy.get() };
+        let early_ms = if mutants::on(Mutant::M22) { 500 } else { 0 };
         while *budget > 0
             && let Some((deadline, id)) = self.backlog.index.leases.first_deadline()
-            && deadline <= at.lease_clock
+            && deadline <= at.lease_clock + early_ms
         {
             give_back(&mut self.backlog, rules, id, Return::Expired);
             *budget -= 1;

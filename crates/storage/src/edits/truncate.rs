@@ -1,5 +1,6 @@
 //! Entries taken off the end of a group's log, because another leader overwrites them.
 
+use weir_types::mutants::{self, Mutant};
 use weir_types::{GroupId, LogIndex};
 
 use crate::LogClass;
@@ -10,6 +11,9 @@ use crate::tables::{queue_log, segment, stream_log};
 /// Deletes every entry from `from` on, in every bucket that holds the group: in the bucket being filled by a range
 /// deletion, in any other by its segment's end (`buckets` says why).
 pub(crate) fn truncate(catalog: &mut Catalog, group: GroupId, from: LogIndex, batch: &mut Batch) {
+    if mutants::on(Mutant::M27) {
+        return;
+    }
     let current = catalog.buckets.current();
     let Some(known) = catalog.groups.get_mut(&group) else { return };
     if known.class == LogClass::Queue {

@@ -2,6 +2,7 @@
 
 use weir_types::batch::{PRODUCER_EPOCH_MAX, SEQUENCE_MAX};
 use weir_types::limits::{BATCH_BYTES_MAX, BATCH_RECORDS_MAX};
+use weir_types::mutants::{self, Mutant};
 use weir_types::{At, Corrupt, Output};
 
 use crate::index::Index;
@@ -18,6 +19,7 @@ pub(crate) fn append(
 ) -> Result<Result<Reply, Rejection>, Corrupt> {
     match judge(producers, append) {
         Err(rejection) => return Ok(Err(rejection)),
+        Ok(Verdict::Duplicate(_)) if mutants::on(Mutant::M20) => {}
         Ok(Verdict::Duplicate(base_offset)) => return Ok(Ok(Reply::Duplicate { base_offset })),
         Ok(Verdict::New) => {}
     }
