@@ -30,6 +30,7 @@ fn the_page_of_a_run_shows_its_anomalies_with_their_operations() {
         "lost-write",
         "partition of n2, n5",
         "kill-all",
+        "did not run for 250 ms",
         "--release -- replay",
         "--nemesis kill,partition,pause",
         "attempt 2",

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
-use weir_checker::{Digested, Event, Fault, FaultPhase, MessageState, Micros, Op, Outcome, Process};
+use weir_checker::{Digested, Event, Fault, FaultPhase, MessageState, Micros, Op};
 
-use super::SECOND;
+use super::{SECOND, harness};
 
 /// Topics and their partitions.
 pub(crate) const PARTITIONS: [(&str, u32); 5] =
@@ -147,10 +147,6 @@ impl Planned {
             )
         })
     }
-}
-
-fn harness(at: Micros, op: Op) -> Event {
-    Event { from: at, to: Some(at), process: Process(0), node: None, op, outcome: Outcome::Ok, error: None }
 }
 
 fn faults(length: Micros) -> Vec<Planned> {

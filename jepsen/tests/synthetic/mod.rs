@@ -11,7 +11,8 @@ use std::path::Path;
 
 use serde_json::json;
 use weir_checker::{
-    Anomaly, Checked, Event, Figures, Findings, Micros, Op, Outcome, Phase, Process, Report, Verdict, Writer,
+    Anomaly, Checked, Event, Figures, Findings, Lost, Micros, Op, Outcome, Phase, Process, Report, Verdict,
+    Writer,
 };
 
 use cluster::Cluster;
@@ -27,6 +28,7 @@ pub(crate) fn write(directory: &Path, seconds: u64, per_second: u64) -> io::Resu
     let (mut events, broken) = load.finish();
     events.extend(cluster.events());
     events.extend(phases(cluster.length));
+    events.push(harness(cluster.length * 65 / 100, Op::Lost(Lost::Stall(SECOND / 4))));
     // In the order in which they were written: when they ended, or when their client gave up.
     events.sort_by_key(|event| event.to.unwrap_or(event.from + 2 * SECOND));
     let mut history = Writer::new(BufWriter::new(File::create(directory.join("history.jsonl"))?));
@@ -51,12 +53,11 @@ fn options(seconds: u64, per_second: u64) -> serde_json::Value {
     })
 }
 
+fn harness(from: Micros, op: Op) -> Event {
+    Event { from, to: Some(from), process: Process(0), node: None, op, outcome: Outcome::Ok, error: None }
+}
+
 fn phases(length: Micros) -> impl Iterator<Item = Event> {
-    let at = move |percent: u64, phase| {
-        let from = length * percent / 100;
-        let op = Op::Phase(phase);
-        Event { from, to: Some(from), process: Process(0), node: None, op, outcome: Outcome::Ok, error: None }
-    };
     let all = [
         (0, Phase::Warm),
         (5, Phase::Main),
@@ -66,7 +67,7 @@ fn phases(length: Micros) -> impl Iterator<Item = Event> {
         (92, Phase::Drain),
         (99, Phase::End),
     ];
-    all.into_iter().map(move |(percent, phase)| at(percent, phase))
+    all.into_iter().map(move |(percent, phase)| harness(length * percent / 100, Op::Phase(phase)))
 }
 
 /// What checks would say of it.

@@ -9,6 +9,7 @@ mod digests;
 mod lanes;
 mod latency;
 mod links;
+mod lost;
 mod options;
 mod rates;
 mod verdict;
@@ -86,6 +87,7 @@ impl Page<'_> {
                 (chart::shared(self))
                 (axis::row(self))
                 (lanes::faults(self))
+                (lost::lane(self))
                 (lanes::leaders(self))
                 (rates::charts(self))
                 (latency::charts(self))
