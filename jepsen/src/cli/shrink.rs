@@ -56,7 +56,7 @@ impl Shrink {
         let schedule = Schedule { steps, ..whole.clone() };
         let folder = Folder::create(&home)?;
         run::write(&folder.schedule(), &schedule)?;
-        run::write(&folder.options(), &options)?;
+        run::write(&folder.options(), &options.document())?;
         let shrunk =
             Shrunk { before: whole.steps.len(), after, runs: search.runs, folder: folder.path().to_owned() };
         let text = format!(

@@ -73,7 +73,7 @@ pub fn run(
 ) -> Result<(Folder, Report), Error> {
     check_possible(options)?;
     let folder = Folder::create(folder)?;
-    write(&folder.options(), options)?;
+    write(&folder.options(), &options.document())?;
     write(&folder.schedule(), schedule)?;
     folder.link_latest()?;
     let site = Site::start(site_options(&folder, options))?;

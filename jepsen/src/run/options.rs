@@ -65,8 +65,14 @@ impl Options {
         }
     }
 
-    /// The command line that asks for the same again.
-    pub fn command(&self) -> String {
+    /// As it stands in `options.json`: everything, and the command that asks for the same again.
+    pub fn document(&self) -> serde_json::Value {
+        let mut document = serde_json::to_value(self).expect("options are plain data");
+        document["command"] = self.command().into();
+        document
+    }
+
+    fn command(&self) -> String {
         let kinds: Vec<_> = self.nemesis.iter().map(|kind| kind.name()).collect();
         let nemesis = if kinds.is_empty() { "none".to_owned() } else { kinds.join(",") };
         format!(
