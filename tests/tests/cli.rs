@@ -190,6 +190,10 @@ async fn cluster_and_end(weir: &Weir) {
     assert_eq!(text.trim(), format!("{other} leads partition 0 of `tasks`"));
     weir.run("cluster transfer tasks 0 --to nobody").await.fails(2, "usage");
     weir.run(&format!("cluster transfer tasks 99 --to {other}")).await.fails(3, "partition-not-found");
+    let digest = json(weir, "cluster digest --topic tasks").await;
+    let replicas = digest["replicas"].as_array().unwrap();
+    assert!(digest["silent"].as_array().unwrap().is_empty() && !replicas.is_empty(), "{digest}");
+    assert!(replicas.iter().all(|r| r["hash"].as_str().unwrap().len() == 32 && r["differs"] == false), "{digest}");
     weir.run("topic delete tasks").await.fails(2, "usage");
     weir.ok("topic delete tasks --yes").await;
     weir.ok("topic delete events --yes").await;

@@ -37,7 +37,7 @@ pub use admin::types::{
     NodeInfo, PartitionOffsets, PartitionStatus, PeekedMessage, QueuePartition, QueueSettings, QueueStats,
     ResetTo, Settings, StreamPartition, StreamSettings, TopicDescription, TopicInfo,
 };
-pub use admin::{Admin, MessageRef, ParkedSelection, PeekOptions};
+pub use admin::{Admin, MessageRef, NodeDigest, ParkedSelection, PeekOptions, ReplicaDigest};
 pub use client::Client;
 pub use consumer::{ConsumerOptions, GroupStart, StreamConsumer};
 pub use error::{Error, Result};

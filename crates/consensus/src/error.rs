@@ -68,9 +68,12 @@ pub enum ProposeError {
     Stopped,
 }
 
-/// Why an entry could not be read.
+/// Why entries or rows could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
+    /// Rows that consensus cannot have written.
+    #[error("rows: {0}")]
+    Rows(#[from] std::io::Error),
     /// The entry was retired, or another entry stands at its index.
     #[error("entry is gone")]
     Gone,

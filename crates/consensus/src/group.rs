@@ -10,9 +10,9 @@ use openraft::errors::ClientWriteError;
 use parking_lot::Mutex;
 use tokio::sync::{oneshot, watch};
 use weir_storage::{GroupStore, LogRecord, Reader};
-use weir_types::{LogIndex, NodeId, ReplicaId, Term};
+use weir_types::{LogIndex, NodeId, ReplicaId, Row, Term};
 
-use crate::raft::{KIND_NORMAL, Payload, Responder, TypeConfig, TypedMachine, WriteResult};
+use crate::raft::{ConsensusRows, KIND_NORMAL, Payload, Responder, TypeConfig, TypedMachine, WriteResult};
 use crate::replica::{Replica, other_node};
 use crate::{
     EntryPosition, Error, GroupSpec, GroupStatus, Leadership, Machine, ProposeError, ReadError, barrier,
@@ -28,6 +28,15 @@ pub struct Applied<R> {
     pub index: LogIndex,
     /// The machine's answer.
     pub reply: R,
+}
+
+/// A machine's rows, as the store holds them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stored {
+    /// The last entry whose effects are in the rows; none before the first.
+    pub applied: Option<EntryPosition>,
+    /// The machine's rows, in order of key.
+    pub rows: Vec<Row>,
 }
 
 /// A handle to this node's replica of one group. Cheap to clone. It stays valid while the replica's core is
@@ -165,6 +174,17 @@ impl<M: Machine> Group<M> {
             Err(weir_storage::Error::Retired { .. }) => Err(ReadError::Gone),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// The machine as the store holds it: one consistent look that holds up no entry. All rows are in memory meanwhile.
+    pub async fn stored(&self) -> Result<Stored, ReadError> {
+        let rows = self.reads.rows().await?;
+        let (ours, rows) = ConsensusRows::split(rows)?;
+        let applied = ours.applied.last.map(|last| EntryPosition {
+            term: Term(**last.committed_leader_id()),
+            index: LogIndex(last.index()),
+        });
+        Ok(Stored { applied, rows })
     }
 
     /// Adds a replica that does not vote yet. Returns when the change is committed, not when it caught up: see

@@ -45,7 +45,7 @@ mod transfer;
 mod transport;
 
 pub use error::{Error, ProposeError, ReadError};
-pub use group::{Applied, Group};
+pub use group::{Applied, Group, Stored};
 pub use groups::Groups;
 pub use machine::{EntryPosition, Machine};
 pub use options::{GroupSpec, Limits, Options, PeerAddress, Timings};

@@ -13,7 +13,7 @@ use weir_checker::{Fault, Lost, Op, Phase};
 use super::options::Options;
 use super::progress::{Progress, Voice};
 use super::stall::StallWatch;
-use super::{Error, nodes};
+use super::{Error, digests, nodes};
 use crate::env::{Seat, Site};
 use crate::history::History;
 use crate::nemesis::{Journal, Nemesis};
@@ -198,6 +198,7 @@ impl Course {
             actors.abort_all();
         }
         self.enter(Phase::End, "last looks");
+        digests::note(&nodes(&self.site), &self.history).await;
         self.look("end");
         Ok(())
     }

@@ -7,6 +7,7 @@
 //! ```
 
 mod course;
+mod digests;
 mod folder;
 mod judge;
 mod options;

@@ -72,7 +72,8 @@ impl Options {
         document
     }
 
-    fn command(&self) -> String {
+    /// The command line that asks for the same again.
+    pub fn command(&self) -> String {
         let kinds: Vec<_> = self.nemesis.iter().map(|kind| kind.name()).collect();
         let nemesis = if kinds.is_empty() { "none".to_owned() } else { kinds.join(",") };
         format!(

@@ -2,6 +2,10 @@
 
 use std::time::Duration;
 
+use futures::{StreamExt as _, stream};
+use tokio::time::timeout;
+use tonic::transport::Channel;
+use tonic::{Response, Status};
 use weir_checker::{Consumer, Op};
 use weir_proto::v1;
 use weir_proto::v1::stream_client::StreamClient;
@@ -38,7 +42,8 @@ pub(super) struct Polling {
     pub(super) group: Option<(String, u64)>,
 }
 
-/// Asks once for the records of a partition from an offset on, at its leader or at `address`.
+/// Asks once for the records of a partition from an offset on, at its leader or at `address`. A member of a group asks as
+/// the owner that it believes to be: only such a fetch is refused to one that was fenced.
 pub(super) async fn poll(
     actor: &mut Actor,
     route: &Route,
@@ -47,16 +52,23 @@ pub(super) async fn poll(
     wait: Duration,
     address: Option<String>,
 ) -> Result<Chunk, Trouble> {
-    let request =
-        v1::ReadRequest { group_id: route.group, offset, bytes_max: BYTES, wait_ms: wait.as_millis() as u64 };
+    let (group_id, owner) = (route.group, polling.group.clone());
     let ask = |channel| async move {
-        StreamClient::new(channel).max_decoding_message_size(ANSWER_BYTES_MAX).read(request).await
+        match owner {
+            Some((group, epoch)) => fetch(channel, group_id, offset, group, epoch, wait).await,
+            None => read(channel, group_id, offset, wait).await,
+        }
     };
     let asked = match address {
         Some(address) => actor.ask_at(Some(address), wait, ask).await,
         None => actor.ask(route.group, wait, ask).await,
     };
-    let records = asked.answer.as_ref().map_or_else(|_| Vec::new(), |answer| records(answer, offset));
+    if let Ok(None) = asked.answer {
+        // Nothing came in time: that says nothing about what there is.
+        return Ok(Chunk { records: Vec::new(), end: offset });
+    }
+    let answer = asked.answer.as_ref().ok().and_then(Option::as_ref);
+    let records = answer.map_or_else(Vec::new, |answer| records(answer, offset));
     let op = Op::Poll {
         topic: route.topic.clone(),
         consumer: polling.consumer,
@@ -66,7 +78,41 @@ pub(super) async fn poll(
         records: records.clone(),
     };
     actor.note(&asked, op, asked.end_of_read());
-    asked.answer.map(|answer| Chunk { records, end: answer.end_offset })
+    asked.answer.map(|answer| Chunk { records, end: answer.map_or(offset, |answer| answer.end_offset) })
+}
+
+async fn read(
+    channel: Channel,
+    group_id: u32,
+    offset: u64,
+    wait: Duration,
+) -> Result<Response<Option<v1::FetchResponse>>, Status> {
+    let request = v1::ReadRequest { group_id, offset, bytes_max: BYTES, wait_ms: wait.as_millis() as u64 };
+    let mut client = StreamClient::new(channel).max_decoding_message_size(ANSWER_BYTES_MAX);
+    Ok(Response::new(Some(client.read(request).await?.into_inner())))
+}
+
+/// The first answer of a fetch as the owner in a group; none when there was none in time.
+async fn fetch(
+    channel: Channel,
+    group_id: u32,
+    offset: u64,
+    consumer_group: String,
+    epoch: u64,
+    wait: Duration,
+) -> Result<Response<Option<v1::FetchResponse>>, Status> {
+    let start = v1::FetchStart { group_id, offset, consumer_group, epoch };
+    let first = v1::FetchRequest { start: Some(start), credit_bytes: BYTES };
+    // The call goes on until the client hangs up.
+    let requests = stream::iter([first]).chain(stream::pending());
+    let mut client = StreamClient::new(channel).max_decoding_message_size(ANSWER_BYTES_MAX);
+    let mut answers = client.fetch(requests).await?.into_inner();
+    match timeout(wait, answers.message()).await {
+        Ok(Ok(Some(answer))) => Ok(Response::new(Some(answer))),
+        Ok(Ok(None)) => Err(Status::unavailable("the fetch ended without an answer")),
+        Ok(Err(status)) => Err(status),
+        Err(_) => Ok(Response::new(None)),
+    }
 }
 
 /// The records of an answer at `from` or behind; a batch that does not decode is damage at its first offset.

@@ -104,6 +104,7 @@ pub(crate) fn read_error(error: &ReadError) -> WeirError {
             WeirError::new(ErrorKind::Retry, "record-moving", "the record was retired while it was read")
                 .after_ms(10)
         }
+        ReadError::Rows(error) => WeirError::new(ErrorKind::Corrupt, "rows-damaged", error.to_string()),
         ReadError::Store(error) => WeirError::new(ErrorKind::Internal, "storage-failed", error.to_string()),
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod admin;
 mod bodies;
+pub mod digest;
 pub mod groups;
 pub mod queue;
 pub mod stream;

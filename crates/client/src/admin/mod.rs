@@ -1,6 +1,7 @@
 //! The operator's calls: topics, cluster, groups, and what a queue holds.
 
 pub(crate) mod convert;
+mod digest;
 mod groups;
 mod queues;
 mod topics;
@@ -8,6 +9,7 @@ pub(crate) mod types;
 
 use crate::Client;
 
+pub use digest::{NodeDigest, ReplicaDigest};
 pub(crate) use groups::offsets_of;
 pub(crate) use queues::partition_of;
 pub use queues::{MessageRef, ParkedSelection, PeekOptions};

@@ -5,12 +5,13 @@ use std::time::Duration;
 use tonic::{Request, Response, Status};
 use weir_broker::Broker;
 use weir_broker::api::admin::NewTopic;
+use weir_broker::api::digest::Detail;
 use weir_proto::error_to_status;
 use weir_proto::v1::admin_server::Admin;
 use weir_proto::v1::{self, TopicSettings};
 use weir_types::{GroupId, NodeId, RequestId, TopicPolicy};
 
-use super::{Answers, Services, invalid, status};
+use super::{Answers, Services, digest, invalid, status};
 
 /// How long a new topic's leaders are waited for when the client does not say, in milliseconds.
 const CREATE_WAIT_MS: u64 = 10_000;
@@ -100,6 +101,19 @@ impl Admin for Services {
             partitions: partitions.iter().map(status::partition).collect(),
             metadata: Some(status::partition(&metadata)),
         }))
+    }
+
+    async fn digest(
+        &self,
+        request: Request<v1::DigestRequest>,
+    ) -> Result<Response<v1::DigestResponse>, Status> {
+        let v1::DigestRequest { topic, messages } = request.into_inner();
+        let topic = (!topic.is_empty()).then_some(topic.as_str());
+        let detail = if messages { Detail::Messages } else { Detail::Counts };
+        let broker = self.broker()?;
+        let digests = broker.digests(topic, detail).await.map_err(error_to_status)?;
+        let replicas = digests.iter().map(digest::replica).collect();
+        Ok(Response::new(v1::DigestResponse { node_id: broker.node().0, replicas }))
     }
 
     type WatchRoutingStream = Answers<v1::RoutingTable>;

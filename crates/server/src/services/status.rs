@@ -51,7 +51,7 @@ pub(super) fn partition(state: &PartitionState) -> v1::PartitionStatus {
     }
 }
 
-fn queue(counts: &QueueCounts) -> v1::QueuePartitionStatus {
+pub(super) fn queue(counts: &QueueCounts) -> v1::QueuePartitionStatus {
     v1::QueuePartitionStatus {
         ready: counts.ready,
         leased: counts.leased,

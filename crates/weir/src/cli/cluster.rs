@@ -1,11 +1,11 @@
-//! `weir cluster`: its state, and who leads in it.
+//! `weir cluster`: its state, who leads in it, and what its replicas hold.
 
 use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::Connection;
 use crate::failure::{Failure, Outcome};
-use crate::output::{Done, Screen, StatusView};
+use crate::output::{DigestView, Done, Screen, StatusView};
 
 /// Show the state of the cluster, move leaders
 #[derive(Debug, Subcommand)]
@@ -14,6 +14,8 @@ pub(super) enum Cluster {
     Status(Status),
     /// Hand the leadership of a partition to another of its voters
     Transfer(Transfer),
+    /// What every replica holds, as a hash to compare
+    Digest(Digest),
 }
 
 #[derive(Debug, Args)]
@@ -58,6 +60,22 @@ impl Transfer {
     }
 }
 
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Replicas of a partition with the same applied index have the same hash, or one of them is damaged. Every row of every
+replica is read for it.
+
+Examples:
+  weir cluster digest
+  weir cluster digest --topic orders --json")]
+pub(super) struct Digest {
+    #[command(flatten)]
+    connection: Connection,
+    /// Only of this topic
+    #[arg(long)]
+    topic: Option<String>,
+}
+
 impl Cluster {
     pub(super) async fn run(self, screen: Screen) -> Outcome {
         match self {
@@ -66,6 +84,10 @@ impl Cluster {
                 screen.show(&StatusView::of(&status))
             }
             Self::Transfer(transfer) => transfer.run(screen).await,
+            Self::Digest(digest) => {
+                let admin = digest.connection.admin().await?;
+                screen.show(&DigestView::of(&admin.digests(digest.topic.as_deref()).await?))
+            }
         }
     }
 }
