@@ -32,7 +32,7 @@ pub(super) async fn note(nodes: &[(String, String)], history: &History) {
             match ask(&mut link, address).await {
                 Ok(answer) => {
                     for replica in answer.replicas {
-                        let digested = digested(node, replica);
+                        let digested = digested(node, &replica);
                         let place = (digested.topic.clone(), digested.partition);
                         applied.entry(place).or_default().push(digested.applied);
                         history.saw(from, node, Op::Digest(digested));
@@ -60,7 +60,7 @@ async fn ask(link: &mut Link, address: &str) -> Result<v1::DigestResponse, Troub
     .await
 }
 
-fn digested(node: &str, replica: v1::ReplicaDigest) -> Digested {
+fn digested(node: &str, replica: &v1::ReplicaDigest) -> Digested {
     // The cluster's own groups have no topic: their number tells them apart.
     let topic =
         if replica.topic.is_empty() { format!("group-{}", replica.group_id) } else { replica.topic.clone() };

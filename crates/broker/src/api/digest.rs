@@ -160,18 +160,24 @@ impl ReplicaDigest {
         let replica = restored::<Queue>(rows)?;
         let queue = replica.state();
         self.contents = ContentsView::Queue(counts(queue));
-        let mut from = MessageId(0);
-        while detail == Detail::Messages {
-            let page = queue.peek(from, PAGE);
-            let Some(last) = page.last() else { return Ok(()) };
-            from = MessageId(last.message.0 + 1);
-            if self.messages.len() + page.len() > MESSAGES_MAX {
-                self.messages_cut = true;
-                return Ok(());
-            }
-            self.messages.extend(page.into_iter().map(|view| (view.message, view.state)));
+        if detail == Detail::Messages {
+            self.list(queue);
         }
         Ok(())
+    }
+
+    fn list(&mut self, queue: &Queue) {
+        let mut from = MessageId(0);
+        loop {
+            let page = queue.peek(from, PAGE);
+            let Some(last) = page.last() else { return };
+            if self.messages.len() + page.len() > MESSAGES_MAX {
+                self.messages_cut = true;
+                return;
+            }
+            from = MessageId(last.message.0 + 1);
+            self.messages.extend(page.into_iter().map(|view| (view.message, view.state)));
+        }
     }
 
     fn look_into_stream(&mut self, rows: Vec<Row>) -> Result<(), Corrupt> {

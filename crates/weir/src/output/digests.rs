@@ -50,7 +50,7 @@ impl DigestView {
         for NodeDigest { node, replicas } in digests {
             match replicas {
                 Err(error) => {
-                    view.silent.push(SilentView { node: node.name.clone(), error: error.to_string() })
+                    view.silent.push(SilentView { node: node.name.clone(), error: error.to_string() });
                 }
                 Ok(replicas) => view.replicas.extend(replicas.iter().map(|replica| {
                     let differs =
@@ -98,11 +98,15 @@ impl View for DigestView {
                 if replica.differs { "DIFFERS" } else { "" }.to_owned(),
             ]);
         }
-        let silent: String = self
-            .silent
-            .iter()
-            .map(|silent| format!("\n{} did not answer: {}", silent.node, silent.error))
-            .collect();
-        format!("{}{silent}", grid.finish("no replicas"))
+        let mut text = grid.finish("no replicas");
+        for SilentView { node, error } in &self.silent {
+            text.push('\n');
+            text.push_str(&format_silence(node, error));
+        }
+        text
     }
+}
+
+fn format_silence(node: &str, error: &str) -> String {
+    format!("{node} did not answer: {error}")
 }
