@@ -23,7 +23,7 @@ const TIMES_PER_KIND: u32 = 3;
 /// The longest warm-up.
 const WARM_MAX: Duration = Duration::from_secs(10);
 /// Load after the heal.
-const RECOVERY: Duration = Duration::from_secs(20);
+const RECOVERY: Duration = Duration::from_secs(30);
 
 /// The course of a run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
