@@ -193,7 +193,10 @@ async fn cluster_and_end(weir: &Weir) {
     let digest = json(weir, "cluster digest --topic tasks").await;
     let replicas = digest["replicas"].as_array().unwrap();
     assert!(digest["silent"].as_array().unwrap().is_empty() && !replicas.is_empty(), "{digest}");
-    assert!(replicas.iter().all(|r| r["hash"].as_str().unwrap().len() == 32 && r["differs"] == false), "{digest}");
+    assert!(
+        replicas.iter().all(|r| r["hash"].as_str().unwrap().len() == 32 && r["differs"] == false),
+        "{digest}"
+    );
     weir.run("topic delete tasks").await.fails(2, "usage");
     weir.ok("topic delete tasks --yes").await;
     weir.ok("topic delete events --yes").await;

@@ -10,13 +10,13 @@ use openraft::errors::ClientWriteError;
 use parking_lot::Mutex;
 use tokio::sync::{oneshot, watch};
 use weir_storage::{GroupStore, LogRecord, Reader};
-use weir_types::{LogIndex, NodeId, ReplicaId, Row, Term};
+use weir_types::{LogIndex, NodeId, ReplicaId, Row, Term, WallClock};
 
 use crate::raft::{ConsensusRows, KIND_NORMAL, Payload, Responder, TypeConfig, TypedMachine, WriteResult};
 use crate::replica::{Replica, other_node};
 use crate::{
     EntryPosition, Error, GroupSpec, GroupStatus, Leadership, Machine, ProposeError, ReadError, barrier,
-    membership, status, transfer,
+    membership, status, transfer, wall,
 };
 
 /// An entry that was committed and applied here.
@@ -214,6 +214,12 @@ impl<M: Machine> Group<M> {
     /// The replica's state now.
     pub fn status(&self) -> GroupStatus {
         status::of(&self.replica)
+    }
+
+    /// This node's wall clock, held within [`WALL_CLOCK_APART_MS_MAX`](weir_types::limits::WALL_CLOCK_APART_MS_MAX)
+    /// of the median of the voters' clocks, as far as they are known.
+    pub fn wall_clock(&self) -> WallClock {
+        wall::now(&self.replica)
     }
 
     /// On the leader, how long ago a majority last answered it; none elsewhere. It grows to the heartbeat

@@ -31,9 +31,10 @@ pub(crate) struct Inbound {
 impl Handler for Inbound {
     fn call(&self, _from: Identity, call: Call, payloads: Vec<Bytes>) -> BoxFuture<'static, Answer> {
         let registry = Arc::clone(&self.registry);
+        let context = Arc::clone(&self.context);
         Box::pin(async move {
             let answer = match call {
-                Call::Ping => Ok(Answer::Pong),
+                Call::Ping => Ok(Answer::Pong { wall: context.runtime.clock().wall() }),
                 Call::Survey(questions) => Ok(Answer::Survey(liveness::answer(&registry, &questions))),
                 Call::Append(call) => append(&registry, call, payloads).await,
                 Call::Vote(call) => vote(&registry, call).await,

@@ -43,6 +43,7 @@ mod stored;
 mod supervisor;
 mod transfer;
 mod transport;
+mod wall;
 
 pub use error::{Error, ProposeError, ReadError};
 pub use group::{Applied, Group, Stored};

@@ -48,8 +48,8 @@ pub const TIMERS_PER_ENTRY_MAX: usize = 10_000;
 pub const GROUP_MEMBERS_MAX: usize = 1_000;
 /// Clamp of one observation of the leader's monotonic clock.
 pub const LEASE_CLOCK_STEP_MS_MAX: u64 = 1_000;
-/// How far a wall clock may run ahead of the median of the voters' clocks.
-pub const WALL_CLOCK_AHEAD_MS_MAX: u64 = 500;
+/// How far a leader's wall clock may be from the median of the voters' clocks.
+pub const WALL_CLOCK_APART_MS_MAX: u64 = 500;
 
 /// Whether `name` may name a topic or a consumer group: 1 to 200 of `a-z A-Z 0-9 . _ -`, not starting with
 /// a dot or a dash.

@@ -122,7 +122,7 @@ impl Broker {
     pub async fn enqueue(&self, group: GroupId, batch: Bytes) -> Result<PendingEnqueue, WeirError> {
         self.check_room()?;
         let partition = self.queue(group)?;
-        let enqueue = door::enqueue(&batch, self.wall())?;
+        let enqueue = door::enqueue(&batch, partition.group().wall_clock())?;
         partition.admit(Command::Enqueue(enqueue), batch).await.map(PendingEnqueue)
     }
 

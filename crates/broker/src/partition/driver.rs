@@ -149,7 +149,7 @@ impl<S: State> Driver<S> {
         let Some(clock) = &mut self.clock else { return };
         clock.observe(self.runtime.clock().now(), in_contact(&self.group));
         let unspent = Unspent { term: clock.term(), ms: clock.stamp_ms() };
-        let stamp = Stamp { wall: self.runtime.clock().wall(), lease_advance_ms: unspent.ms };
+        let stamp = Stamp { wall: self.group.wall_clock(), lease_advance_ms: unspent.ms };
         let payload = encode(stamp, &batch.commands, &batch.bodies);
         let applied = self.group.submit(payload);
         let directory = self.directory.clone();
@@ -207,9 +207,10 @@ impl<S: State> Driver<S> {
     /// What the machine waits for, and the wall clock that its next entry will have: that of a former leader may
     /// be ahead of ours.
     fn deadlines(&self) -> (Deadlines, WallClock) {
+        let wall = self.group.wall_clock();
         let machine = self.group.machine();
         let machine = machine.lock();
-        (machine.deadlines(), machine.clocks().wall.max(self.runtime.clock().wall()))
+        (machine.deadlines(), machine.clocks().wall.max(wall))
     }
 }
 

@@ -1,4 +1,4 @@
-//! When each peer was last heard on its control lane.
+//! When each peer was last heard on its control lane, and what its wall clock said.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
-use weir_types::NodeId;
+use weir_types::{NodeId, WallClock};
 
 use crate::transport::LaneKind;
 
@@ -22,6 +22,8 @@ struct Pulse {
     heard: Option<Instant>,
     /// The last sign of life, whatever broke since; none once the silence after it was told.
     contact: Option<Instant>,
+    /// Its wall clock, and when it said so.
+    told: Option<(WallClock, Instant)>,
     /// Raised once per spell of silence; the peer's connections are then dropped.
     silences: watch::Sender<u64>,
 }
@@ -50,6 +52,20 @@ impl Pulses {
             pulse.heard = Some(Instant::now());
             pulse.contact = pulse.heard;
         }
+    }
+
+    /// `node` says what its wall clock shows.
+    pub(crate) fn told_time(&self, node: NodeId, wall: WallClock) {
+        if let Some(pulse) = self.peers.lock().get_mut(&node) {
+            pulse.told = Some((wall, Instant::now()));
+        }
+    }
+
+    /// What the wall clock of `node` shows now: what it last said, carried on by our monotonic clock. So a jump of
+    /// our own wall clock moves nothing here.
+    pub(crate) fn wall_of(&self, node: NodeId) -> Option<WallClock> {
+        let (wall, at) = self.peers.lock().get(&node)?.told?;
+        Some(wall + at.elapsed().as_millis() as u64)
     }
 
     /// A connection to or from `node` broke.
@@ -99,7 +115,7 @@ impl Pulses {
 
 impl Pulse {
     fn new() -> Self {
-        Self { heard: None, contact: None, silences: watch::Sender::new(0) }
+        Self { heard: None, contact: None, told: None, silences: watch::Sender::new(0) }
     }
 }
 

@@ -160,6 +160,8 @@ fn invalid(what: &str) -> io::Error {
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
 
+    use weir_types::WallClock;
+
     use super::*;
 
     fn pair() -> (FrameReader, FrameWriter) {
@@ -185,7 +187,7 @@ mod tests {
     #[tokio::test]
     async fn items_and_payloads_come_out_as_they_went_in() {
         let (mut reader, mut writer) = pair();
-        let items = vec![Item::Answer { id: 1, answer: Answer::Pong }];
+        let items = vec![Item::Answer { id: 1, answer: Answer::Pong { wall: WallClock(7) } }];
         let payloads = vec![Bytes::from(vec![7; 100_000]), Bytes::new(), Bytes::from_static(b"end")];
         let (write, read) = tokio::join!(writer.write_items(&items, payloads), reader.read_items());
         write.unwrap();

@@ -80,7 +80,7 @@ impl Handler for Checking {
             }
             _ => assert!(payloads.is_empty(), "only appends bring payloads"),
         }
-        Box::pin(async { Answer::Pong })
+        Box::pin(async { Answer::Pong { wall: weir_types::WallClock(0) } })
     }
 
     fn heard(&self, _: Identity) {}

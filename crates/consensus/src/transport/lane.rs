@@ -243,6 +243,9 @@ async fn read(context: &LaneContext, reader: &mut FrameReader, waiting: &Waiting
             let Item::Answer { id, answer } = item else {
                 return io::Error::new(io::ErrorKind::InvalidData, "a call where answers are due");
             };
+            if let Answer::Pong { wall } = answer {
+                context.pulses.told_time(context.peer, wall);
+            }
             let waiter = waiting.lock().remove(&id);
             if let Some(waiter) = waiter {
                 let _ = waiter.answer.send(Ok(answer));

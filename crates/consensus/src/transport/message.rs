@@ -4,7 +4,7 @@
 //! Variants are only ever added at the end: a node one version older must still understand the others.
 
 use serde::{Deserialize, Serialize};
-use weir_types::{GroupId, LogIndex, ReplicaId, Term};
+use weir_types::{GroupId, LogIndex, ReplicaId, Term, WallClock};
 
 use crate::raft::{LogId, Vote};
 
@@ -92,7 +92,10 @@ pub(crate) struct SurveyQuestion {
 /// A response.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Answer {
-    Pong,
+    Pong {
+        /// The answering node's wall clock.
+        wall: WallClock,
+    },
     Append(AppendAnswer),
     Vote(VoteAnswer),
     Transfer(TransferAnswer),
