@@ -28,6 +28,10 @@ impl Admin for Services {
         Ok(Response::new(v1::InitProducerResponse { producer_id, epoch: 0 }))
     }
 
+    async fn digest(&self, _: Request<v1::DigestRequest>) -> Result<Response<v1::DigestResponse>, Status> {
+        not_faked()
+    }
+
     async fn transfer_leadership(
         &self,
         _: Request<v1::TransferLeadershipRequest>,
