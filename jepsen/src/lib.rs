@@ -12,7 +12,7 @@
 //! | [`cli`] | one file per verb |
 //! | [`run`] | the parts of a run, in order; [`schedule`]: what is to happen when; [`tier`]: the matrix |
 //! | [`workload`] | what clients do; [`wire`]: the client without retries; [`history`]: what is written down |
-//! | [`env`] | nodes: processes, namespaces, the link emulator, disks |
+//! | [`mod@env`] | nodes: processes, namespaces, the link emulator, disks |
 //! | [`nemesis`] | one file per family of faults |
 //! | [`doctor`] | which faults this host can make |
 //! | [`report`] | the page of a run |

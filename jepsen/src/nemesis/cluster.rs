@@ -15,6 +15,8 @@ use crate::env::{Error, Result, Seat};
 const TRANSFERRING: Duration = Duration::from_secs(3);
 /// The longest pause between two transfers, in milliseconds.
 const PAUSE_MAX_MS: u64 = 1_500;
+/// How much longer than planned the first transfer is tried: after other faults voters may have to catch up first.
+const FIRST_MOVE_PATIENCE: Duration = Duration::from_secs(20);
 
 /// How long a blank node may take to join.
 const JOINING: Duration = Duration::from_secs(30);
@@ -39,7 +41,7 @@ pub(super) fn transfer(work: &mut Work<'_>) -> Result<()> {
     let status = runtime.block_on(admin.cluster_status()).map_err(|error| refused(&error))?;
     let end = Instant::now() + work.lasts();
     let (mut moved, mut asked) = (0, 0);
-    while Instant::now() < end {
+    while Instant::now() < end || (moved == 0 && Instant::now() < end + FIRST_MOVE_PATIENCE) {
         let partition = *partitions.choose(&mut work.dice).expect("there is one");
         let to = partition.voters.choose(&mut work.dice);
         let to = to.and_then(|to| status.nodes.iter().find(|node| node.name == *to));

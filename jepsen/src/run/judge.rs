@@ -25,7 +25,8 @@ pub fn check(folder: &Folder) -> io::Result<Report> {
 
 fn judge_file(history: &Path, options: &Options) -> io::Result<Report> {
     let file = BufReader::with_capacity(BUFFER_BYTES, File::open(history)?);
-    let known = options.workload.check_options();
+    let mut known = options.workload.check_options(&options.load());
+    known.coverage.faults = options.nemesis.iter().map(|kind| kind.name().to_owned()).collect();
     let workers = std::thread::available_parallelism().map_or(1, NonZero::get) as u32;
     judge(Reader::new(file), &known, workers).map_err(|error| match error {
         ReadError::Io(error) => error,

@@ -17,7 +17,7 @@ use crate::wire::{Route, Trouble};
 /// Messages asked for at once, at most.
 const MESSAGES_MAX: u64 = 8;
 /// How long a node is asked to wait for messages, at most.
-const WAIT_MAX: Duration = Duration::from_secs(2);
+pub(super) const WAIT_MAX: Duration = Duration::from_secs(2);
 /// Of a hundred receives or settles of which nobody knows, so many are asked again under the same request.
 const REPEATED_PERCENT: u64 = 50;
 /// Of a hundred consumers that hold messages, so many crash at each of them.

@@ -6,12 +6,12 @@ use std::time::Duration;
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 use tokio::task::JoinSet;
-use weir_checker::{Options, QueueOptions};
+use weir_checker::{LivenessOptions, Options, QueueOptions};
 use weir_proto::v1;
 use weir_proto::v1::queue_client::QueueClient;
 
 use super::actor::Actor;
-use super::consume::Receiver;
+use super::consume::{Receiver, WAIT_MAX};
 use super::group::Member;
 use super::parked::Administrator;
 use super::produce::{Door, Producer};
@@ -118,10 +118,17 @@ impl Workload {
     }
 
     /// What the checks have to know.
-    pub fn check_options(self) -> Options {
+    pub fn check_options(self, load: &Load) -> Options {
         let queue = QueueOptions { attempts_max: Some(ATTEMPTS_MAX), ..QueueOptions::default() };
         let queues: BTreeMap<_, _> = self.queues().into_iter().map(|name| (name, queue.clone())).collect();
-        Options { queue, queues, ..Options::default() }
+        let micros = |duration: Duration| duration.as_micros() as u64;
+        let usual = LivenessOptions::default();
+        let liveness = LivenessOptions {
+            request_deadline: Some(micros(load.deadline + WAIT_MAX)),
+            drain_max: usual.drain_max.max(micros(load.lease * 2)),
+            ..usual
+        };
+        Options { queue, queues, liveness, ..Options::default() }
     }
 
     /// Starts all actors. They end with the stage's `stop`, producers when nothing new is wanted.
