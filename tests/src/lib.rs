@@ -24,6 +24,9 @@
 //! | `tests/full_disk.rs` | a disk that fills up |
 //! | `tests/cli.rs` | the tour of the README with the real binary |
 //! | `tests/simulation.rs` | simulated nodes: one seed, one trace; promises under crashes, partitions and bad disks |
+//! | `tests/groups/` | consumer groups over real nodes |
+//! | `tests/amnesia.rs` | a node whose disk lost acknowledged writes comes back under fresh replica ids |
+//! | `tests/mutants.rs` | planted bugs: off by default, each planted once |
 //! | `tests/power_cut.rs` | what the real disk shows after a power cut, against what the simulated one allows |
 
 #![forbid(unsafe_code)]
