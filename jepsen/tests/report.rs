@@ -43,21 +43,19 @@ fn the_page_of_a_run_shows_its_anomalies_with_their_operations() {
     }
 }
 
-/// How long a page takes: `cargo test --release -p weir-jepsen --test report -- --ignored --nocapture`.
 #[test]
-#[ignore = "a measurement, minutes long without optimization"]
-fn the_page_of_a_million_operations_is_no_larger_than_a_screen_can_show() {
+fn the_page_of_a_hundred_thousand_operations_is_no_larger_than_a_screen_can_show() {
     let directory = tempfile::tempdir().unwrap();
     let path = kept().unwrap_or_else(|| directory.path().to_owned());
     fs::create_dir_all(&path).unwrap();
-    synthetic::write(&path, 400, 3_000).unwrap();
+    synthetic::write(&path, 40, 3_000).unwrap();
 
     let begun = Instant::now();
     let bytes = fs::metadata(report::write(&path).unwrap()).unwrap().len();
 
     let lines = fs::read_to_string(path.join("history.jsonl")).unwrap().lines().count();
     eprintln!("{lines} lines: {bytes} bytes after {:?}", begun.elapsed());
-    assert!(lines > 1_000_000 && bytes < 6 << 20, "{lines} lines, {bytes} bytes");
+    assert!(lines > 100_000 && bytes < 2 << 20, "{lines} lines, {bytes} bytes");
 }
 
 #[test]

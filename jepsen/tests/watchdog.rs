@@ -12,7 +12,6 @@ use std::time::{Duration, Instant};
 use weir_jepsen::doctor::{self, Mechanism};
 use weir_jepsen::env::{Site, SiteOptions};
 
-const HOLDER: &str = "holds_a_site_until_it_is_killed";
 const FOLDER: &str = "JEPSEN_TEST_FOLDER";
 /// What the holder prints before the ids of its nodes' processes.
 const HELD: &str = "held:";
@@ -26,10 +25,9 @@ fn binary() -> PathBuf {
     weir
 }
 
-#[test]
-#[ignore = "the other test starts it"]
-fn holds_a_site_until_it_is_killed() {
-    let site = Site::start(SiteOptions::new(std::env::var_os(FOLDER).unwrap(), binary())).unwrap();
+/// What the test below is in the process that it starts and kills.
+fn hold_a_site_until_killed(folder: &Path) {
+    let site = Site::start(SiteOptions::new(folder, binary())).unwrap();
     let processes: Vec<String> =
         site.nodes().iter().map(|node| node.process().unwrap().to_string()).collect();
     // A frozen node must be ended as well.
@@ -58,6 +56,9 @@ fn left(folder: &Path, harness: u32, nodes: &[u32]) -> Vec<String> {
 
 #[test]
 fn a_harness_that_is_killed_leaves_nothing_behind() {
+    if let Some(folder) = std::env::var_os(FOLDER) {
+        return hold_a_site_until_killed(Path::new(&folder));
+    }
     let doctor = doctor::probe();
     for mechanism in [Mechanism::Network, Mechanism::Disk] {
         if !doctor.works(mechanism) {
@@ -67,7 +68,9 @@ fn a_harness_that_is_killed_leaves_nothing_behind() {
     }
     let folder = tempfile::tempdir().unwrap();
     let mut holder = Command::new(std::env::current_exe().unwrap());
-    holder.args(["--exact", HOLDER, "--ignored", "--nocapture"]).env(FOLDER, folder.path());
+    holder
+        .args(["--exact", "a_harness_that_is_killed_leaves_nothing_behind", "--nocapture"])
+        .env(FOLDER, folder.path());
     let mut holder = holder.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
     let lines = BufReader::new(holder.stdout.take().unwrap()).lines();
     let held = lines.map_while(Result::ok).find_map(|line| line.strip_prefix(HELD).map(str::to_owned));

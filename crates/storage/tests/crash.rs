@@ -59,6 +59,9 @@ fn say(line: &str) {
 
 #[test]
 fn everything_acknowledged_survives_a_kill() {
+    if let Some(directory) = std::env::var_os(DIRECTORY) {
+        return victim(Path::new(&directory));
+    }
     let directory = tempfile::tempdir().unwrap();
     let mut promised = Promised::default();
     for round in 0..KILLS {
@@ -75,7 +78,7 @@ fn everything_acknowledged_survives_a_kill() {
 /// Runs the victim until it has said so much, kills it, and returns all it said.
 fn live_and_die(directory: &Path, lines_until_kill: usize) -> Vec<String> {
     let mut victim = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "victim", "--nocapture", "--ignored"])
+        .args(["--exact", "everything_acknowledged_survives_a_kill", "--nocapture"])
         .env(DIRECTORY, directory)
         .stdout(Stdio::piped())
         .spawn()
@@ -171,14 +174,11 @@ async fn check_group(group: &GroupStore, id: u32, promised: &Group) {
     }
 }
 
-/// Not a test: what the test above starts and kills.
-#[test]
-#[ignore = "the victim of `everything_acknowledged_survives_a_kill`, which starts it"]
-fn victim() {
-    let Some(directory) = std::env::var_os(DIRECTORY) else { return };
+/// What the test above is in the process that it starts and kills.
+fn victim(directory: &Path) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
     runtime.block_on(async {
-        let (store, _) = Store::start(options(Path::new(&directory))).await.unwrap();
+        let (store, _) = Store::start(options(directory)).await.unwrap();
         let tasks: Vec<_> =
             (1..=GROUPS).map(|id| tokio::spawn(write(store.group(GroupId(id), class(id)), id))).collect();
         for task in tasks {

@@ -5,7 +5,6 @@
 mod cluster;
 mod groups;
 mod hostile;
-mod idle;
 mod membership;
 mod partitions;
 mod replication;
