@@ -33,7 +33,8 @@ fn hold_a_site_until_killed(folder: &Path) {
     // A frozen node must be ended as well.
     site.nodes()[0].pause().unwrap();
     // Past the test runner, which gives a line out only when its test ends.
-    writeln!(std::io::stdout(), "\n{HELD}{}", processes.join(" ")).unwrap();
+    let mut parent = std::io::stdout();
+    writeln!(parent, "\n{HELD}{}", processes.join(" ")).unwrap();
     std::thread::sleep(Duration::from_mins(2));
 }
 
