@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use weir_checker::Fault;
 
 use crate::dice::Dice;
 use crate::nemesis::{Harm, Kind, Step, Target};
@@ -72,6 +73,22 @@ impl Schedule {
             recovery_ms: milliseconds(RECOVERY),
             steps: if faulty { Draw::new(course, dice).steps(warm, main) } else { Vec::new() },
         }
+    }
+}
+
+impl Schedule {
+    /// The steps that were performed, each aimed at the nodes that it befell. Steps are numbered from 1 in their order, and
+    /// those that never got their nodes are left out.
+    #[must_use]
+    pub fn to_the_same_nodes(mut self, faults: &[Fault]) -> Self {
+        let befell = |id: u64| faults.iter().find(|fault| fault.id == id);
+        let steps = std::mem::take(&mut self.steps).into_iter().zip(1..);
+        self.steps = steps
+            .filter_map(|(step, id)| {
+                befell(id).map(|fault| Step { target: Target::Nodes(fault.nodes.clone()), ..step })
+            })
+            .collect();
+        self
     }
 }
 
@@ -219,5 +236,24 @@ mod tests {
                 assert!(times >= 2, "seed {seed}: {kind} comes {times} times");
             }
         }
+    }
+
+    #[test]
+    fn a_replay_to_the_same_nodes_leaves_out_what_never_happened() {
+        let drawn = draw(7, 120, &[Kind::Kill]);
+        let first = &drawn.steps[0];
+        let fault = Fault {
+            kind: first.kind.to_string(),
+            id: 1,
+            phase: weir_checker::FaultPhase::Begin,
+            nodes: vec!["n2".to_owned()],
+            links: Vec::new(),
+            led: 1,
+            followed: 0,
+            majority: true,
+            detail: String::new(),
+        };
+        let aimed = Step { target: Target::Nodes(vec!["n2".to_owned()]), ..first.clone() };
+        assert_eq!(drawn.to_the_same_nodes(&[fault]).steps, [aimed]);
     }
 }

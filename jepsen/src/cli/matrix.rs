@@ -140,7 +140,7 @@ impl Matrix {
 }
 
 /// The first anomaly, or the first reason why nothing was proved.
-fn why(report: &weir_checker::Report) -> String {
+pub(super) fn why(report: &weir_checker::Report) -> String {
     let anomaly = report.anomalies().next().map(|found| format!("{}: {}", found.name, found.text));
     let unsure = || {
         let first = report.checks.iter().find_map(|c| c.findings.unknown.first().map(|why| (&c.name, why)));

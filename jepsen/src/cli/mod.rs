@@ -4,6 +4,7 @@ mod check;
 mod doctor;
 mod export;
 mod matrix;
+mod mutants;
 mod replay;
 mod run;
 mod shrink;
@@ -24,6 +25,7 @@ Examples:
   weir-jepsen matrix --tier pr              twelve configurations of a minute each
   weir-jepsen replay jepsen-results/latest  the same schedule once more
   weir-jepsen shrink jepsen-results/latest  fewer faults that still break something
+  weir-jepsen mutants --engine process      planted bugs, which have to be noticed
   weir-jepsen export --edn jepsen-results/latest
 
 Exit codes: 0 valid, 1 invalid, 2 unknown: nothing was proved, or the host cannot make a fault that was asked for.";
@@ -55,6 +57,8 @@ enum Verb {
     Replay(replay::Replay),
     /// Write the history of a run for checkers of others
     Export(export::Export),
+    /// Plant bugs, one at a time, and see that each is noticed
+    Mutants(mutants::Mutants),
     /// Look for fewer faults that still break something
     Shrink(shrink::Shrink),
 }
@@ -73,6 +77,7 @@ pub fn perform(cli: Cli) -> ExitCode {
         Some(Verb::Check(check)) => check.perform(screen),
         Some(Verb::Replay(replay)) => replay.perform(screen),
         Some(Verb::Export(export)) => export.perform(screen),
+        Some(Verb::Mutants(mutants)) => mutants.perform(screen),
         Some(Verb::Shrink(shrink)) => shrink.perform(screen),
     };
     outcome.unwrap_or_else(|error| {

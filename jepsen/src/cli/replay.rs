@@ -1,14 +1,17 @@
 //! The schedule of a run, performed once more.
 
+use std::fs::File;
+use std::io::BufReader;
 use std::path::PathBuf;
 
 use clap::Args;
+use weir_checker::{Fault, Op, ReadError, Reader};
 
 use super::{Outcome, Screen, code};
 use crate::run::{self, Folder, Options, Voice};
 use crate::schedule::Schedule;
 
-/// Performs the schedule of a run again.
+/// Performs the schedule of a run again: the same faults at the same times, to whoever leads or follows by then.
 #[derive(Clone, Debug, Args)]
 pub(super) struct Replay {
     /// The folder of the run
@@ -16,6 +19,9 @@ pub(super) struct Replay {
     /// The folder of the new run; beside the old one unless it is named
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+    /// To the very nodes that suffered in the run, whatever their roles are now
+    #[arg(long)]
+    same_nodes: bool,
     /// Another `weir` than the run had
     #[arg(long, value_name = "PATH")]
     binary: Option<PathBuf>,
@@ -25,7 +31,10 @@ impl Replay {
     pub(super) fn perform(self, screen: Screen) -> Outcome {
         let old = Folder::open(&self.folder)?;
         let mut options: Options = run::read(&old.options())?;
-        let schedule: Schedule = run::read(&old.schedule())?;
+        let mut schedule: Schedule = run::read(&old.schedule())?;
+        if self.same_nodes {
+            schedule = schedule.to_the_same_nodes(&faults(&old)?);
+        }
         if let Some(binary) = self.binary {
             options.binary = binary;
         }
@@ -35,4 +44,15 @@ impl Replay {
         screen.report(&report, folder.path())?;
         Ok(code(report.verdict))
     }
+}
+
+/// What the nemesis did in a run.
+fn faults(run: &Folder) -> Result<Vec<Fault>, Box<dyn std::error::Error>> {
+    let events = Reader::new(BufReader::new(File::open(run.history())?));
+    let fault = |event: weir_checker::Event| match event.op {
+        Op::Fault(fault) => Some(fault),
+        _ => None,
+    };
+    let faults: Result<Vec<_>, ReadError> = events.filter_map(|event| event.map(fault).transpose()).collect();
+    Ok(faults?)
 }

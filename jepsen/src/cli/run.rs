@@ -17,7 +17,7 @@ pub(super) const RESULTS: &str = "jepsen-results";
 
 /// A list of kinds of faults: names with commas, or `none`.
 #[derive(Clone, Debug, Default)]
-struct Kinds(Vec<Kind>);
+pub(super) struct Kinds(pub(super) Vec<Kind>);
 
 impl FromStr for Kinds {
     type Err = String;
@@ -43,7 +43,7 @@ pub(super) struct Ground {
     disk: Disk,
     /// The `weir` to run; unless it is named, the release build beside the harness, which is built if missing
     #[arg(long, value_name = "PATH")]
-    binary: Option<PathBuf>,
+    pub(super) binary: Option<PathBuf>,
     /// Another build, for rolling restarts between the two
     #[arg(long, value_name = "PATH")]
     other_binary: Option<PathBuf>,
@@ -128,10 +128,7 @@ pub(super) fn options(
     amount: &Amount,
     ground: &Ground,
 ) -> Result<Options, Box<dyn std::error::Error>> {
-    let binary = match &ground.binary {
-        Some(path) => path.canonicalize().map_err(|error| format!("{}: {error}", path.display()))?,
-        None => built_beside()?,
-    };
+    let binary = binary_or_built(ground.binary.as_deref())?;
     Ok(Options {
         workload: plan.workload,
         nemesis: plan.nemesis,
@@ -147,6 +144,7 @@ pub(super) fn options(
         disk: ground.disk,
         binary,
         other_binary: ground.other_binary.clone(),
+        mutant: None,
         log_level: ground.log_level.clone(),
         keep: ground.keep,
     })
@@ -162,6 +160,13 @@ fn perform(folder: &Path, options: &Options, screen: Screen) -> Result<ExitCode,
 /// A seed that nobody chose.
 pub(super) fn fresh_seed() -> u64 {
     jiff::Timestamp::now().as_microsecond().unsigned_abs() % 1_000_000
+}
+
+/// The `weir` that was named, or the one beside this program.
+pub(super) fn binary_or_built(named: Option<&Path>) -> Result<PathBuf, Box<dyn std::error::Error>> {
+    named.map_or_else(built_beside, |path| {
+        path.canonicalize().map_err(|error| format!("{}: {error}", path.display()).into())
+    })
 }
 
 /// `weir` beside this program, which cargo builds if it is missing.

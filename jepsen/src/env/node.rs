@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use rustix::process::{Pid, Resource as Limit, Rlimit, Signal, kill_process, prlimit};
+use weir_types::mutants;
 
 use super::cgroup::{Group, Resource};
 use super::config::{CLIENT_PORT, HTTP_PORT, NodeConfig, PEER_PORT};
@@ -55,6 +56,7 @@ pub struct Node {
     observer: Option<Arc<Namespace>>,
     ledger: Arc<Ledger>,
     binary: PathBuf,
+    mutant: Option<String>,
     life: Mutex<Life>,
 }
 
@@ -102,6 +104,7 @@ impl Node {
             observer,
             ledger: Arc::clone(ledger),
             binary: site.binary.clone(),
+            mutant: site.mutant.clone(),
             life: Mutex::new(life),
         })
     }
@@ -152,6 +155,7 @@ impl Node {
             command.env_remove(name);
         });
         command.env("NO_COLOR", "1").env("RUST_BACKTRACE", "1").envs(self.interposer.variables());
+        command.envs(self.mutant.iter().map(|name| (mutants::VARIABLE, name)));
         command.stdin(Stdio::null()).stdout(log).stderr(errors);
         let mut spawn = || command.spawn().at("starting", binary);
         let child = match &self.namespace {

@@ -76,6 +76,8 @@ pub struct SiteOptions {
     pub binary: PathBuf,
     /// Another build, for rolling restarts between the two.
     pub other_binary: Option<PathBuf>,
+    /// The planted bug that the nodes act on, in a build that carries them.
+    pub mutant: Option<String>,
     /// Of the link emulator.
     pub seed: u64,
     /// Log level of the nodes, as in their configuration.
@@ -95,6 +97,7 @@ impl SiteOptions {
             dir: dir.into(),
             binary: binary.into(),
             other_binary: None,
+            mutant: None,
             seed: 0,
             log_level: "info".to_owned(),
             keep: false,

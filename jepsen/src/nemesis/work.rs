@@ -30,16 +30,20 @@ pub(crate) struct Work<'a> {
     nodes: Vec<String>,
     /// Decides what the step leaves open.
     pub(crate) dice: SmallRng,
+    /// Decides whom it befalls, where that is open.
+    whom: SmallRng,
     began: bool,
 }
 
 impl<'a> Work<'a> {
     pub(crate) fn new(shared: &'a Shared, step: &'a Step, leaders: &'a Leaders, id: u64) -> Self {
-        let mut dice = SmallRng::seed_from_u64(step.seed);
+        // Dice of their own for the target: what else is drawn stays the same when a replay names the nodes.
+        let mut whom = SmallRng::seed_from_u64(!step.seed);
         let names: Vec<String> = shared.site.founders().iter().map(|node| node.name().to_owned()).collect();
         let ground = Ground { nodes: &names, fragile: &shared.fragile, leaders };
-        let nodes = ground.resolve(step.kind, &step.target, &mut dice);
-        Self { shared, step, leaders, id, nodes, dice, began: false }
+        let nodes = ground.resolve(step.kind, &step.target, &mut whom);
+        let dice = SmallRng::seed_from_u64(step.seed);
+        Self { shared, step, leaders, id, nodes, dice, whom, began: false }
     }
 
     /// Does the step's work while nobody else has its nodes, and writes down if it failed.
@@ -84,7 +88,7 @@ impl<'a> Work<'a> {
         };
         let free = allowed.into_iter().filter(|node| self.shared.claims.are_free(node, parts));
         let free: Vec<String> = free.collect();
-        if let (1, Some(node)) = (self.nodes.len(), free.choose(&mut self.dice)) {
+        if let (1, Some(node)) = (self.nodes.len(), free.choose(&mut self.whom)) {
             self.nodes = vec![node.clone()];
         }
     }

@@ -107,6 +107,7 @@ fn site_options(folder: &Folder, options: &Options) -> SiteOptions {
         net: options.net,
         disk: options.disk,
         other_binary: options.other_binary.clone(),
+        mutant: options.mutant.clone(),
         seed: options.seed,
         log_level: options.log_level.clone(),
         keep: options.keep,

@@ -40,6 +40,9 @@ pub struct Options {
     pub binary: PathBuf,
     /// Another build, for rolling restarts between the two.
     pub other_binary: Option<PathBuf>,
+    /// The planted bug that the nodes act on, if any.
+    #[serde(default)]
+    pub mutant: Option<String>,
     /// Log level of the nodes.
     pub log_level: String,
     /// Whether the nodes' disks stay when the run is over.
