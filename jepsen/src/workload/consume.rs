@@ -1,6 +1,7 @@
 //! A consumer of a queue: it acks most of what it gets. Of the rest it gives back, extends, parks, forgets, and
 //! comes late.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use weir_checker::{Consumer, Delivery, How, MessageId, Op};
@@ -31,7 +32,8 @@ const ANSWER_BYTES_MAX: usize = 64 << 20;
 pub(super) struct Receiver {
     actor: Actor,
     topics: Vec<String>,
-    consumer: Consumer,
+    /// Who it is at each partition: one call asks one partition, and one that got nothing says nothing of the others.
+    consumers: BTreeMap<u32, Consumer>,
 }
 
 /// A message under a lease.
@@ -55,8 +57,12 @@ enum Fate {
 
 impl Receiver {
     pub(super) fn new(stage: Stage, seat: u64, topics: Vec<String>) -> Self {
-        let consumer = stage.history.consumer();
-        Self { actor: Actor::new(stage, seat), topics, consumer }
+        Self { actor: Actor::new(stage, seat), topics, consumers: BTreeMap::new() }
+    }
+
+    fn consumer(&mut self, route: &Route) -> Consumer {
+        let history = &self.actor.stage.history;
+        *self.consumers.entry(route.group).or_insert_with(|| history.consumer())
     }
 
     /// Consumes until the run is over.
@@ -127,7 +133,7 @@ impl Receiver {
             lease: message.lease_id,
         });
         let held: Vec<_> = held.collect();
-        let op = Op::Receive { topic: route.topic.clone(), consumer: self.consumer, deliveries };
+        let op = Op::Receive { topic: route.topic.clone(), consumer: self.consumer(route), deliveries };
         self.actor.note(&asked, op, asked.end());
         asked.answer.map(|_| held)
     }
@@ -137,7 +143,7 @@ impl Receiver {
             let careless = self.actor.stage.careless();
             if careless && self.actor.dice.percent(CRASH_PERCENT) {
                 // A crash: another consumer comes in its place, and knows nothing of what this one held.
-                self.consumer = self.actor.stage.history.consumer();
+                self.consumers.clear();
                 return;
             }
             match self.fate(careless) {
@@ -195,7 +201,7 @@ impl Receiver {
             let settled = settled(std::mem::replace(&mut asked.answer, Err(Trouble::nobody())));
             let op = Op::Settle {
                 topic: route.topic.clone(),
-                consumer: self.consumer,
+                consumer: self.consumer(route),
                 message: held.message,
                 lease: held.lease,
                 how,

@@ -108,7 +108,7 @@ async fn lease(
 
 async fn fetch(broker: &Broker, group: GroupId, offset: Offset, wait_ms: u64) -> Result<Answer, WeirError> {
     broker.wait_for_record(group, offset, poll_deadline(wait_ms)).await?;
-    let fetched = broker.fetch(group, offset, ANSWER_BYTES_MAX).await?;
+    let fetched = broker.fetch_or_end(group, offset, ANSWER_BYTES_MAX).await?;
     Ok(Answer::Fetched {
         batches: fetched.batches.iter().map(|batch| batch.to_vec()).collect(),
         end: fetched.end,

@@ -88,7 +88,24 @@ impl Broker {
         partition.admit(Command::Append(append), batch).await.map(PendingAppend)
     }
 
-    /// Reads committed batches from `offset` on: about `bytes_max`, at least one, none at the end.
+    /// As [`fetch`](Self::fetch), but nothing means nothing: whatever was committed before the call is seen, even when
+    /// this node has been replaced as leader and does not know it yet. Costs a round to a majority when there is
+    /// nothing.
+    pub async fn fetch_or_end(
+        &self,
+        group: GroupId,
+        offset: Offset,
+        bytes_max: u64,
+    ) -> Result<Fetched, WeirError> {
+        let fetched = self.fetch(group, offset, bytes_max).await?;
+        if !fetched.batches.is_empty() {
+            return Ok(fetched);
+        }
+        self.stream(group)?.barrier().await?;
+        self.fetch(group, offset, bytes_max).await
+    }
+
+    /// Reads committed batches from `offset` on: about `bytes_max`, at least one, none at the end as this node knows it.
     pub async fn fetch(&self, group: GroupId, offset: Offset, bytes_max: u64) -> Result<Fetched, WeirError> {
         let partition = self.stream(group)?;
         partition.check_leads()?;

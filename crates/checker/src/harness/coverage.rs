@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::CoverageOptions;
-use crate::{Check, Event, Fault, FaultPhase, Findings, Op, Outcome};
+use crate::{Check, Event, Fault, FaultPhase, Findings, Op, Outcome, Phase};
 
 /// How often one kind of fault was installed.
 #[derive(Clone, Copy, Debug, Default)]
@@ -25,6 +25,11 @@ pub(super) struct Coverage {
     operations: u64,
     ok: u64,
     ok_in_faults: u64,
+    /// Whether some fault left a majority at work.
+    bearable: bool,
+    /// Between the first fault and the heal.
+    broken: bool,
+    ok_while_broken: u64,
 }
 
 impl Coverage {
@@ -36,6 +41,9 @@ impl Coverage {
             operations: 0,
             ok: 0,
             ok_in_faults: 0,
+            bearable: false,
+            broken: false,
+            ok_while_broken: 0,
         }
     }
 
@@ -50,6 +58,8 @@ impl Coverage {
             }
             FaultPhase::Once => {}
         }
+        self.bearable |= fault.majority;
+        self.broken = true;
         let kind = self.installed.entry(fault.kind.clone()).or_default();
         kind.times += 1;
         kind.on_leaders += u32::from(fault.led > 0);
@@ -87,12 +97,14 @@ impl Check for Coverage {
     fn observe(&mut self, _: u64, event: &Event) {
         match &event.op {
             Op::Fault(fault) => self.fault(fault),
+            Op::Phase(Phase::Healed) => self.broken = false,
             Op::Phase(_) | Op::Lost(_) | Op::Leader { .. } | Op::Digest(_) => {}
             _ => {
                 self.operations += 1;
                 if event.outcome == Outcome::Ok {
                     self.ok += 1;
                     self.ok_in_faults += u64::from(!self.active.is_empty());
+                    self.ok_while_broken += u64::from(self.broken);
                 }
             }
         }
@@ -101,7 +113,13 @@ impl Check for Coverage {
     fn finish(self: Box<Self>) -> Findings {
         let mut found = Findings::default();
         self.kinds(&mut found);
-        let Self { options, operations, ok, ok_in_faults, .. } = *self;
+        let Self { options, operations, ok, ok_in_faults, bearable, ok_while_broken, .. } = *self;
+        // Where every fault takes a majority away, nothing can succeed during one: what counts is what does between them.
+        let (enough, when) = if bearable {
+            (ok_in_faults, "while faults were at work")
+        } else {
+            (ok_while_broken, "between the first fault and the heal")
+        };
         if operations == 0 {
             found.unknown.push("too-few-ok: no client did anything".to_owned());
         } else if ok * 100 < operations * options.ok_percent_min {
@@ -112,12 +130,12 @@ impl Check for Coverage {
                 .push(format!("too-few-ok: {percent} % of the operations succeeded, less than {least} %"));
         }
         let least = options.ok_in_faults_min;
-        if !options.faults.is_empty() && ok_in_faults < least {
+        if !options.faults.is_empty() && enough < least {
             found.unknown.push(format!(
-                "too-few-ok-in-faults: {ok_in_faults} operations succeeded while faults were at work, fewer than {least}"
+                "too-few-ok-in-faults: {enough} operations succeeded {when}, fewer than {least}"
             ));
         }
-        found.notes.push(format!("{ok_in_faults} of {ok} operations succeeded while faults were at work"));
+        found.notes.push(format!("{enough} of {ok} operations succeeded {when}"));
         found
     }
 }

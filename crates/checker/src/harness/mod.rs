@@ -5,7 +5,7 @@
 //! | C1 | `too-few-faults` | a requested kind of fault was installed too seldom | unknown | `coverage.rs` |
 //! | C1 | `no-leader-hit`, `no-follower-hit` | it never met a leader, or a follower | unknown | `coverage.rs` |
 //! | C1 | `too-few-ok` | too small a share of the operations succeeded | unknown | `coverage.rs` |
-//! | C1 | `too-few-ok-in-faults` | too few of them while faults were at work | unknown | `coverage.rs` |
+//! | C1 | `too-few-ok-in-faults` | too few of them while faults were at work; where each took a majority away, between the first and the heal | unknown | `coverage.rs` |
 //! | C2 | `stall` | the harness itself did not run for a while | unknown | `machinery.rs` |
 //! | C2 | `lost-task` | a task of the harness failed | unknown | `machinery.rs` |
 //! | C3 | `node-panic` | a node panicked, or ended when nobody had asked it to | invalid | `machinery.rs` |

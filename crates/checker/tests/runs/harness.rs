@@ -78,6 +78,13 @@ fn load() -> Vec<Case> {
             story.fault(at, ("kill", id), Begin, true).fault(at + 50, ("kill", id), End, true)
         })
     };
+    // Nobody answers during such a fault.
+    let all_down = |story: Story| {
+        (0_u64..3).fold(story, |story, id| {
+            let at = 50_000 + id * 1_000;
+            story.fault(at, ("kill", id), Begin, false).fault(at + 500, ("kill", id), End, true)
+        })
+    };
     vec![
         ("too-few-ok", true, failing(enough(), 400)),
         ("too-few-ok", true, Story::default()),
@@ -91,6 +98,8 @@ fn load() -> Vec<Case> {
         ("too-few-ok-in-faults", false, enough()),
         ("too-few-ok-in-faults", false, kills(&[(1, 1)])),
         ("too-few-ok-in-faults", false, kills(&[(1, 1), (1, 1), (1, 1), (1, 1)])),
+        ("too-few-ok-in-faults", true, all_down(idle(0, 49_000))),
+        ("too-few-ok-in-faults", false, all_down(Story::default()).load((50_600, 53_000), 10, 2, 0)),
     ]
 }
 

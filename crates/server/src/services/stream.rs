@@ -81,11 +81,11 @@ impl Stream for Services {
         let bytes_max = request.bytes_max.min(FETCH_BYTES_MAX);
         let broker = self.broker()?;
         let mut fetched = broker.fetch(group, offset, bytes_max).await.map_err(error_to_status)?;
-        if fetched.batches.is_empty() && request.wait_ms > 0 {
+        if fetched.batches.is_empty() {
             let deadline = poll_deadline(request.wait_ms);
             let waited = self.stop.run_until_cancelled(broker.wait_for_record(group, offset, deadline)).await;
             waited.unwrap_or_else(|| Err(stopping())).map_err(error_to_status)?;
-            fetched = broker.fetch(group, offset, bytes_max).await.map_err(error_to_status)?;
+            fetched = broker.fetch_or_end(group, offset, bytes_max).await.map_err(error_to_status)?;
         }
         Ok(Response::new(fetch_response(fetched)))
     }
@@ -214,7 +214,7 @@ impl Fetch {
                     return;
                 }
             }
-            let fetched = match self.fetch(group, next).await {
+            let fetched = match self.fetch(group, next, told).await {
                 Ok(fetched) => fetched,
                 Err(error) => {
                     // The client may have gone: nobody is left to tell.
@@ -238,11 +238,16 @@ impl Fetch {
         }
     }
 
-    async fn fetch(&self, group: GroupId, next: Offset) -> Result<Fetched, WeirError> {
+    async fn fetch(&self, group: GroupId, next: Offset, told: bool) -> Result<Fetched, WeirError> {
         if !self.start.consumer_group.is_empty() {
             self.broker.check_owner(group, &self.start.consumer_group, self.start.epoch)?;
         }
-        self.broker.fetch(group, next, self.credit.min(FETCH_BYTES_MAX)).await
+        let bytes_max = self.credit.min(FETCH_BYTES_MAX);
+        if told {
+            self.broker.fetch(group, next, bytes_max).await
+        } else {
+            self.broker.fetch_or_end(group, next, bytes_max).await
+        }
     }
 
     /// Takes more credit; whether the client is still there.
