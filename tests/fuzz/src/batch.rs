@@ -9,6 +9,8 @@ use crate::input::Input;
 /// Bytes of a batch that its checksum does not cover and that mean nothing until a fetch: base offset and epoch.
 const UNCOVERED: [std::ops::Range<usize>; 2] = [0..8, 12..16];
 
+/// Bytes are a batch or refused. A batch can be read to its end and restamped without a change to its records; one
+/// that was built comes back record by record, and a flipped bit under its checksum is noticed.
 pub fn law(data: &[u8]) {
     let mut input = Input::new(data);
     match input.u8() % 3 {

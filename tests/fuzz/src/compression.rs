@@ -4,6 +4,8 @@ use weir_compression::{Codec, compress, decompress};
 
 use crate::input::Input;
 
+/// Nothing is decompressed beyond its limit, or with bytes left over; what was compressed comes back, and not when it
+/// is cut off.
 pub fn law(data: &[u8]) {
     let mut input = Input::new(data);
     let codec = Codec::ALL[usize::from(input.u8()) % Codec::ALL.len()];

@@ -7,6 +7,7 @@ use weir_server::{Config, SETTINGS, Source};
 
 use crate::input::Input;
 
+/// A configuration is loaded or refused with a reason; a loaded one, written out, loads as itself.
 pub fn law(data: &[u8]) {
     let mut input = Input::new(data);
     let choice = input.u8();

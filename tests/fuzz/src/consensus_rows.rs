@@ -4,6 +4,7 @@ use weir_consensus::fuzzing::{log_record, pointers, rows};
 
 use crate::input::{Input, rows_as_input};
 
+/// Rows are told apart or refused; pointers and log records that decode are encoded to the same again.
 pub fn law(data: &[u8]) {
     let mut input = Input::new(data);
     match input.u8() % 3 {

@@ -7,6 +7,8 @@ use weir_types::WallClock;
 use crate::batch;
 use crate::input::Input;
 
+/// A stream and a queue take the same batches, but for the headers that only a queue reads, and read the same of
+/// them.
 pub fn law(data: &[u8]) {
     let mut input = Input::new(data);
     let sealed = input.u8() & 1 == 1;

@@ -10,6 +10,8 @@ use crate::{batch, golden};
 
 const KINDS: [Kind; 4] = [Kind::Queue, Kind::Stream, Kind::Groups, Kind::Metadata];
 
+/// An entry, or a replica's rows, are applied or called corrupt; an entry that decodes is encoded to the same
+/// commands.
 pub fn law(data: &[u8]) {
     let mut input = Input::new(data);
     let choice = input.u8();

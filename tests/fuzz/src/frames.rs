@@ -4,6 +4,7 @@ use weir_consensus::fuzzing::{Connection, connection, framed, messages};
 
 use crate::input::Input;
 
+/// Bytes on a connection are frames or an error, never a panic; messages that decode are encoded to the same again.
 pub fn law(data: &[u8]) {
     let mut input = Input::new(data);
     let choice = input.u8();

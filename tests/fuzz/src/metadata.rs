@@ -26,6 +26,7 @@ impl Machine for Registry {
     }
 }
 
+/// As [`machine::law`]: no panic, no contradiction, and rows that restore the state.
 pub fn law(data: &[u8]) {
     let _ = Command::decode(data);
     machine::law::<Registry>(data);

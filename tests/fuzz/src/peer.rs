@@ -2,6 +2,7 @@
 
 use weir_broker::fuzzing;
 
+/// What decodes is encoded to the same question, answer or place again.
 pub fn law(data: &[u8]) {
     fuzzing::node_message(data);
 }

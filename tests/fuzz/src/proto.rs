@@ -55,6 +55,8 @@ fn decoded<M: Message + Default + PartialEq + Debug>(bytes: &[u8]) {
     assert_eq!(M::decode(&message.encode_to_vec()[..]).as_ref(), Ok(&message));
 }
 
+/// A message that decodes is encoded to the same again; settings that say all say it of any topic, and errors survive
+/// as a gRPC status.
 pub fn law(data: &[u8]) {
     let mut input = Input::new(data);
     let choice = usize::from(input.u8());

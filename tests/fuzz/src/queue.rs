@@ -33,6 +33,7 @@ impl Machine for Queue {
     }
 }
 
+/// As [`machine::law`]: no panic, no contradiction, and rows that restore the state.
 pub fn law(data: &[u8]) {
     machine::law::<Queue>(data);
 }

@@ -4,6 +4,8 @@ use weir_storage::fuzzing::{snapshot, snapshot_stream};
 
 use crate::input::Input;
 
+/// A stream of bytes never yields an entry out of its place; a snapshot comes out as it went in, however it is cut,
+/// and never with a flipped bit.
 pub fn law(data: &[u8]) {
     let mut input = Input::new(data);
     let (written, chunk) = (input.u8() & 1 == 1, usize::from(input.u8()));

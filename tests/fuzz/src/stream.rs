@@ -31,6 +31,7 @@ impl Machine for Stream {
     }
 }
 
+/// As [`machine::law`]: no panic, no contradiction, and rows that restore the state.
 pub fn law(data: &[u8]) {
     machine::law::<Stream>(data);
 }

@@ -4,6 +4,7 @@ use weir_storage::fuzzing::{superblock_file, superblock_slot};
 
 use crate::input::Input;
 
+/// A file is opened or refused; a slot comes back as it was written, and a flipped bit is noticed.
 pub fn law(data: &[u8]) {
     let mut input = Input::new(data);
     if input.u8() & 1 == 0 {

@@ -4,6 +4,7 @@ use weir_storage::fuzzing::{catalog, log_entry, table_rows};
 
 use crate::input::{Input, rows_as_input};
 
+/// A key or value that decodes is written back as it was; a catalog of any rows is read or refused.
 pub fn law(data: &[u8]) {
     let mut input = Input::new(data);
     match input.u8() % 3 {
