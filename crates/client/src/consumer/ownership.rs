@@ -65,6 +65,13 @@ impl Ownership {
         kept.map(|owned| (owned.topic.to_string(), owned.partition)).collect()
     }
 
+    /// The epoch under which a partition is owned. One that is being taken away counts until it is gone.
+    pub(crate) fn epoch(&self, topic: &str, partition: u32) -> Option<u64> {
+        let state = self.state.lock();
+        let mine = |owned: &Owned| &*owned.topic == topic && owned.partition == partition;
+        state.owned.iter().filter(|(_, owned)| mine(owned)).map(|(source, _)| source.epoch).max()
+    }
+
     /// The handle is about to hand out a record: whether it may.
     pub(crate) fn hand_out(&self, source: Source, offset: u64) -> bool {
         let mut state = self.state.lock();
@@ -185,6 +192,17 @@ mod tests {
         assert!(!ownership.revoke(A));
         assert!(!ownership.hand_out(A, 8));
         assert_eq!(ownership.position(A), Some(8));
+    }
+
+    #[test]
+    fn a_partition_has_its_epoch_until_it_is_gone() {
+        let ownership = ownership();
+        assert_eq!(ownership.epoch("t", 0), Some(4));
+        assert_eq!((ownership.epoch("t", 1), ownership.epoch("u", 0)), (None, None));
+        assert!(ownership.revoke(A));
+        assert_eq!(ownership.epoch("t", 0), Some(4));
+        ownership.remove(A);
+        assert_eq!(ownership.epoch("t", 0), None);
     }
 
     #[test]

@@ -137,6 +137,12 @@ impl StreamConsumer {
         self.member.ownership.partitions()
     }
 
+    /// The epoch under which this member owns a partition; none when it does not. It grows with every new owner, so that
+    /// whatever the handling of records writes elsewhere can refuse owners of the past by it.
+    pub fn epoch(&self, topic: &str, partition: u32) -> Option<u64> {
+        self.member.ownership.epoch(topic, partition)
+    }
+
     /// The id of this member.
     pub fn member_id(&self) -> &str {
         &self.member.id
