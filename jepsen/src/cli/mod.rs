@@ -118,9 +118,12 @@ impl Screen {
     /// The end of a run: its checks, and the one last line.
     fn report(self, report: &Report, folder: &std::path::Path) -> io::Result<()> {
         let page = folder.join("report.html");
-        self.show(format_args!("{report}\n\n{}", page.display()), report)?;
+        self.show(report, report)?;
         if !self.json {
-            writeln!(io::stdout(), "{}", last_line(report))?;
+            for story in crate::report::stories(folder)? {
+                writeln!(io::stdout(), "\n{story}")?;
+            }
+            writeln!(io::stdout(), "\n{}\n{}", page.display(), last_line(report))?;
         }
         Ok(())
     }

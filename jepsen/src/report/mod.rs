@@ -4,7 +4,7 @@
 //!  results.json ─► anomalies ──────────────────────────────┐
 //!  history.jsonl ─► first pass: gather/ (charts, evidence) ├─► page/ ─► report.html
 //!                └► second pass: lives (what each anomaly  ┘
-//!                   is about, followed by trace)
+//!                   is about)
 //! ```
 //!
 //! Charts are inline SVG, 1000 wide and 100 high whatever the screen; text stands beside them as HTML, so that it is as
@@ -16,22 +16,43 @@
     reason = "places on a screen: no time is negative, and a pixel is coarser than any rounding"
 )]
 
-mod describe;
 mod gather;
 mod lives;
 mod page;
 mod run;
 mod scale;
 mod squeeze;
-mod trace;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use weir_checker::story;
+
 use gather::Gathered;
 use run::Run;
 use scale::Time;
+
+/// The anomalies of the run in a directory, each with the operations that touch what it is about.
+///
+/// # Errors
+/// As [`write`].
+pub fn stories(directory: &Path) -> io::Result<Vec<String>> {
+    let run = Run::open(directory)?;
+    let chosen = story::chosen(&run.report);
+    let (mut lines, mut proof) = (story::evidence(&chosen), BTreeMap::new());
+    for event in run.events()? {
+        if lines.is_empty() {
+            break;
+        }
+        let (line, event) = event?;
+        if lines.remove(&line) {
+            proof.insert(line, event);
+        }
+    }
+    Ok(lives::gather(&run, chosen, &proof)?.iter().map(ToString::to_string).collect())
+}
 
 /// Writes `report.html` into the directory of a run, which holds `history.jsonl` and `results.json`, and `options.json`
 /// and `schedule.json` if they were written. Gives back where it is.
@@ -41,8 +62,8 @@ use scale::Time;
 pub fn write(directory: &Path) -> io::Result<PathBuf> {
     let run = Run::open(directory)?;
     let time = Time::new(run.report.figures.length);
-    let chosen = lives::chosen(&run.report);
-    let mut gathered = Gathered::new(time, lives::evidence(&chosen));
+    let chosen = story::chosen(&run.report);
+    let mut gathered = Gathered::new(time, story::evidence(&chosen));
     for event in run.events()? {
         let (line, event) = event?;
         gathered.observe(line, &event);

@@ -6,9 +6,9 @@
 
 use std::collections::BTreeMap;
 
+use weir_checker::story::describe;
 use weir_checker::{Event, Micros, Outcome};
 
-use crate::report::describe;
 use crate::report::scale::{HEIGHT, Time, WIDTH, latency_y};
 
 /// Outcomes, in the order in which they are drawn: the rarer, the later.

@@ -3,13 +3,12 @@
 use std::collections::BTreeMap;
 
 use maud::{Markup, html};
+use weir_checker::story::{Life, describe};
 use weir_checker::{Event, Micros, Process};
 
 use super::Page;
 use super::latency::word;
-use crate::report::describe;
 use crate::report::gather::Span;
-use crate::report::lives::Life;
 use crate::report::scale::{duration, seconds, short};
 use crate::report::squeeze::Squeezed;
 

@@ -2,10 +2,10 @@
 
 use maud::{Markup, html};
 use weir_checker::Outcome;
+use weir_checker::story::describe::KINDS;
 
 use super::chart::{Chart, Size, line, strokes};
 use super::{Page, grouped};
-use crate::report::describe::KINDS;
 use crate::report::gather::{Latency, OUTCOMES, WEIGHTS};
 use crate::report::scale::{HEIGHT, duration};
 

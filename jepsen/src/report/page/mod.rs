@@ -16,9 +16,9 @@ mod verdict;
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use weir_checker::Verdict;
+use weir_checker::story::Life;
 
 use super::gather::Gathered;
-use super::lives::Life;
 use super::run::Run;
 use super::scale::Time;
 

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use weir_checker::{Anomaly, Event, MessageId, Op, Value};
+use crate::{Anomaly, Event, MessageId, Op, Value};
 
 /// A message, value, or a group's place in a partition, and all that turned out to be the same thing.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Trace {
+pub struct Trace {
     topic: String,
     /// Messages of a queue; records of a stream by partition and offset.
     messages: BTreeSet<MessageId>,
@@ -16,7 +16,7 @@ pub(super) struct Trace {
 
 impl Trace {
     /// What the anomaly's subject names, else what its text does.
-    pub(super) fn of(anomaly: &Anomaly) -> Self {
+    pub fn of(anomaly: &Anomaly) -> Self {
         let mut trace = Self { topic: anomaly.topic.clone(), ..Self::default() };
         trace.name(&anomaly.subject);
         if trace.messages.is_empty() && trace.values.is_empty() && trace.group.is_none() {
@@ -41,14 +41,14 @@ impl Trace {
     }
 
     /// Whether it is about this message or value of this topic.
-    pub(super) fn follows(&self, topic: &str, message: Option<MessageId>, value: Option<Value>) -> bool {
+    pub fn follows(&self, topic: &str, message: Option<MessageId>, value: Option<Value>) -> bool {
         let known = |id: MessageId| topic == self.topic && self.messages.contains(&id);
         message.is_some_and(known) || value.is_some_and(|value| self.values.contains(&value))
     }
 
     /// Whether the operation touches it. What the operation tells about it is learned: a message's value, a value's
     /// message.
-    pub(super) fn touches(&mut self, event: &Event) -> bool {
+    pub fn touches(&mut self, event: &Event) -> bool {
         match &event.op {
             Op::Enqueue { topic, value, at, .. } => self.learn(topic, *at, Some(*value)),
             Op::Receive { topic, deliveries, .. } => {
@@ -118,9 +118,8 @@ impl Trace {
 
 #[cfg(test)]
 mod tests {
-    use weir_checker::{Outcome, Process, Terms};
-
     use super::*;
+    use crate::{Consumer, Outcome, Process, Terms};
 
     fn about(subject: &str) -> Trace {
         Trace::of(&Anomaly {
@@ -169,7 +168,7 @@ mod tests {
         let mut trace = about("partition 2, offset 7");
         let poll = |offset, records: &[u64]| {
             let records = records.iter().map(|offset| (*offset, None)).collect();
-            let consumer = weir_checker::Consumer(1);
+            let consumer = Consumer(1);
             event(Op::Poll {
                 topic: "orders".to_owned(),
                 consumer,

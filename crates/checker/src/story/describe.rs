@@ -1,11 +1,10 @@
 //! Operations in words.
 
-use weir_checker::{Delivery, Digested, How, Op};
-
-use super::trace::Trace;
+use super::Trace;
+use crate::{Delivery, Digested, How, MessageId, Op, ParkedMessage, Value};
 
 /// What clients do, in the order in which a page shows it.
-pub(super) const KINDS: [&str; 19] = [
+pub const KINDS: [&str; 19] = [
     "enqueue",
     "receive",
     "ack",
@@ -31,7 +30,7 @@ pub(super) const KINDS: [&str; 19] = [
 const NAMED_MAX: usize = 4;
 
 /// What was asked, in a word: one of [`KINDS`] if a client did.
-pub(super) fn kind(op: &Op) -> &'static str {
+pub fn kind(op: &Op) -> &'static str {
     match op {
         Op::Enqueue { .. } => "enqueue",
         Op::Receive { .. } => "receive",
@@ -63,7 +62,7 @@ fn settle(how: How) -> &'static str {
 }
 
 /// The operation with what it asked and got. Of long lists only what `trace` follows is named.
-pub(super) fn words(op: &Op, trace: &Trace) -> String {
+pub fn words(op: &Op, trace: &Trace) -> String {
     match op {
         Op::Enqueue { topic, value, terms, at } => {
             let place = at.map_or_else(String::new, |id| format!(" → {id}"));
@@ -82,12 +81,11 @@ pub(super) fn words(op: &Op, trace: &Trace) -> String {
         Op::CloseSession { topic, consumer } => format!("close session of c{} on {topic}", consumer.0),
         Op::ListParked { topic, messages } => {
             let followed = |parked: &_| {
-                let weir_checker::ParkedMessage { message, value, .. } = *parked;
+                let ParkedMessage { message, value, .. } = *parked;
                 trace.follows(topic, Some(message), value)
             };
-            let named = |parked: &weir_checker::ParkedMessage| {
-                format!("{} after {} attempts", parked.message, parked.attempts)
-            };
+            let named =
+                |parked: &ParkedMessage| format!("{} after {} attempts", parked.message, parked.attempts);
             format!("list parked of {topic} → {}", list(messages, followed, named))
         }
         Op::Redrive { topic, messages } | Op::Discard { topic, messages } => {
@@ -112,10 +110,10 @@ fn stream_words(op: &Op, trace: &Trace) -> String {
             format!("append {named} to {topic}{key}{place}")
         }
         Op::Poll { topic, consumer, group, partition, offset, records } => {
-            let id = |offset| weir_checker::MessageId { partition: *partition, id: offset };
+            let id = |offset| MessageId { partition: *partition, id: offset };
             let followed =
                 |(offset, value): &(u64, Option<_>)| trace.follows(topic, Some(id(*offset)), *value);
-            let named = |(offset, value): &(u64, Option<weir_checker::Value>)| {
+            let named = |(offset, value): &(u64, Option<Value>)| {
                 format!("{offset}: {}", value.map_or_else(|| "damaged".to_owned(), |value| value.to_string()))
             };
             let group = group
