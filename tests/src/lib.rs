@@ -6,8 +6,8 @@
 //!    └ Cluster   N nodes with one set of seeds; waits, leaders, kills
 //!       └ Node   one `weir server` as a child process: its configuration, data, log, signals
 //!   Load     producers and consumers, which write down in a
-//!    └ History   what they asked and what they were told, on one clock, for the
-//!       └ checks     one file per property of the product's contract
+//!    └ Recorder  what they asked and what they were told, on one clock, for the
+//!       └ checks     of `weir-checker`, which judges `jepsen/` too
 //! ```
 //!
 //! Every wait is bounded and says what it waited for; when a test fails, the end of every node's log is printed.
@@ -31,13 +31,12 @@
 
 #![forbid(unsafe_code)]
 
-pub mod check;
 mod cluster;
 mod command;
 mod dice;
-mod history;
 mod ports;
 mod process;
+mod recorder;
 pub mod simulation;
 mod site;
 mod wait;
@@ -46,8 +45,8 @@ mod workload;
 pub use cluster::{Cluster, Settings};
 pub use command::{Answer, Weir, binary};
 pub use dice::Dice;
-pub use history::{Answered, History, Message, Op, Reader, Span, Topic, Value};
 pub use process::{Node, Ports};
+pub use recorder::{Begun, End, Recorder};
 pub use site::Site;
 pub use wait::{eventually, within};
 pub use workload::{Load, LoadOptions};

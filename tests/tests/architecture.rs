@@ -46,6 +46,7 @@ const LAYERS: &[(&str, u32, &[&str])] = &[
         6,
         &[
             "types",
+            "checker",
             "queue",
             "metadata",
             "compression",

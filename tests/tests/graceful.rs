@@ -20,8 +20,7 @@ async fn a_rolling_restart_fails_no_call_that_retries() {
     cluster.nodes()[busiest].stop().await;
     load.flows(300).await;
     cluster.nodes()[busiest].start();
-    let history = load.drain_and_check().await;
-    let troubles = history.troubles();
+    let troubles = load.drain_and_check().await.troubles();
     assert!(troubles.is_empty(), "{} errors: {:#?}", troubles.len(), &troubles[..troubles.len().min(10)]);
     cluster.check();
 }

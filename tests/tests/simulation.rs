@@ -53,9 +53,16 @@ fn one_seed_gives_equal_traces_twice() {
         assert!(one == other, "seed {seed} gave two traces: {}", first_difference(&one, &other));
         hashes.insert(one.lines().find(|line| line.starts_with("trace:")).unwrap().to_owned());
         assert_ok(&format!("seed {seed}"), &output);
-        for wanted in
-            ["FAULT", "Sent {", "Delivered {", "Settled {", "Read {", ", and serves", "everything has healed"]
-        {
+        for wanted in [
+            "FAULT",
+            "Enqueue {",
+            "Append {",
+            "Receive {",
+            "Settle {",
+            "Poll {",
+            ", and serves",
+            "everything has healed",
+        ] {
             assert!(one.contains(wanted), "no line of seed {seed} with `{wanted}`");
         }
     }

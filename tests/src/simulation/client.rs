@@ -52,6 +52,18 @@ impl Client {
         question: &Question,
         wait: Duration,
     ) -> Result<Answer, WeirError> {
+        self.ask_and_hear(group, question, wait, &mut false).await
+    }
+
+    /// As [`ask`](Self::ask); `unheard` becomes true when what was asked may have been done by an attempt that nobody
+    /// was told of.
+    pub(super) async fn ask_and_hear(
+        &self,
+        group: Option<GroupId>,
+        question: &Question,
+        wait: Duration,
+        unheard: &mut bool,
+    ) -> Result<Answer, WeirError> {
         let asked = Asked::Client(question.clone());
         let mut redirects = 0;
         loop {
@@ -67,6 +79,7 @@ impl Client {
             if !mends(&error) {
                 return Err(error);
             }
+            *unheard |= error.kind == ErrorKind::OutcomeUnknown;
             let leader = error.leader.filter(|leader| *leader != address);
             let follow = leader.is_some() && redirects < REDIRECTS_MAX;
             self.remember(group, leader);

@@ -101,6 +101,7 @@ async fn lease(
     let messages = leased.into_iter().map(|leased| Leased {
         message: leased.message,
         lease: leased.lease,
+        attempt: leased.attempt,
         value: leased.record.value.unwrap_or_default().to_vec(),
     });
     Ok(Answer::Leased(messages.collect()))

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use weir_checker::{How, MessageId, Op, Options, QueueOptions};
+
 use super::workload::Journal;
 use super::{Driver, Scenario, Trace};
-use crate::check;
-use crate::history::{History, Op, Topic};
+use crate::recorder::Recorder;
 
 /// What came of a run.
 pub struct Outcome {
@@ -29,14 +30,15 @@ impl Driver<'_> {
         journal: &Journal,
         scenario: Option<&Scenario>,
     ) -> Outcome {
-        let history = &journal.history;
+        let recorder = &journal.recorder;
+        let broken = recorder.broken_promises(&known(self.options));
         let mut violations = self.violations;
-        violations.extend(broken_promises(history));
+        violations.extend(broken);
         violations.extend(self.leaders.violations().iter().cloned());
         violations.extend(self.invariants.violations().iter().cloned());
         violations.extend(journal.violations());
         let (elections, leaderless) = self.counted.unwrap_or_default();
-        let gap = longest_gap(history);
+        let gap = longest_gap(recorder);
         if let Some(scenario) = scenario {
             violations.extend(scenario.judge(elections, leaderless, gap));
         }
@@ -46,7 +48,7 @@ impl Driver<'_> {
         let summary = format!(
             "{}, {} faults, {elections} elections of one group at most, leaderless for {:.1} s at most, \
              {:.1} s between two acknowledgements at most",
-            counts(history),
+            counts(recorder),
             self.faults.happened().len(),
             leaderless.as_secs_f64(),
             gap.as_secs_f64(),
@@ -59,33 +61,38 @@ impl Driver<'_> {
     }
 }
 
-/// What the history breaks of the contract.
-fn broken_promises(history: &History) -> Vec<String> {
-    let mut checks = check::all();
-    history.each(|span, op| checks.iter_mut().for_each(|check| check.observe(span, op)));
-    let broken = checks.iter().flat_map(|check| {
-        check.violations().into_iter().map(|violation| format!("{}: {violation}", check.property()))
-    });
-    broken.collect()
+/// What the checks have to know beside the history.
+fn known(options: &super::Options) -> Options {
+    let attempts_max = Some(options.attempts_max);
+    Options { queue: QueueOptions { attempts_max, ..QueueOptions::default() }, ..Options::default() }
 }
 
-fn counts(history: &History) -> String {
-    let sent = history.count(|op| matches!(op, Op::Sent { at: Some(_), .. }));
-    let delivered = history.count(|op| matches!(op, Op::Delivered { .. }));
-    let acked = history.count(|op| matches!(op, Op::Settled { ack: true, .. }));
-    let read = history.count(|op| matches!(op, Op::Read { .. }));
+fn counts(recorder: &Recorder) -> String {
+    let (mut sent, mut delivered, mut acked, mut read) = (0, 0, 0, 0);
+    recorder.each(|event| match &event.op {
+        Op::Enqueue { at: Some(_), .. } => sent += 1,
+        Op::Append { values, at: Some(_), .. } => sent += values.len(),
+        Op::Receive { deliveries, .. } => delivered += deliveries.len(),
+        Op::Settle { how: How::Ack, .. } => acked += 1,
+        Op::Poll { records, .. } => read += records.len(),
+        _ => {}
+    });
     format!("{sent} acknowledged, {delivered} deliveries, {acked} acks, {read} reads")
 }
 
 /// The longest time between two acknowledgements of one partition.
-fn longest_gap(history: &History) -> Duration {
-    let mut last: BTreeMap<(Topic, u32), u64> = BTreeMap::new();
+fn longest_gap(recorder: &Recorder) -> Duration {
+    let mut last: BTreeMap<(bool, u32), u64> = BTreeMap::new();
     let mut longest = 0;
-    history.each(|span, op| {
-        if let Op::Sent { topic, at: Some((partition, _)), .. } = op
-            && let Some(before) = last.insert((*topic, *partition), span.to)
-        {
-            longest = longest.max(span.to - before);
+    recorder.each(|event| {
+        let partition = match &event.op {
+            Op::Enqueue { at: Some(MessageId { partition, .. }), .. } => (false, *partition),
+            Op::Append { at: Some((partition, _)), .. } => (true, *partition),
+            _ => return,
+        };
+        let Some(to) = event.to else { return };
+        if let Some(before) = last.insert(partition, to) {
+            longest = longest.max(to - before);
         }
     });
     Duration::from_micros(longest)

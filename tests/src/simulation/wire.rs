@@ -112,6 +112,8 @@ pub(super) enum Answer {
 pub(super) struct Leased {
     pub(super) message: MessageId,
     pub(super) lease: LeaseId,
+    /// How often it was granted, this time included.
+    pub(super) attempt: u32,
     pub(super) value: Vec<u8>,
 }
 

@@ -10,27 +10,28 @@ mod work;
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU32;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
+use weir_checker::{Op, Phase};
 use weir_metadata::Routing;
-use weir_types::{GroupId, QueuePolicy, StreamPolicy, TopicPolicy, WeirError};
+use weir_types::{ErrorKind, GroupId, QueuePolicy, StreamPolicy, TopicKind, TopicPolicy, WeirError};
 
 use super::client::Client;
 use super::options::Options;
 use super::trace::Trace;
 use super::wire::{Answer, Question};
-use crate::history::{History, Op, Topic};
+use crate::recorder::{Begun, End, Recorder};
 
 /// The queue and the stream.
 const QUEUE: &str = "tasks";
 const STREAM: &str = "events";
 /// Consumers of the queue.
-const WORKERS: u16 = 2;
+const WORKERS: u32 = 2;
 /// Between two looks at what is left: nothing tells a client that a queue is empty.
 const LOOK: Duration = Duration::from_millis(200);
 /// P16: how long the cluster may take to accept writes again once everything has healed.
@@ -55,20 +56,25 @@ pub(super) struct Signals {
 #[derive(Clone)]
 pub(super) struct Journal {
     /// What clients asked and were told.
-    pub(super) history: Arc<History>,
+    pub(super) recorder: Arc<Recorder>,
     trace: Trace,
     violations: Arc<Mutex<Vec<String>>>,
 }
 
 impl Journal {
     pub(super) fn new(trace: Trace) -> Self {
-        Self { history: Arc::default(), trace, violations: Arc::default() }
+        Self { recorder: Arc::default(), trace, violations: Arc::default() }
     }
 
-    /// An operation that began at `from` ends now.
-    fn note(&self, from: u64, op: Op) {
-        self.trace.note(format_args!("{op:?}"));
-        self.history.note(from, op);
+    /// An operation is about to be asked for.
+    fn begin(&self) -> Begun {
+        self.recorder.begin()
+    }
+
+    /// An operation ends now.
+    fn end(&self, begun: Begun, op: Op, end: End) {
+        self.trace.note(format_args!("{op:?} {end:?}"));
+        self.recorder.end(begun, op, end);
     }
 
     /// Something that no history shows.
@@ -104,6 +110,7 @@ impl Workload {
         let control = self.client("control", 0);
         let partitions = self.create_topics(&control).await?;
         self.trace.note("the topics are there");
+        self.journal.recorder.faults_begin();
         self.signals.loading.cancel();
         let mut producers = JoinSet::new();
         self.start_producers(&control, &partitions, &mut producers).await?;
@@ -123,6 +130,7 @@ impl Workload {
         self.trace.note(format_args!("drained after {:?}", healed.elapsed()));
         drained.cancel();
         join(&mut consumers).await?;
+        self.journal.recorder.note(Op::Phase(Phase::End));
         for (index, group) in (0..).zip(&partitions.stream) {
             read::to_the_end(&control, &self.journal, (index, *group)).await?;
         }
@@ -168,21 +176,23 @@ impl Workload {
         partitions: &Partitions,
         producers: &mut JoinSet<Result<(), WeirError>>,
     ) -> Result<(), WeirError> {
-        let topics = [(Topic::Queue, &partitions.queue), (Topic::Stream, &partitions.stream)];
+        let topics = [(TopicKind::Queue, &partitions.queue), (TopicKind::Stream, &partitions.stream)];
         for (number, (topic, groups)) in (0..).zip(topics) {
             let question = Question::InitProducer { request: control.request() };
             let answer = control.ask(None, &question, Duration::from_secs(1)).await?;
             let Answer::Producer { id, epoch } = answer else { return Err(produce::unexpected(&answer)) };
-            let next = Arc::new(AtomicU32::new(0));
+            let next = Arc::new(AtomicU64::new(0));
             for (index, group) in (0..).zip(groups) {
                 let lane = produce::Lane {
-                    client: self
-                        .client(&format!("producer {topic:?}/{index}"), 100 + 10 * number + u64::from(index)),
+                    client: self.client(
+                        &format!("producer {topic:?}/{index}"),
+                        100 + 10 * u64::from(number) + u64::from(index),
+                    ),
                     journal: self.journal.clone(),
                     topic,
                     partition: (index, *group),
                     producer: (id, epoch),
-                    number: number as u16,
+                    number,
                     next: Arc::clone(&next),
                     pace_ms_max: self.options.pace_ms_max,
                 };
@@ -233,6 +243,12 @@ impl Workload {
         }
         Ok(())
     }
+}
+
+/// How an operation ended of which a client was told this error.
+fn ended(error: &WeirError) -> End {
+    let text = format!("{}: {}", error.code, error.message);
+    if error.kind == ErrorKind::OutcomeUnknown { End::Info(text) } else { End::Fail(text) }
 }
 
 fn groups(table: &Routing, topic: &str) -> Option<Vec<GroupId>> {

@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
-use weir_client::{Client, ConsumerOptions, StreamConsumer, StreamRecord};
+use weir_checker::{Consumer, Micros, Op};
+use weir_client::{Client, ConsumerOptions, ErrorKind, Result, StreamConsumer, StreamRecord};
 
 use super::{GROUP, STREAM, payload};
-use crate::history::Reader;
-use crate::{History, Op};
+use crate::Recorder;
+use crate::recorder::{Begun, End};
 
 /// Between two commits of a member.
 const COMMIT: Duration = Duration::from_millis(200);
@@ -18,77 +19,153 @@ const COMMIT: Duration = Duration::from_millis(200);
 const LOOK: Duration = Duration::from_millis(500);
 
 /// Reads and commits until it is told to stop.
-pub(super) async fn member(client: Client, history: Arc<History>, number: u16, stop: CancellationToken) {
+pub(super) async fn member(
+    client: Client,
+    recorder: Arc<Recorder>,
+    number: Consumer,
+    stop: CancellationToken,
+) {
+    let name = format!("member {}", number.0);
     let consumer = client.stream_consumer(GROUP, &[STREAM], ConsumerOptions::default()).await;
-    let mut member =
-        Member { consumer: consumer.expect("a member joins"), next: BTreeMap::new(), history, number };
+    let consumer = consumer.expect("a member joins");
+    let mut member = Member { consumer, owned: BTreeMap::new(), recorder: Arc::clone(&recorder), number };
     let mut commits = interval(COMMIT);
     commits.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        let from = member.history.now();
-        tokio::select! {
+        let begun = recorder.begin();
+        let result = tokio::select! {
             () = stop.cancelled() => break,
             _ = commits.tick() => member.commit().await,
-            record = member.consumer.next() => match record.expect("it reads for ever") {
-                Ok(record) => member.note(from, &record),
-                Err(error) => member.trouble(from, &error),
-            },
+            record = member.consumer.next() => {
+                record.expect("it reads for ever").map(|record| member.note(begun, &record))
+            }
+        };
+        if let Err(error) = result {
+            recorder.trouble(&name, error);
         }
     }
-    let from = member.history.now();
-    if let Err(error) = member.consumer.close().await {
-        let who = format!("the end of member {number}");
-        member.history.note(from, Op::Trouble { who, error: error.to_string() });
+    if let Err(error) = member.leave().await {
+        recorder.trouble(&format!("the end of {name}"), error);
     }
 }
 
 struct Member {
     consumer: StreamConsumer,
-    /// Positions behind what was handed out since the last commit.
-    next: BTreeMap<u32, u64>,
-    history: Arc<History>,
-    number: u16,
+    /// By partition.
+    owned: BTreeMap<u32, Owned>,
+    recorder: Arc<Recorder>,
+    number: Consumer,
+}
+
+/// A partition, as far as this member knows.
+#[derive(Clone, Copy)]
+struct Owned {
+    epoch: u64,
+    /// Behind the last record that was handed out.
+    next: u64,
+    /// What was acknowledged as committed.
+    committed: u64,
+    /// When the first record behind that was handed out.
+    since: Micros,
 }
 
 impl Member {
-    fn note(&mut self, from: u64, record: &StreamRecord) {
+    fn note(&mut self, begun: Begun, record: &StreamRecord) {
         let (partition, offset) = (record.partition, record.offset);
-        self.next.insert(partition, offset + 1);
-        let value = payload::value(record.value.as_ref());
-        self.history.note(from, Op::Read { reader: Reader::Member(self.number), partition, offset, value });
-    }
-
-    /// Commits; acknowledged are the positions of the partitions that were owned before and after.
-    async fn commit(&mut self) {
-        if self.next.is_empty() {
-            return;
+        let epoch = self.consumer.epoch(STREAM, partition);
+        if let Some(epoch) =
+            epoch.filter(|epoch| self.owned.get(&partition).is_none_or(|it| it.epoch != *epoch))
+        {
+            self.lose(partition);
+            self.assigned(partition, epoch, begun.from());
+            let owned = Owned { epoch, next: offset, committed: offset, since: begun.from() };
+            self.owned.insert(partition, owned);
         }
-        let from = self.history.now();
-        let before = self.consumer.assignment();
-        let result = self.consumer.commit().await;
-        let after = self.consumer.assignment();
-        let positions = std::mem::take(&mut self.next);
-        match result {
-            Ok(()) => {
-                for (partition, offset) in positions {
-                    let owned = |owned: &[(String, u32)]| owned.iter().any(|(_, index)| *index == partition);
-                    if owned(&before) && owned(&after) {
-                        self.history.note(from, Op::Committed { partition, offset });
-                    }
-                }
+        let owned = epoch.and_then(|_| self.owned.get_mut(&partition));
+        let asked = owned.as_ref().map_or(offset, |owned| owned.next);
+        if let Some(owned) = owned {
+            if owned.next == owned.committed {
+                owned.since = begun.from();
             }
-            Err(error) => self.trouble(from, &error),
+            owned.next = offset + 1;
+        }
+        let op = Op::Poll {
+            topic: STREAM.to_owned(),
+            consumer: self.number,
+            group: epoch.map(|epoch| (GROUP.to_owned(), epoch)),
+            partition,
+            offset: asked,
+            records: vec![(offset, payload::value(record.value.as_ref()))],
+        };
+        self.recorder.end(begun, op, End::Ok);
+    }
+
+    /// Records come only after older owners were shut out.
+    fn assigned(&self, partition: u32, epoch: u64, from: Micros) {
+        let (group, topic) = (GROUP.to_owned(), STREAM.to_owned());
+        let op = Op::Assign { group, topic, consumer: self.number, epoch, partitions: vec![partition] };
+        self.recorder.end(self.recorder.begin_at(from), op, End::Ok);
+    }
+
+    /// Commits everything that was handed out.
+    async fn commit(&mut self) -> Result<()> {
+        let kept = |member: &Self, partition: u32, epoch: u64| {
+            member.consumer.epoch(STREAM, partition) == Some(epoch)
+        };
+        let wanted: Vec<(u32, Owned)> =
+            self.owned.iter().map(|(partition, owned)| (*partition, *owned)).collect();
+        let from = self.recorder.now();
+        let wanted: Vec<_> = wanted
+            .into_iter()
+            .map(|(partition, owned)| (partition, owned, kept(self, partition, owned.epoch)))
+            .collect();
+        if wanted.iter().all(|(_, owned, _)| owned.next == owned.committed) {
+            return Ok(());
+        }
+        let result = self.consumer.commit().await;
+        for (partition, owned, kept_before) in wanted {
+            if !kept_before || !kept(self, partition, owned.epoch) {
+                self.lose(partition);
+            } else if result.is_err() {
+                self.may_have_committed(partition, owned);
+            } else if owned.next > owned.committed {
+                let op = self.commit_of(partition, owned);
+                self.recorder.end(self.recorder.begin_at(from), op, End::Ok);
+                self.owned.insert(partition, Owned { committed: owned.next, ..owned });
+            }
+        }
+        result
+    }
+
+    /// Another member has the partition, or will have it.
+    fn lose(&mut self, partition: u32) {
+        if let Some(owned) = self.owned.remove(&partition) {
+            self.may_have_committed(partition, owned);
         }
     }
 
-    fn trouble(&self, from: u64, error: &weir_client::Error) {
-        let who = format!("member {}", self.number);
-        self.history.note(from, Op::Trouble { who, error: error.to_string() });
+    /// The consumer commits by itself what was handed out, when a partition is taken away.
+    fn may_have_committed(&self, partition: u32, owned: Owned) {
+        if owned.next > owned.committed {
+            self.recorder.may_happen(owned.since, self.commit_of(partition, owned));
+        }
+    }
+
+    fn commit_of(&self, partition: u32, Owned { epoch, next, .. }: Owned) -> Op {
+        let (group, topic) = (GROUP.to_owned(), STREAM.to_owned());
+        Op::Commit { group, topic, consumer: self.number, epoch, partition, offset: next }
+    }
+
+    async fn leave(mut self) -> Result<()> {
+        for partition in self.owned.keys().copied().collect::<Vec<_>>() {
+            self.lose(partition);
+        }
+        self.consumer.close().await
     }
 }
 
 /// Looks at the committed positions, again and again.
-pub(super) async fn look(client: Client, history: Arc<History>, stop: CancellationToken) {
+pub(super) async fn look(client: Client, recorder: Arc<Recorder>, stop: CancellationToken) {
     let mut looks = interval(LOOK);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -96,24 +173,22 @@ pub(super) async fn look(client: Client, history: Arc<History>, stop: Cancellati
             () = stop.cancelled() => return,
             _ = looks.tick() => {}
         }
-        let from = history.now();
+        let from = recorder.now();
         match client.admin().describe_group(GROUP).await {
             Ok(group) => {
                 for position in group.positions {
-                    history.note(
-                        from,
-                        Op::Position { partition: position.partition, offset: position.committed },
-                    );
+                    let op = Op::Position {
+                        group: GROUP.to_owned(),
+                        topic: STREAM.to_owned(),
+                        partition: position.partition,
+                        offset: position.committed,
+                    };
+                    recorder.end(recorder.begin_at(from), op, End::Ok);
                 }
             }
             // Before the first member has joined.
-            Err(error) if error.kind() == weir_client::ErrorKind::NotFound => {}
-            Err(error) => {
-                history.note(
-                    from,
-                    Op::Trouble { who: "a look at the group".to_owned(), error: error.to_string() },
-                );
-            }
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) => recorder.trouble("a look at the group", error),
         }
     }
 }

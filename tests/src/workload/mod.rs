@@ -13,10 +13,11 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use weir_client::{Client, NewTopic, QueueSettings, Settings};
+use weir_checker::{Consumer, Event, How, Op, Options, Outcome, Phase, QueueOptions};
+use weir_client::{Client, ErrorKind, NewTopic, QueueSettings, Result, Settings};
+use weir_types::TopicKind;
 
-use crate::history::{Reader, Topic};
-use crate::{Cluster, History, Op, check, eventually, within};
+use crate::{Cluster, End, Recorder, eventually, within};
 
 /// How long it may take until everything is read and acked once the producers have stopped.
 const DRAIN: Duration = Duration::from_mins(2);
@@ -30,6 +31,19 @@ pub(crate) const QUEUE: &str = "tasks";
 pub(crate) const STREAM: &str = "events";
 pub(crate) const GROUP: &str = "readers";
 
+/// Deliveries of a message until it is parked, without a practical bound: nothing is to be parked.
+const ATTEMPTS_MAX: u32 = 10_000;
+
+/// Consumers of the queue: workers, and one of single calls.
+const WORKERS: [Consumer; 2] = [Consumer(1), Consumer(2)];
+const RECEIVER: Consumer = Consumer(3);
+/// Members of the group.
+const MEMBERS: [Consumer; 2] = [Consumer(4), Consumer(5)];
+/// Reads the stream from the beginning on, all along, across every failover.
+const FOLLOWER: Consumer = Consumer(6);
+/// Reads the stream from the beginning to the end, after everything is over.
+const LAST: Consumer = Consumer(7);
+
 /// What the load does.
 #[derive(Clone, Copy, Debug)]
 pub struct LoadOptions {
@@ -38,7 +52,7 @@ pub struct LoadOptions {
     /// Replicas of each partition.
     pub replicas: u32,
     /// Producers of each topic.
-    pub producers: u16,
+    pub producers: u32,
     /// Between two records of a producer.
     pub pace: Duration,
     /// Consumers give some messages back, and let some leases run out. Without it they ack everything.
@@ -54,7 +68,7 @@ impl Default for LoadOptions {
 /// Running producers and consumers.
 pub struct Load {
     client: Client,
-    history: Arc<History>,
+    recorder: Arc<Recorder>,
     options: LoadOptions,
     producers: JoinSet<()>,
     consumers: JoinSet<()>,
@@ -71,44 +85,43 @@ impl Load {
     pub async fn start(cluster: &Cluster, options: LoadOptions) -> Self {
         let client = cluster.client().await;
         create_topics(&client, options).await;
-        let history = Arc::new(History::default());
+        let recorder = Arc::new(Recorder::default());
+        recorder.faults_begin();
+        // The client asks several partitions, and drops the answers of those that are late.
+        let unheard = Op::Receive { topic: QUEUE.to_owned(), consumer: RECEIVER, deliveries: Vec::new() };
+        recorder.may_happen(recorder.now(), unheard);
         let (produce, consume) = (CancellationToken::new(), CancellationToken::new());
         let mut producers = JoinSet::new();
-        for topic in [Topic::Queue, Topic::Stream] {
-            for number in 0..options.producers {
-                let producer = produce::Producing {
-                    client: cluster.client().await,
-                    history: Arc::clone(&history),
-                    topic,
-                    number,
-                    pace: options.pace,
-                };
+        for (kind, first) in [(TopicKind::Queue, 0), (TopicKind::Stream, options.producers)] {
+            for number in first..first + options.producers {
+                let (client, recorder) = (cluster.client().await, Arc::clone(&recorder));
+                let producer = produce::Producing { client, recorder, kind, number, pace: options.pace };
                 producers.spawn(producer.run(produce.clone()));
             }
         }
         let mut consumers = JoinSet::new();
-        for number in 0..2 {
-            let (client, history) = (cluster.client().await, Arc::clone(&history));
-            consumers.spawn(work::work(client, history, number, options.careless, consume.clone()));
+        for worker in WORKERS {
+            let (client, recorder) = (cluster.client().await, Arc::clone(&recorder));
+            consumers.spawn(work::work(client, recorder, worker, options.careless, consume.clone()));
         }
-        let (receiver, noted) = (cluster.client().await, Arc::clone(&history));
+        let (receiver, noted) = (cluster.client().await, Arc::clone(&recorder));
         // It forgets messages only while there are producers: what is left must drain.
         let forget = options.careless.then(|| produce.clone());
-        consumers.spawn(receive::receive(receiver, noted, 2, forget, consume.clone()));
-        let (reader, noted) = (cluster.client().await, Arc::clone(&history));
+        consumers.spawn(receive::receive(receiver, noted, RECEIVER, forget, consume.clone()));
+        let (reader, noted) = (cluster.client().await, Arc::clone(&recorder));
         consumers.spawn(read::follow(reader, noted, consume.clone()));
-        for number in 0..2 {
-            let (client, history) = (cluster.client().await, Arc::clone(&history));
-            consumers.spawn(group::member(client, history, number, consume.clone()));
+        for member in MEMBERS {
+            let (client, recorder) = (cluster.client().await, Arc::clone(&recorder));
+            consumers.spawn(group::member(client, recorder, member, consume.clone()));
         }
-        consumers.spawn(group::look(cluster.client().await, Arc::clone(&history), consume.clone()));
-        let probes = probe::Probes::open(&client, Arc::clone(&history), options.partitions).await;
-        Self { client, history, options, producers, consumers, produce, consume, probes }
+        consumers.spawn(group::look(cluster.client().await, Arc::clone(&recorder), consume.clone()));
+        let probes = probe::Probes::open(&client, Arc::clone(&recorder), options.partitions).await;
+        Self { client, recorder, options, producers, consumers, produce, consume, probes }
     }
 
     /// What has happened so far.
-    pub fn history(&self) -> &History {
-        &self.history
+    pub fn recorder(&self) -> &Recorder {
+        &self.recorder
     }
 
     /// A client that nothing else uses.
@@ -118,12 +131,10 @@ impl Load {
 
     /// Waits until so many more operations have ended well: sends of both topics, acks, and reads.
     pub async fn flows(&self, more: usize) {
-        let done = |op: &Op| {
-            matches!(op, Op::Sent { at: Some(_), .. } | Op::Read { .. } | Op::Settled { ack: true, .. })
-        };
-        let target = self.history.count(done) + more;
+        let done = |event: &Event| is_sent(event) || is_acked(event) || matches!(event.op, Op::Poll { .. });
+        let target = self.recorder.count(done) + more;
         eventually("the load goes on", DRAIN, async || {
-            let count = self.history.count(done);
+            let count = self.recorder.count(done);
             if count >= target { Ok(()) } else { Err(format!("{} operations to go", target - count)) }
         })
         .await;
@@ -139,16 +150,18 @@ impl Load {
     ///
     /// # Panics
     /// When it does not drain, or a property is violated.
-    pub async fn drain_and_check(mut self) -> Arc<History> {
+    pub async fn drain_and_check(mut self) -> Arc<Recorder> {
         self.produce.cancel();
         join(&mut self.producers, "producers").await;
         self.drained().await;
         self.consume.cancel();
         join(&mut self.consumers, "consumers").await;
-        read::to_the_end(&self.client, &self.history).await;
-        check::assert_all_hold(&self.history);
+        self.recorder.note(Op::Phase(Phase::End));
+        read::to_the_end(&self.client, &self.recorder, self.options.partitions).await;
+        let broken = self.recorder.broken_promises(&known());
+        assert!(broken.is_empty(), "{}", broken.join("\n\n"));
         self.report();
-        self.history
+        self.recorder
     }
 
     async fn drained(&self) {
@@ -161,11 +174,9 @@ impl Load {
         .await;
         eventually("the follower has read everything", DRAIN, async || {
             let ends = admin.offsets(STREAM, None).await.map_err(|error| error.to_string())?;
-            let next = self.history.next_offsets(Reader::Follower);
-            let behind =
-                ends.iter().filter(|end| next.get(&end.partition).copied().unwrap_or(0) < end.end_offset);
-            let behind: Vec<_> = behind.collect();
-            if behind.is_empty() { Ok(()) } else { Err(format!("at {next:?}, the ends are {behind:?}")) }
+            let next = |partition| self.recorder.next_offset(FOLLOWER, partition);
+            let behind = ends.iter().find(|end| next(end.partition) < end.end_offset);
+            behind.map_or(Ok(()), |end| Err(format!("at {}, the end is {end:?}", next(end.partition))))
         })
         .await;
         eventually("the group has committed everything", DRAIN, async || {
@@ -182,10 +193,15 @@ impl Load {
     }
 
     fn report(&self) {
-        let sent = self.history.count(|op| matches!(op, Op::Sent { at: Some(_), .. }));
-        let delivered = self.history.count(|op| matches!(op, Op::Delivered { .. }));
-        let acked = self.history.count(|op| matches!(op, Op::Settled { ack: true, .. }));
-        let troubles = self.history.troubles();
+        let sent = self.recorder.count(is_sent);
+        let acked = self.recorder.count(is_acked);
+        let mut delivered = 0;
+        self.recorder.each(|event| {
+            if let Op::Receive { deliveries, .. } = &event.op {
+                delivered += deliveries.len();
+            }
+        });
+        let troubles = self.recorder.troubles();
         eprintln!(
             "{sent} acknowledged, {delivered} deliveries, {acked} acks, {} errors seen by clients",
             troubles.len()
@@ -196,10 +212,33 @@ impl Load {
     }
 }
 
+/// What the checks have to know beside the history.
+fn known() -> Options {
+    let queue = QueueOptions { attempts_max: Some(ATTEMPTS_MAX), ..QueueOptions::default() };
+    Options { queue, ..Options::default() }
+}
+
+fn is_sent(event: &Event) -> bool {
+    matches!(event.op, Op::Enqueue { at: Some(_), .. } | Op::Append { at: Some(_), .. })
+}
+
+fn is_acked(event: &Event) -> bool {
+    event.outcome == Outcome::Ok && matches!(event.op, Op::Settle { how: How::Ack, .. })
+}
+
+/// How an operation ended that was answered so.
+fn ended<T>(answer: &Result<T>) -> End {
+    let Err(error) = answer else { return End::Ok };
+    let text = format!("{}: {error}", error.code());
+    if error.kind() == ErrorKind::OutcomeUnknown { End::Info(text) } else { End::Fail(text) }
+}
+
 async fn create_topics(client: &Client, options: LoadOptions) {
-    // Attempts without a practical bound: nothing is to be parked.
-    let settings =
-        QueueSettings { attempts_max: Some(10_000), lease_ms: Some(30_000), ..QueueSettings::default() };
+    let settings = QueueSettings {
+        attempts_max: Some(ATTEMPTS_MAX),
+        lease_ms: Some(30_000),
+        ..QueueSettings::default()
+    };
     let queue = NewTopic::queue(QUEUE).settings(Settings::Queue(settings));
     for topic in [queue, NewTopic::stream(STREAM)] {
         let topic = topic.partitions(options.partitions).replicas(options.replicas);

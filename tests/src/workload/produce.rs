@@ -7,11 +7,12 @@ use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
-use weir_client::{Client, Delivery, Error, ErrorKind, PendingDelivery, ProducerOptions, Result};
+use weir_checker::{MessageId, Op, Terms, Value};
+use weir_client::{Client, Delivery, PendingDelivery, ProducerOptions, Result};
+use weir_types::TopicKind;
 
-use super::{QUEUE, STREAM, payload};
-use crate::history::Topic;
-use crate::{Answered, History, Op, Value};
+use super::{QUEUE, STREAM, ended, payload};
+use crate::{Begun, Recorder};
 
 /// Records that may be unanswered.
 const PENDING_MAX: usize = 256;
@@ -19,19 +20,16 @@ const PENDING_MAX: usize = 256;
 /// Who produces what.
 pub(super) struct Producing {
     pub(super) client: Client,
-    pub(super) history: Arc<History>,
-    pub(super) topic: Topic,
-    pub(super) number: u16,
+    pub(super) recorder: Arc<Recorder>,
+    pub(super) kind: TopicKind,
+    pub(super) number: u32,
     pub(super) pace: Duration,
 }
 
 impl Producing {
     /// Produces until it is told to stop, and then until the last answer.
     pub(super) async fn run(self, stop: CancellationToken) {
-        let name = match self.topic {
-            Topic::Queue => QUEUE,
-            Topic::Stream => STREAM,
-        };
+        let name = if self.kind == TopicKind::Queue { QUEUE } else { STREAM };
         let producer =
             self.client.producer(name, ProducerOptions::default()).await.expect("a producer opens");
         let mut answers = FuturesUnordered::new();
@@ -45,10 +43,10 @@ impl Producing {
                 _ = ticks.tick(), if answers.len() < PENDING_MAX => {
                     let value = Value { producer: self.number, sequence };
                     sequence += 1;
-                    let from = self.history.now();
+                    let (begun, sent) = (self.recorder.begin(), (self.kind, value));
                     match producer.send(payload::record(value)).await {
-                        Ok(pending) => answers.push(answer(&self.history, self.topic, value, from, pending)),
-                        Err(error) => note(&self.history, self.topic, value, from, Err(error)),
+                        Ok(pending) => answers.push(answer(&self.recorder, begun, sent, pending)),
+                        Err(error) => note(&self.recorder, begun, sent, &Err(error)),
                     }
                 }
             }
@@ -58,26 +56,23 @@ impl Producing {
     }
 }
 
-async fn answer(history: &History, topic: Topic, value: Value, from: u64, pending: PendingDelivery) {
-    note(history, topic, value, from, pending.await);
+async fn answer(recorder: &Recorder, begun: Begun, sent: (TopicKind, Value), pending: PendingDelivery) {
+    note(recorder, begun, sent, &pending.await);
 }
 
 /// Writes an answer down.
-pub(super) fn note(history: &History, topic: Topic, value: Value, from: u64, answer: Result<Delivery>) {
-    let (at, answered) = match &answer {
-        Ok(delivery) => (Some((delivery.partition, delivery.offset)), Answered::Yes),
-        Err(error) => (None, answered(error)),
+pub(super) fn note(
+    recorder: &Recorder,
+    begun: Begun,
+    (kind, value): (TopicKind, Value),
+    answer: &Result<Delivery>,
+) {
+    let at = answer.as_ref().ok().map(|delivery| (delivery.partition, delivery.offset));
+    let op = if kind == TopicKind::Queue {
+        let at = at.map(|(partition, id)| MessageId { partition, id });
+        Op::Enqueue { topic: QUEUE.to_owned(), value, terms: Terms::default(), at }
+    } else {
+        Op::Append { topic: STREAM.to_owned(), values: vec![value], key: None, at }
     };
-    if let Err(error) = answer {
-        history.note(
-            from,
-            Op::Trouble { who: format!("a producer of the {topic:?}"), error: error.to_string() },
-        );
-    }
-    history.note(from, Op::Sent { topic, value, at, answered });
-}
-
-/// What an error says about what was asked.
-pub(super) fn answered(error: &Error) -> Answered {
-    if error.kind() == ErrorKind::OutcomeUnknown { Answered::Unknown } else { Answered::No }
+    recorder.end(begun, op, ended(answer));
 }

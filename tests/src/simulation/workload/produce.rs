@@ -1,19 +1,21 @@
 //! A producer's lane: one batch after the other into one partition, each repeated until it is answered.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
+use weir_checker::{MessageId, Op, Terms, Value};
 use weir_types::{
-    BatchBuilder, BatchError, ErrorKind, GroupId, ProducerEpoch, ProducerId, ProducerSequence, WeirError,
+    BatchBuilder, BatchError, ErrorKind, GroupId, ProducerEpoch, ProducerId, ProducerSequence, TopicKind,
+    WeirError,
 };
 
 use super::super::client::Client;
 use super::super::wire::{Answer, Question};
-use super::Journal;
-use crate::history::{Answered, Op, Topic, Value};
+use super::{Journal, QUEUE, STREAM, ended};
+use crate::recorder::{Begun, End};
 
 /// Most records of one batch.
 const RECORDS_MAX: u64 = 4;
@@ -24,14 +26,14 @@ const PADDING_MAX: u64 = 200;
 pub(super) struct Lane {
     pub(super) client: Client,
     pub(super) journal: Journal,
-    pub(super) topic: Topic,
+    pub(super) topic: TopicKind,
     /// Index and Raft group.
     pub(super) partition: (u32, GroupId),
     pub(super) producer: (ProducerId, ProducerEpoch),
     /// The producer in the history.
-    pub(super) number: u16,
+    pub(super) number: u32,
     /// The next value of the producer, over all its lanes.
-    pub(super) next: Arc<AtomicU32>,
+    pub(super) next: Arc<AtomicU64>,
     pub(super) pace_ms_max: u64,
 }
 
@@ -67,31 +69,46 @@ impl Lane {
     }
 
     async fn send(&self, sequence: u32, count: u32) -> Result<(), WeirError> {
-        let first = self.next.fetch_add(count, Ordering::Relaxed);
-        let values: Vec<Value> =
-            (first..first + count).map(|sequence| Value { producer: self.number, sequence }).collect();
+        let first = self.next.fetch_add(u64::from(count), Ordering::Relaxed);
+        let values: Vec<Value> = (first..first + u64::from(count))
+            .map(|sequence| Value { producer: self.number, sequence })
+            .collect();
         let batch = self.batch(&values, sequence)?;
         let (index, group) = self.partition;
         let question = match self.topic {
-            Topic::Queue => Question::Enqueue { group, batch },
-            Topic::Stream => Question::Append { group, batch },
+            TopicKind::Queue => Question::Enqueue { group, batch },
+            TopicKind::Stream => Question::Append { group, batch },
         };
-        let from = self.journal.history.now();
+        let begun: Vec<Begun> = self.ops(&values, None).iter().map(|_| self.journal.begin()).collect();
         let told = self.client.ask(Some(group), &question, Duration::from_secs(1)).await;
         let base = match told {
-            Ok(Answer::Written { base, .. }) => base,
-            Ok(other) => return Err(unexpected(&other)),
-            Err(error) => {
-                // No error of a producer that repeats itself is expected to be final.
-                self.journal.violated(format_args!("P1 {values:?} were refused: {error}"));
-                return Err(error);
-            }
+            Ok(Answer::Written { base, .. }) => Ok(base),
+            Ok(other) => Err(unexpected(&other)),
+            Err(error) => Err(error),
         };
-        for (offset, value) in (base..).zip(values) {
-            let at = Some((index, offset));
-            self.journal.note(from, Op::Sent { topic: self.topic, value, at, answered: Answered::Yes });
+        let ops = self.ops(&values, base.as_ref().ok().map(|base| (index, *base)));
+        let end = base.as_ref().map_or_else(ended, |_| End::Ok);
+        for (begun, op) in begun.into_iter().zip(ops) {
+            self.journal.end(begun, op, end.clone());
         }
-        Ok(())
+        base.map(drop).inspect_err(|error| {
+            // No error of a producer that repeats itself is expected to be final.
+            self.journal.violated(format_args!("P1 {values:?} were refused: {error}"));
+        })
+    }
+
+    /// What the history says of a batch: messages are sent one by one to a queue, records together to a stream.
+    fn ops(&self, values: &[Value], at: Option<(u32, u64)>) -> Vec<Op> {
+        if self.topic == TopicKind::Stream {
+            return vec![Op::Append { topic: STREAM.to_owned(), values: values.to_vec(), key: None, at }];
+        }
+        let enqueue = |(place, value): (u64, &Value)| Op::Enqueue {
+            topic: QUEUE.to_owned(),
+            value: *value,
+            terms: Terms::default(),
+            at: at.map(|(partition, base)| MessageId { partition, id: base + place }),
+        };
+        (0..).zip(values).map(enqueue).collect()
     }
 
     fn batch(&self, values: &[Value], base_sequence: u32) -> Result<Vec<u8>, WeirError> {
@@ -108,9 +125,9 @@ impl Lane {
 
 /// The body of a record tells its value, and shows damage.
 fn body(value: Value) -> Vec<u8> {
-    let mut body = value.producer.to_be_bytes().to_vec();
-    body.extend(value.sequence.to_be_bytes());
-    let padding = u64::from(value.sequence).wrapping_mul(0x9e37_79b9) % PADDING_MAX;
+    let mut body = (value.producer as u16).to_be_bytes().to_vec();
+    body.extend((value.sequence as u32).to_be_bytes());
+    let padding = value.sequence.wrapping_mul(0x9e37_79b9) % PADDING_MAX;
     body.extend((0..padding).map(|place| (place as u8) ^ (value.sequence as u8)));
     body
 }
@@ -119,7 +136,8 @@ fn body(value: Value) -> Vec<u8> {
 pub(super) fn value_of(found: &[u8]) -> Option<Value> {
     let (producer, rest) = found.split_first_chunk::<2>()?;
     let (sequence, _) = rest.split_first_chunk::<4>()?;
-    let value = Value { producer: u16::from_be_bytes(*producer), sequence: u32::from_be_bytes(*sequence) };
+    let (producer, sequence) = (u16::from_be_bytes(*producer), u32::from_be_bytes(*sequence));
+    let value = Value { producer: u32::from(producer), sequence: u64::from(sequence) };
     (found == body(value)).then_some(value)
 }
 

@@ -3,14 +3,19 @@
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
+use weir_checker::{Consumer, Op};
 use weir_types::{BatchView, ErrorKind, GroupId, Offset, WeirError};
 
 use super::super::client::Client;
 use super::super::wire::{Answer, Question};
-use super::Journal;
 use super::produce::{unexpected, value_of};
-use crate::history::{Op, Reader};
+use super::{Journal, STREAM};
+use crate::recorder::End;
 
+/// Reads from the beginning on, all along.
+const FOLLOWER: Consumer = Consumer(100);
+/// Reads everything once more, when all is over.
+const LAST: Consumer = Consumer(101);
 /// How long a fetch waits for a record.
 const WAIT_MS: u64 = 1_000;
 
@@ -23,27 +28,30 @@ pub(super) async fn follow(
 ) -> Result<(), WeirError> {
     let mut next = Offset(0);
     while !drained.is_cancelled() {
-        (next, _) = fetch(&client, &journal, partition, Reader::Follower, next).await?;
+        (next, _) = fetch(&client, &journal, partition, FOLLOWER, next).await?;
     }
     Ok(())
 }
 
-/// Reads from the beginning to the end.
+/// Reads from the beginning until nothing more comes: what is not there then is lost.
 pub(super) async fn to_the_end(
     client: &Client,
     journal: &Journal,
     partition: (u32, GroupId),
 ) -> Result<(), WeirError> {
-    let (mut next, mut end) = (Offset(0), Offset(u64::MAX));
-    while next < end {
-        (next, end) = fetch(client, journal, partition, Reader::Last, next).await?;
+    let mut from = Offset(0);
+    loop {
+        let (next, end) = fetch(client, journal, partition, LAST, from).await?;
+        if next == from && next >= end {
+            return Ok(());
+        }
+        from = next;
     }
-    Ok(())
 }
 
 /// Where the follower is.
 pub(super) fn next_of(journal: &Journal, index: u32) -> u64 {
-    journal.history.next_offsets(Reader::Follower).get(&index).copied().unwrap_or(0)
+    journal.recorder.next_offset(FOLLOWER, index)
 }
 
 /// Fetches once; the offset that follows what was read, and the end of the partition.
@@ -51,29 +59,34 @@ async fn fetch(
     client: &Client,
     journal: &Journal,
     (index, group): (u32, GroupId),
-    reader: Reader,
-    next: Offset,
+    consumer: Consumer,
+    asked: Offset,
 ) -> Result<(Offset, Offset), WeirError> {
     // Nothing is to come for the last reader.
-    let wait_ms = if reader == Reader::Last { 0 } else { WAIT_MS };
-    let question = Question::Fetch { group, offset: next, wait_ms };
-    let from = journal.history.now();
+    let wait_ms = if consumer == LAST { 0 } else { WAIT_MS };
+    let question = Question::Fetch { group, offset: asked, wait_ms };
+    let begun = journal.begin();
     let answer = client.ask(Some(group), &question, Duration::from_millis(wait_ms)).await?;
     let Answer::Fetched { batches, end } = answer else { return Err(unexpected(&answer)) };
-    let mut next = next;
+    let (mut next, mut read) = (asked, Vec::new());
     for batch in batches {
         for (offset, body) in records(&batch)? {
             if offset < next {
                 continue;
             }
-            let Some(value) = value_of(&body) else {
-                journal.violated(format_args!("P13 the body of record {index}/{offset} is damaged"));
-                continue;
-            };
-            journal.note(from, Op::Read { reader, partition: index, offset: offset.0, value });
+            read.push((offset.0, value_of(&body)));
             next = offset.next();
         }
     }
+    let op = Op::Poll {
+        topic: STREAM.to_owned(),
+        consumer,
+        group: None,
+        partition: index,
+        offset: asked.0,
+        records: read,
+    };
+    journal.end(begun, op, End::Ok);
     Ok((next, end))
 }
 

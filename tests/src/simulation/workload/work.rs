@@ -5,14 +5,15 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
+use weir_checker::{Consumer, Delivery, How, MessageId, Op};
 use weir_queue::{Action, SettleItem};
 use weir_types::{ErrorKind, GroupId, WeirError};
 
 use super::super::client::Client;
 use super::super::wire::{Answer, Leased, Question};
-use super::Journal;
 use super::produce::{unexpected, value_of};
-use crate::history::{Answered, Op};
+use super::{Journal, QUEUE, ended};
+use crate::recorder::{Begun, End};
 
 /// Most messages of one request.
 const MESSAGES_MAX: u64 = 6;
@@ -25,7 +26,7 @@ const WORK_MS_MAX: u64 = 80;
 pub(super) struct Worker {
     pub(super) client: Client,
     pub(super) journal: Journal,
-    pub(super) number: u16,
+    pub(super) number: u32,
     /// Index and Raft group.
     pub(super) partition: (u32, GroupId),
     pub(super) lease_ms: u64,
@@ -59,20 +60,29 @@ impl Worker {
             lease_ms: self.lease_ms,
             wait_ms: WAIT_MS,
         };
-        let from = self.journal.history.now();
-        let answer = self.client.ask(Some(group), &question, Duration::from_millis(WAIT_MS)).await?;
+        let begun = self.journal.begin();
+        let (wait, mut unheard) = (Duration::from_millis(WAIT_MS), false);
+        let answer = self.client.ask_and_hear(Some(group), &question, wait, &mut unheard).await?;
         let Answer::Leased(leased) = answer else { return Err(unexpected(&answer)) };
-        for Leased { message, lease, value } in &leased {
-            let message = (index, message.0);
-            let Some(value) = value_of(value) else {
-                self.journal.violated(format_args!("P1 the body of message {message:?} is damaged"));
-                continue;
-            };
-            let held = Some(self.lease_ms * 1000);
-            let (consumer, lease_id) = (self.number, lease.0);
-            self.journal.note(from, Op::Delivered { consumer, message, value, lease_id, held });
+        if unheard {
+            // The answer lacks what was leased by then and is over already.
+            let first = self.journal.recorder.begin_at(begun.from());
+            let end = End::Info("an attempt was not answered".to_owned());
+            self.journal.end(first, self.received(Vec::new()), end);
         }
+        let deliveries = leased.iter().map(|leased| Delivery {
+            message: MessageId { partition: index, id: leased.message.0 },
+            value: value_of(&leased.value),
+            lease: leased.lease.0,
+            attempt: leased.attempt,
+            held: Some(self.lease_ms * 1000),
+        });
+        self.journal.end(begun, self.received(deliveries.collect()), End::Ok);
         Ok(leased)
+    }
+
+    fn received(&self, deliveries: Vec<Delivery>) -> Op {
+        Op::Receive { topic: QUEUE.to_owned(), consumer: Consumer(self.number), deliveries }
     }
 
     fn work(&self) -> Duration {
@@ -97,19 +107,34 @@ impl Worker {
         let (index, group) = self.partition;
         let request = self.client.request();
         let question = Question::Settle { group, request, items: items.clone() };
-        let from = self.journal.history.now();
+        let begun: Vec<Begun> = items.iter().map(|_| self.journal.begin()).collect();
         let answer = self.client.ask(Some(group), &question, Duration::from_secs(1)).await?;
         let Answer::Settled(outcomes) = answer else { return Err(unexpected(&answer)) };
-        for (item, error) in items.into_iter().zip(outcomes) {
-            let answered = match error {
-                None => Answered::Yes,
-                Some(error) if error.kind == ErrorKind::LeaseLost => Answered::No,
+        for ((begun, item), error) in begun.into_iter().zip(items).zip(outcomes) {
+            let end = match error {
+                None => End::Ok,
+                Some(error) if error.kind == ErrorKind::LeaseLost => ended(&error),
                 Some(error) => return Err(error),
             };
-            let message = (index, item.message.0);
-            let ack = item.action == Action::Ack;
-            self.journal.note(from, Op::Settled { message, lease_id: item.lease.0, ack, answered });
+            let op = Op::Settle {
+                topic: QUEUE.to_owned(),
+                consumer: Consumer(self.number),
+                message: MessageId { partition: index, id: item.message.0 },
+                lease: item.lease.0,
+                how: how(&item.action),
+            };
+            self.journal.end(begun, op, end);
         }
         Ok(())
+    }
+}
+
+fn how(action: &Action) -> How {
+    match action {
+        Action::Ack => How::Ack,
+        Action::Nack { .. } => How::Nack,
+        Action::Release => How::Release,
+        Action::Reject { .. } => How::Reject,
+        Action::Extend { lease_ms } => How::Extend(lease_ms * 1000),
     }
 }
