@@ -36,6 +36,8 @@ pub(crate) struct Attempts {
 pub(crate) enum Next {
     /// Ask this node at once.
     Ask(String),
+    /// Ask the leader of the routing table at once.
+    AskLeader,
     /// Try again after this pause.
     Pause(Duration),
     /// Give up: the answer is final.
@@ -69,11 +71,13 @@ impl Attempts {
     /// An attempt failed.
     pub(crate) fn failed(&mut self, failure: Failure) -> Next {
         self.over_limit = failure.over_limit();
+        let moved = failure.is_of_moving();
         let Failure { error, maybe_happened } = failure;
         self.maybe_happened |= maybe_happened;
         self.last = error.to_string();
         match error.kind {
             ErrorKind::Redirect => self.redirected(error),
+            ErrorKind::OutcomeUnknown if moved => self.moved(),
             ErrorKind::Retry | ErrorKind::Throttled | ErrorKind::OutOfSpace | ErrorKind::OutcomeUnknown => {
                 self.redirects = 0;
                 Next::Pause(self.pause(error.retry_after_ms))
@@ -88,6 +92,11 @@ impl Attempts {
             Some(leader) if self.redirects <= REDIRECTS_AT_ONCE_MAX => Next::Ask(leader),
             _ => Next::Pause(self.pause(error.retry_after_ms)),
         }
+    }
+
+    fn moved(&mut self) -> Next {
+        self.redirects += 1;
+        if self.redirects <= REDIRECTS_AT_ONCE_MAX { Next::AskLeader } else { Next::Pause(self.pause(None)) }
     }
 
     fn pause(&mut self, asked_ms: Option<u64>) -> Duration {
@@ -150,6 +159,17 @@ mod tests {
             assert_eq!(attempts.failed(redirect(Some("a:1"))), Next::Ask("a:1".to_owned()));
         }
         assert_eq!(attempts.failed(redirect(Some("a:1"))), Next::Pause(PAUSE_BASE));
+    }
+
+    #[test]
+    fn a_leader_that_moved_is_followed_at_once_but_not_in_circles() {
+        let mut attempts = attempts();
+        for _ in 0..REDIRECTS_AT_ONCE_MAX {
+            assert_eq!(attempts.failed(Failure::leader_moved("a:1")), Next::AskLeader);
+        }
+        assert_eq!(attempts.failed(Failure::leader_moved("a:1")), Next::Pause(PAUSE_BASE));
+        let error = attempts.timed_out(Instant::now(), "x");
+        assert!(matches!(error, Error::OutcomeUnknown { .. }), "the old leader may have done it: {error}");
     }
 
     #[test]

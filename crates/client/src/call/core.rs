@@ -96,10 +96,13 @@ impl Core {
             let address = route.address(self);
             let until = deadline.min(self.now() + call.attempt_timeout);
             let failure = match self.pool.channel(&address) {
-                Ok(channel) => match tokio::time::timeout_at(until, attempt(channel)).await {
-                    Ok(Ok(answer)) => return Ok(answer.into_inner()),
-                    Ok(Err(status)) => Failure::from_status(&status),
-                    Err(_) => Failure::no_answer(&address),
+                Ok(channel) => tokio::select! {
+                    answered = tokio::time::timeout_at(until, attempt(channel)) => match answered {
+                        Ok(Ok(answer)) => return Ok(answer.into_inner()),
+                        Ok(Err(status)) => Failure::from_status(&status),
+                        Err(_) => Failure::no_answer(&address),
+                    },
+                    moved = self.moved(call.target, &address) => moved,
                 },
                 Err(error) => Failure::answered(error),
             };
@@ -107,6 +110,16 @@ impl Core {
             route.recover(self, &mut attempts, &address, failure, deadline).await?;
         }
         Err(attempts.timed_out(self.now(), &call.doing))
+    }
+
+    /// Resolves when it is of no more use to wait for the node at `address`, as another leader has become known: it may
+    /// be frozen or cut off, and answer in seconds or never. What was asked of it may be done all the same.
+    pub(crate) async fn moved(&self, target: Target, address: &str) -> Failure {
+        match target {
+            Target::Leader(group) => self.router.leader_moved(group, address).await,
+            Target::Any => std::future::pending().await,
+        }
+        Failure::leader_moved(address)
     }
 
     /// The partitions of a topic. When the table at hand does not have it, the topic may be younger than the table: that

@@ -8,6 +8,8 @@ use weir_types::{ErrorKind, WeirError};
 
 use super::attempts::Failure;
 
+/// Code of a call that was given up because another leader is known.
+const LEADER_MOVED: &str = "leader-moved";
 /// Code of a connection that could not be opened.
 const NODE_UNREACHABLE: &str = "node-unreachable";
 
@@ -34,6 +36,12 @@ impl Failure {
         Self { error: WeirError::new(ErrorKind::OutcomeUnknown, "no-answer", text), maybe_happened: true }
     }
 
+    /// No answer yet, and none is waited for: the routing table has come to name another leader.
+    pub(crate) fn leader_moved(address: &str) -> Self {
+        let text = format!("{address} did not answer before another leader was known");
+        Self { error: WeirError::new(ErrorKind::OutcomeUnknown, LEADER_MOVED, text), maybe_happened: true }
+    }
+
     /// A stream of answers ended before all of them came.
     pub(crate) fn stream_ended() -> Self {
         let text = "the connection ended before the answer";
@@ -43,6 +51,11 @@ impl Failure {
     /// An answer inside a stream, which says whether something happened.
     pub(crate) fn answered(error: WeirError) -> Self {
         Self { maybe_happened: error.kind == ErrorKind::OutcomeUnknown, error }
+    }
+
+    /// Whether another leader is known, to be asked at once.
+    pub(crate) fn is_of_moving(&self) -> bool {
+        self.error.code == LEADER_MOVED
     }
 
     /// Whether no connection was there, so that nothing sent on it arrived.

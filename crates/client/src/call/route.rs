@@ -67,6 +67,7 @@ impl Route {
                 self.turn = 0;
                 self.ask = Some(leader);
             }
+            Next::AskLeader => self.turn = 0,
             Next::Pause(pause) => {
                 self.turn = self.turn.wrapping_add(usize::from(!stay));
                 let until = deadline.min(core.now() + core.options.runtime.jittered(pause));

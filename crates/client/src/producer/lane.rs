@@ -20,7 +20,7 @@ use super::flight::{Answered, Expired, Flight};
 use super::intake::Intake;
 use super::stamps::Stamps;
 use crate::call::{Attempts, Core, Failure, Route};
-use crate::routing::PartitionRoute;
+use crate::routing::{PartitionRoute, Target};
 use crate::{Error, ProducerOptions, Result};
 
 /// A lane's attempts never end by themselves: each batch has its own deadline.
@@ -118,6 +118,11 @@ impl Lane {
             Ok(channel) => channel,
             Err(error) => return Left::Failed(Failure::answered(error)),
         };
+        let core = Arc::clone(&self.core);
+        let moved = core.moved(Target::Leader(self.group), address);
+        tokio::pin!(moved);
+        // Without ids, what may be appended already cannot be sent to the next leader: its answer is worth waiting for.
+        let repeats = self.options.idempotent;
         let (requests, queue) = mpsc::channel(self.options.in_flight_max);
         self.fill(&requests);
         let mut answers = tokio::select! {
@@ -126,6 +131,7 @@ impl Lane {
                 Err(status) => return Left::Failed(Failure::from_status(&status)),
             },
             () = until(self.deadline()) => return Left::Expired,
+            failure = &mut moved, if repeats => return Left::Failed(failure),
         };
         loop {
             if self.flight.needs_stamp() {
@@ -144,6 +150,7 @@ impl Lane {
                     Ok(None) => return Left::Failed(Failure::stream_ended()),
                     Err(status) => return Left::Failed(Failure::from_status(&status)),
                 },
+                failure = &mut moved, if repeats => return Left::Failed(failure),
                 () = self.intake.arrived(), if self.flight.has_room() => {}
                 () = until(self.deadline()) => return Left::Expired,
             }

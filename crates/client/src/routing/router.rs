@@ -44,6 +44,19 @@ impl Router {
         self.table.subscribe()
     }
 
+    /// Resolves when a table comes that names another leader of a group than the tables before it, and than the node at
+    /// `address`, which was asked.
+    pub(crate) async fn leader_moved(&self, group: GroupId, address: &str) {
+        let mut tables = self.watch();
+        let before = tables.borrow_and_update().leader(group).map(str::to_owned);
+        let moved = tables.wait_for(|table| {
+            table.leader(group).is_some_and(|now| now != address && Some(now) != before.as_deref())
+        });
+        if moved.await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+
     /// Takes in a table. Versions are a node's own, so that those of two nodes cannot be compared: the table of the node
     /// that is watched now is the one that counts. If that node lags behind, redirects make up for it.
     pub(crate) fn update(&self, table: RoutingTable) {
@@ -115,6 +128,7 @@ impl Router {
 
 #[cfg(test)]
 mod tests {
+    use futures::FutureExt as _;
     use weir_proto::v1;
 
     use super::*;
@@ -175,6 +189,23 @@ mod tests {
         router.update(table(5, Some(2)));
         router.update(table(4, Some(1)));
         assert_eq!(picks(&router, 1), ["n1:1"]);
+    }
+
+    #[test]
+    fn a_leader_moves_when_a_table_names_one_that_is_neither_asked_nor_known() {
+        let router = Router::new(vec!["seed:1".to_owned()], 0);
+        router.update(table(1, Some(2)));
+        let mut asked_leader = std::pin::pin!(router.leader_moved(GroupId(7), "n2:1"));
+        let mut asked_other = std::pin::pin!(router.leader_moved(GroupId(7), "n3:1"));
+        assert!(asked_leader.as_mut().now_or_never().is_none());
+        assert!(asked_other.as_mut().now_or_never().is_none(), "the table is no news");
+        for (version, leader) in [(2, None), (3, Some(2))] {
+            router.update(table(version, leader));
+            assert!(asked_leader.as_mut().now_or_never().is_none(), "nobody else leads");
+        }
+        router.update(table(4, Some(3)));
+        assert!(asked_leader.as_mut().now_or_never().is_some());
+        assert!(asked_other.as_mut().now_or_never().is_none(), "it is asked already");
     }
 
     #[test]

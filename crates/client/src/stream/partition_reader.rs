@@ -17,6 +17,7 @@ use super::credit::Credit;
 use super::decode::{Origin, base_offset, decode};
 use crate::admin::offsets_of;
 use crate::call::{ANSWER_BYTES_MAX, Attempts, Core, Failure, Route};
+use crate::routing::Target;
 use crate::{Error, Result, StreamRecord};
 
 /// Grants on their way to the node; more wait, and become one.
@@ -94,14 +95,18 @@ impl PartitionReader {
     /// Reads over one connection until something ends it.
     async fn fetch_at(&mut self, address: &str, route: &mut Route, attempts: &mut Attempts) -> Left {
         let (grants, queue) = mpsc::channel(GRANTS_QUEUED_MAX);
-        let opened = tokio::time::timeout_at(
-            attempts.deadline().min(self.core.now() + self.core.options.attempt_timeout),
-            self.open(address, &grants, queue),
-        );
-        let mut answers = match opened.await {
-            Ok(Ok(answers)) => answers,
-            Ok(Err(failure)) => return Left::Failed(failure, Duration::ZERO),
-            Err(_) => return Left::Failed(Failure::no_answer(address), Duration::ZERO),
+        let core = Arc::clone(&self.core);
+        let moved = core.moved(Target::Leader(self.source.group), address);
+        tokio::pin!(moved);
+        let until = attempts.deadline().min(self.core.now() + self.core.options.attempt_timeout);
+        let opened = tokio::select! {
+            opened = self.open(address, &grants, queue) => opened,
+            () = tokio::time::sleep_until(until) => Err(Failure::no_answer(address)),
+            failure = &mut moved => Err(failure),
+        };
+        let mut answers = match opened {
+            Ok(answers) => answers,
+            Err(failure) => return Left::Failed(failure, Duration::ZERO),
         };
         let opened = self.core.now();
         let credit = Arc::clone(&self.credit);
@@ -120,6 +125,7 @@ impl PartitionReader {
                         return Left::Failed(Failure::from_status(&status), self.core.now() - opened);
                     }
                 },
+                failure = &mut moved => return Left::Failed(failure, self.core.now() - opened),
                 credit_bytes = credit.to_grant() => {
                     // When the other end is gone, so is the connection: the answers say why.
                     let _ = grants.send(v1::FetchRequest { start: None, credit_bytes }).await;

@@ -19,6 +19,7 @@ use super::settle::milliseconds;
 use super::settles::{Answered, Overdue, Settled, Settles, Wish};
 use super::{LeasedMessage, Message, Settle, SettleAction, WorkerOptions};
 use crate::call::{ANSWER_BYTES_MAX, Attempts, Core, Failure, Pauses, Route};
+use crate::routing::Target;
 use crate::{Error, Result};
 
 /// Requests on their way to the node: one settle request, and grants.
@@ -134,8 +135,15 @@ impl Session {
 
     /// Works over one connection until something ends it.
     async fn work_at(&mut self, address: &str, route: &mut Route, attempts: &mut Attempts) -> Left {
+        let core = Arc::clone(&self.core);
+        let moved = core.moved(Target::Leader(self.group), address);
+        tokio::pin!(moved);
         let (requests, queue) = mpsc::channel(REQUESTS_QUEUED_MAX);
-        let mut answers = match self.open(address, &requests, queue).await {
+        let opened = tokio::select! {
+            opened = self.open(address, &requests, queue) => opened,
+            failure = &mut moved => Err(failure),
+        };
+        let mut answers = match opened {
             Ok(answers) => answers,
             Err(failure) => return Left::Failed(failure, Duration::ZERO),
         };
@@ -163,6 +171,7 @@ impl Session {
                     Ok(None) => return Left::Failed(Failure::stream_ended(), self.core.now() - since),
                     Err(status) => return Left::Failed(Failure::from_status(&status), self.core.now() - since),
                 },
+                failure = &mut moved => return Left::Failed(failure, self.core.now() - since),
                 event = self.event() => self.handle(event),
             }
         }

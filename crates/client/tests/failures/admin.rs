@@ -1,6 +1,7 @@
 //! Routing and producer ids.
 
 use futures::StreamExt as _;
+use tokio_stream::wrappers::WatchStream;
 use tonic::{Request, Response, Status};
 use weir_proto::v1;
 use weir_proto::v1::admin_server::Admin;
@@ -15,9 +16,9 @@ impl Admin for Services {
         &self,
         _: Request<v1::WatchRoutingRequest>,
     ) -> Result<Response<Self::WatchRoutingStream>, Status> {
-        let table = self.routing.lock().unwrap().clone();
-        let tables = futures::stream::iter([Ok(table)]).chain(futures::stream::pending());
-        Ok(Response::new(Box::pin(tables)))
+        let tables = WatchStream::new(self.routing.subscribe()).map(Ok);
+        // A node that is gone does not end its watches: they break.
+        Ok(Response::new(Box::pin(tables.chain(futures::stream::pending()))))
     }
 
     async fn init_producer(

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use futures::Stream;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::Status;
@@ -27,14 +28,14 @@ pub(crate) type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send
 #[derive(Clone)]
 pub(crate) struct Services {
     pub(crate) partition: Arc<Mutex<Partition>>,
-    pub(crate) routing: Arc<Mutex<v1::RoutingTable>>,
+    pub(crate) routing: watch::Sender<v1::RoutingTable>,
 }
 
 /// A listening node; dropping it stops it.
 pub(crate) struct Node {
     pub(crate) address: String,
     pub(crate) partition: Arc<Mutex<Partition>>,
-    routing: Arc<Mutex<v1::RoutingTable>>,
+    routing: watch::Sender<v1::RoutingTable>,
     server: JoinHandle<()>,
 }
 
@@ -42,8 +43,8 @@ impl Node {
     pub(crate) async fn start(partition: Arc<Mutex<Partition>>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
-        let routing = Arc::new(Mutex::new(table(&[&address])));
-        let services = Services { partition: Arc::clone(&partition), routing: Arc::clone(&routing) };
+        let routing = watch::Sender::new(table(&[&address]));
+        let services = Services { partition: Arc::clone(&partition), routing: routing.clone() };
         let serving = tonic::transport::Server::builder()
             .add_service(AdminServer::new(services.clone()))
             .add_service(StreamServer::new(services.clone()))
@@ -59,7 +60,26 @@ impl Node {
 
     /// Says that these are the nodes, the first of them the leader.
     pub(crate) fn tell_routing(&self, nodes: &[&str]) {
-        *self.routing.lock().unwrap() = table(nodes);
+        self.routing.send_replace(table(nodes));
+    }
+
+    /// Waits until so many records are appended.
+    pub(crate) async fn appended(&self, count: u64) {
+        self.wait_until(|partition| partition.end >= count).await;
+    }
+
+    /// Waits until so many settles are carried out.
+    pub(crate) async fn settled(&self, count: usize) {
+        self.wait_until(|partition| partition.settled.len() >= count).await;
+    }
+
+    async fn wait_until(&self, reached: impl Fn(&Partition) -> bool) {
+        let waiting = async {
+            while !reached(&self.partition.lock().unwrap()) {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), waiting).await.expect("served in time");
     }
 
     pub(crate) fn faults(&self, faults: impl IntoIterator<Item = Fault>) {

@@ -16,6 +16,8 @@ pub(crate) enum Fault {
     ServeAndHangUp,
     /// Ends the connection.
     HangUp,
+    /// Serves it, and never answers, as a node that froze.
+    ServeAndFreeze,
 }
 
 /// The state that the nodes of a test share.

@@ -1,5 +1,6 @@
 //! Producing through redirects, refusals and lost answers.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use weir_client::{Client, Codec, Delivery, Error, ErrorKind, Producer, ProducerOptions, Record};
@@ -67,6 +68,22 @@ async fn a_dead_leader_is_replaced_by_another_voter() {
     let client = alive.client().await;
     let producer = producer(&client, ProducerOptions::default()).await;
     assert_eq!(send_all(&producer, 3).await.len(), 3);
+}
+
+#[tokio::test]
+async fn what_a_frozen_leader_holds_goes_to_the_next_one_and_is_appended_once() {
+    let next = Node::alone().await;
+    let frozen = Node::start(Arc::clone(&next.partition)).await;
+    next.tell_routing(&[&frozen.address, &next.address]);
+    let client = next.client().await;
+    let producer = producer(&client, ProducerOptions::default()).await;
+    next.faults([Fault::ServeAndFreeze]);
+    let pending = producer.send(Record::new("held")).await.unwrap();
+    next.appended(1).await;
+    next.tell_routing(&[&next.address, &frozen.address]);
+    let delivery = pending.await.unwrap();
+    assert_eq!(delivery, Delivery { partition: 0, offset: 0, duplicate: true });
+    assert_eq!(offsets(&send_all(&producer, 3).await), [1, 2, 3]);
 }
 
 #[tokio::test]

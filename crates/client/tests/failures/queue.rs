@@ -40,15 +40,18 @@ impl Queue for Services {
         &self,
         request: Request<v1::SettleRequest>,
     ) -> Result<Response<v1::SettleResponse>, Status> {
-        let mut partition = self.partition.lock().unwrap();
-        match partition.next_fault() {
-            None => Ok(Response::new(partition.settle(request.get_ref()))),
-            Some(Fault::Refuse(error)) => Err(error_to_status(error)),
-            Some(Fault::HangUp) => Err(Status::unavailable("hung up")),
-            Some(Fault::ServeAndHangUp) => {
-                partition.settle(request.get_ref());
-                Err(Status::unavailable("hung up"))
+        let (fault, answer) = {
+            let mut partition = self.partition.lock().unwrap();
+            match partition.next_fault() {
+                Some(fault @ (Fault::Refuse(_) | Fault::HangUp)) => (Some(fault), None),
+                fault => (fault, Some(partition.settle(request.get_ref()))),
             }
+        };
+        match (fault, answer) {
+            (None, Some(answer)) => Ok(Response::new(answer)),
+            (Some(Fault::Refuse(error)), _) => Err(error_to_status(error)),
+            (Some(Fault::ServeAndFreeze), _) => std::future::pending().await,
+            _ => Err(Status::unavailable("hung up")),
         }
     }
 
@@ -122,7 +125,7 @@ impl Services {
                         results: request.items.iter().map(|_| refused(&error)).collect(),
                     },
                     Some(Fault::HangUp) => return None,
-                    Some(Fault::ServeAndHangUp) => {
+                    Some(Fault::ServeAndHangUp | Fault::ServeAndFreeze) => {
                         partition.settle(&request);
                         return None;
                     }

@@ -39,7 +39,7 @@ impl Stream for Services {
             Some(Fault::Refuse(error)) => return Err(error_to_status(error)),
             Some(Fault::HangUp) => Vec::new(),
             Some(Fault::ServeAndHangUp) => vec![Ok(answer(batches[..1].to_vec(), partition.end))],
-            None => {
+            None | Some(Fault::ServeAndFreeze) => {
                 let all = [Ok(answer(batches, partition.end))];
                 // The requests are kept, or the call would be over.
                 let open = futures::stream::once(async move {
@@ -92,25 +92,16 @@ pub(crate) fn produce(
     partition: Arc<Mutex<Partition>>,
     requests: Streaming<v1::ProduceRequest>,
 ) -> Answers<v1::ProduceResponse> {
-    let answers = requests.map(move |request| {
-        let request = request.ok()?;
-        let mut partition = partition.lock().unwrap();
-        let outcome = match partition.next_fault() {
-            None => partition.append(&request.batch),
-            Some(Fault::Refuse(error)) => Err(error),
-            Some(Fault::HangUp) => return None,
-            Some(Fault::ServeAndHangUp) => {
-                partition.append(&request.batch).unwrap();
-                return None;
+    let answers = requests.then(move |request| {
+        let served =
+            request.map_or(Served::HangUp, |request| serve(&mut partition.lock().unwrap(), &request));
+        async move {
+            match served {
+                Served::Answer(answer) => Some(answer),
+                Served::HangUp => None,
+                Served::Freeze => std::future::pending().await,
             }
-        };
-        let duplicate = outcome.as_ref().is_ok_and(|(_, duplicate)| *duplicate);
-        let outcome = match outcome {
-            Ok((base, _)) => Outcome::BaseOffset(base),
-            Err(error) => Outcome::Error(error.into()),
-        };
-        let correlation_id = request.correlation_id;
-        Some(v1::ProduceResponse { correlation_id, duplicate, outcome: Some(outcome) })
+        }
     });
     // The first request that is not answered ends the call.
     Box::pin(
@@ -118,4 +109,33 @@ pub(crate) fn produce(
             .take_while(|answer| std::future::ready(answer.is_some()))
             .filter_map(async |answer| answer.map(Ok)),
     )
+}
+
+enum Served {
+    Answer(v1::ProduceResponse),
+    HangUp,
+    Freeze,
+}
+
+fn serve(partition: &mut Partition, request: &v1::ProduceRequest) -> Served {
+    let outcome = match partition.next_fault() {
+        None => partition.append(&request.batch),
+        Some(Fault::Refuse(error)) => Err(error),
+        Some(Fault::HangUp) => return Served::HangUp,
+        Some(Fault::ServeAndHangUp) => {
+            partition.append(&request.batch).unwrap();
+            return Served::HangUp;
+        }
+        Some(Fault::ServeAndFreeze) => {
+            partition.append(&request.batch).unwrap();
+            return Served::Freeze;
+        }
+    };
+    let duplicate = outcome.as_ref().is_ok_and(|(_, duplicate)| *duplicate);
+    let outcome = match outcome {
+        Ok((base, _)) => Outcome::BaseOffset(base),
+        Err(error) => Outcome::Error(error.into()),
+    };
+    let correlation_id = request.correlation_id;
+    Served::Answer(v1::ProduceResponse { correlation_id, duplicate, outcome: Some(outcome) })
 }

@@ -1,5 +1,6 @@
 //! Working through broken connections: settles that are asked for again, leases that are lost.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use weir_client::{ErrorKind, LeaseToken, Settle, SettleAction, WorkerOptions};
@@ -106,4 +107,22 @@ async fn a_token_is_settled_through_lost_answers_too() {
     assert!(results[0].is_ok());
     let again = client.settle(&[Settle { token, action: SettleAction::Ack }]).await;
     assert_eq!(again[0].as_ref().unwrap_err().kind(), ErrorKind::LeaseLost);
+}
+
+#[tokio::test]
+async fn a_settle_that_a_frozen_leader_holds_is_repeated_at_the_next_one() {
+    let next = with_messages(0).await;
+    let frozen = Node::start(Arc::clone(&next.partition)).await;
+    next.tell_routing(&[&frozen.address, &next.address]);
+    let client = next.client().await;
+    next.faults([Fault::ServeAndFreeze]);
+    let token: LeaseToken = "v1.7.1.101".parse().unwrap();
+    let settles = [Settle { token, action: SettleAction::Ack }];
+    let moving = async {
+        next.settled(1).await;
+        next.tell_routing(&[&next.address, &frozen.address]);
+    };
+    let (results, ()) = tokio::join!(client.settle(&settles), moving);
+    assert!(results[0].is_ok(), "{results:?}");
+    assert_eq!(next.partition.lock().unwrap().settled.len(), 1, "under the same id");
 }
