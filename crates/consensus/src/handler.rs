@@ -12,7 +12,7 @@ use weir_storage::LogRecord;
 use weir_types::mutants::{self, Mutant};
 
 use crate::context::Context;
-use crate::liveness;
+use crate::liveness::{self, Doubt, Way, reaches_majority};
 use crate::raft::{Core, Entry, LogId, TypeConfig, Vote, entry_of};
 use crate::registry::Registry;
 use crate::replica::Replica;
@@ -48,12 +48,20 @@ impl Handler for Inbound {
         })
     }
 
-    fn heard(&self, from: Identity) {
-        self.context.pulses.heard(from.node);
+    fn heard(&self, from: Identity, lane: LaneKind) {
+        let way = match lane {
+            LaneKind::Control => Way::Control,
+            LaneKind::Data | LaneKind::Snapshot => Way::DataIn,
+        };
+        self.context.pulses.heard(from.node, way);
     }
 
-    fn cut(&self, from: Identity) {
-        self.context.pulses.cut(from.node, LaneKind::Control);
+    fn held(&self, from: Identity) {
+        self.context.pulses.held(from.node);
+    }
+
+    fn cut(&self, from: Identity, lane: LaneKind) {
+        self.context.pulses.cut(from.node, lane);
     }
 
     fn snapshot(&self, connected: Connected) -> BoxFuture<'static, ()> {
@@ -61,7 +69,7 @@ impl Handler for Inbound {
         Box::pin(async move {
             let from = connected.peer.node;
             let find = move |target| registry.find(target);
-            let silence = context.pulses.silence(from);
+            let silence = context.pulses.silence(from, LaneKind::Snapshot);
             if let Err(error) = snapshot::receive(find, &context.slots, silence, connected).await {
                 tracing::warn!(%from, %error, "snapshot not received");
             }
@@ -139,10 +147,14 @@ fn vote_answer(response: &VoteResponse<TypeConfig>) -> Answer {
 }
 
 async fn transfer(registry: &Registry, call: TransferCall) -> Result<Answer, Refusal> {
-    let (_, core) = running(registry, call.target)?;
+    let (replica, core) = running(registry, call.target)?;
+    if !reaches_majority(&replica, &core, Doubt::Candidate) {
+        // It would lead, and be deposed for replicating nothing.
+        return Ok(Answer::Transfer(TransferAnswer::Declined));
+    }
     // A request that was held up on its way: its leader gave up waiting, and an election would only hurt.
     if core.shared.next_index() > call.last_log.map_or(0, |last| last.index.0 + 1) {
-        return Ok(Answer::Transfer(TransferAnswer::Outdated));
+        return Ok(Answer::Transfer(TransferAnswer::Declined));
     }
     let request =
         TransferLeaderRequest::new(Vote::from(call.from), call.to.0, call.last_log.map(LogId::from));

@@ -21,6 +21,7 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 use weir_types::{NodeId, ReplicaId, Term};
 
 use crate::Error;
+use crate::liveness::Way;
 use crate::membership::{running, unfinished};
 use crate::raft::{Core, LogId, Vote};
 use crate::replica::{Replica, other_node};
@@ -102,8 +103,12 @@ fn voter_node(core: &Core, to: ReplicaId) -> Result<NodeId, Error> {
     member.map(|member| member.node).ok_or_else(|| Error::Rejected { reason: reason() })
 }
 
-/// A node that was heard a moment ago may be beyond our reach all the same: only an answer tells.
+/// A node that was heard a moment ago may be beyond our reach all the same: only an answer tells. One that takes no
+/// entries cannot catch up.
 async fn check_answers(replica: &Replica, node: NodeId) -> Result<(), Error> {
+    if replica.context.pulses.is_mute(node, Way::DataOut) {
+        return Err(Error::Unfinished { reason: format!("node {node} takes no entries") });
+    }
     let ping = replica.context.peers.call(node, LaneKind::Control, Call::Ping, Vec::new());
     match timeout(replica.context.timings.suspect, ping).await {
         Ok(Ok(_)) => Ok(()),

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use weir_types::ReplicaId;
 
-use crate::transport::SurveyAnswer;
+use crate::transport::{SurveyAnswer, WireVote};
 
 /// What a voter does about a missing leader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,12 +44,20 @@ pub(crate) fn decide(us: ReplicaId, configs: &[BTreeSet<u64>], answers: &[Survey
     }
 }
 
+/// Whether a vote that this replica asked for cannot win any more: too few of the voters that answer have granted it or
+/// still may. Others voted for themselves in its term, or are in a later one.
+pub(crate) fn is_beaten(own: WireVote, configs: &[BTreeSet<u64>], answers: &[SurveyAnswer]) -> bool {
+    let grants = |answer: &&SurveyAnswer| answer.vote == own || answer.vote.term < own.term;
+    let granting: BTreeSet<u64> = answers.iter().filter(grants).map(|answer| answer.replica.0).collect();
+    configs.iter().any(|voters| voters.intersection(&granting).count() * 2 <= voters.len())
+}
+
 #[cfg(test)]
 mod tests {
     use weir_types::{GroupId, LogIndex, Term};
 
     use super::*;
-    use crate::transport::{WireLogId, WireVote};
+    use crate::transport::WireLogId;
 
     fn answer(replica: u64, index: u64, lost: bool) -> SurveyAnswer {
         SurveyAnswer {
@@ -100,6 +108,20 @@ mod tests {
         let answers = [restarted, answer(3, 9, true)];
         let decision = decide(ReplicaId(2), &[voters(&[1, 2, 3])], &answers);
         assert_eq!(decision, Decision::Candidate { first: ReplicaId(3), rank: 1 });
+    }
+
+    #[test]
+    fn a_vote_is_beaten_when_the_others_have_voted_in_its_term() {
+        let configs = [voters(&[1, 2, 3])];
+        let asked =
+            |term, replica| WireVote { term: Term(term), replica: ReplicaId(replica), committed: false };
+        let voted = |replica, vote| SurveyAnswer { vote, ..answer(replica, 9, true) };
+        let own = asked(6, 3);
+        let mine = voted(3, own);
+        assert!(is_beaten(own, &configs, &[mine, voted(2, asked(6, 2))]), "for itself");
+        assert!(is_beaten(own, &configs, &[mine, voted(2, asked(7, 2))]), "later");
+        assert!(!is_beaten(own, &configs, &[mine, voted(2, own)]), "granted");
+        assert!(!is_beaten(own, &configs, &[mine, answer(2, 9, true)]), "not asked yet");
     }
 
     #[test]

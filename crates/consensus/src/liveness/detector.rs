@@ -11,8 +11,9 @@ use weir_runtime::TaskGroup;
 use weir_types::{GroupId, NodeId};
 
 use super::campaign::{CAMPAIGNS_MAX, campaign, give_up_lease};
-use super::decision::{Decision, decide};
+use super::decision::{Decision, decide, is_beaten};
 use super::doze::pace;
+use super::reach::{Doubt, reaches_majority};
 use super::survey::{Cause, Missing, missing, other_voters, view};
 use crate::context::Context;
 use crate::registry::Registry;
@@ -42,6 +43,8 @@ pub(crate) struct Detector {
 struct Spell {
     since: Instant,
     campaigned: Option<Instant>,
+    /// The second attempt that does not wait for its turn was made.
+    hurried: bool,
 }
 
 type Lost = Vec<(Arc<Replica>, Missing)>;
@@ -115,7 +118,7 @@ impl Detector {
             still
         });
         for (replica, _) in &lost {
-            let fresh = || Spell { since: Instant::now(), campaigned: None };
+            let fresh = || Spell { since: Instant::now(), campaigned: None, hurried: false };
             self.leaderless.entry(replica.spec.group).or_insert_with(fresh);
         }
         lost
@@ -161,18 +164,29 @@ impl Detector {
             return;
         };
         let own = views.iter().find(|view| view.replica == replica.spec.replica);
-        let Some(ready) = own.map(|view| view.ready) else { return };
+        let Some(own) = own.copied() else { return };
         // A core too busy to hear of it keeps its lease for now.
         let _ = timeout(self.context.timings.ping, give_up_lease(&missing)).await;
+        if missing.cause == Cause::DataLost && !reaches_majority(&replica, &missing.core, Doubt::Candidate) {
+            // Leading instead of a leader that reaches nobody takes reaching somebody.
+            return;
+        }
         let patience = self.context.timings.candidate_patience;
         let Some(spell) = self.leaderless.get_mut(&group) else { return };
+        // Who was first when all were asked may have had a shorter log in the end, with entries of the lost leader still
+        // on their way to others. Its vote stands in the way of the next one's, in the same term; the term after is free.
+        let beaten = rank == 0
+            && missing.cause == Cause::Undecided
+            && own.vote.replica == own.replica
+            && is_beaten(own.vote, configs, views);
+        let hurries = beaten && !std::mem::replace(&mut spell.hurried, true);
         // Whoever was asked for its vote may be winning right now.
         let turn = rank + u32::from(missing.cause == Cause::Undecided);
         let resting = spell.campaigned.is_some_and(|last| last.elapsed() < patience);
-        if spell.since.elapsed() < patience * turn || resting {
+        if !hurries && (spell.since.elapsed() < patience * turn || resting) {
             return;
         }
         spell.campaigned = Some(Instant::now());
-        self.campaigns.spawn(campaign(replica, missing, ready, Arc::clone(&self.slots)));
+        self.campaigns.spawn(campaign(replica, missing, own.ready, Arc::clone(&self.slots)));
     }
 }

@@ -1,11 +1,16 @@
 //! Failure detection per node pair, and the elections that follow from it.
 //!
 //! ```text
-//! pulses: pings on the control lanes ──► is a peer heard?        (pulses.rs)
-//! every ping interval, or at once when a control connection breaks:
+//! pulses: pings on control and data lanes ──► is a peer heard, and do its entries come through?  (pulses.rs, signs.rs)
+//! every ping interval, or at once when a connection breaks:
 //!   which groups miss their leader? ──► ask the other voters     (detector.rs, survey.rs)
 //!   a majority misses it too        ──► one candidate, paced     (decision.rs, campaign.rs)
 //! ```
+//!
+//! A leader is lost when its node is heard on no lane, and also when it is heard but its data lanes carry nothing: then it
+//! acknowledges nothing, and must not stand in the way of one that could. That takes both sides' word: a majority of the
+//! voters gets nothing from it, and it reaches no majority itself (reach.rs). A lane that waits for a slow disk is no dead
+//! lane. Who reaches no majority either does not campaign in its place.
 //!
 //! A lease is passed over only when a majority of a group's voters does not hear the leader: one witness never
 //! starts an election, or a one-way partition would depose healthy leaders in turn. Votes and log comparison
@@ -17,9 +22,13 @@ mod decision;
 mod detector;
 mod doze;
 mod pulses;
+mod reach;
+mod signs;
 mod survey;
 
 pub(crate) use detector::Detector;
 pub(crate) use doze::pace;
 pub(crate) use pulses::Pulses;
+pub(crate) use reach::{Doubt, reaches_majority};
+pub(crate) use signs::Way;
 pub(crate) use survey::answer;

@@ -1,4 +1,4 @@
-//! When each peer was last heard on its control lane, and what its wall clock said.
+//! The signs of life of all peers, and what their wall clocks said.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -8,29 +8,26 @@ use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 use weir_types::{NodeId, WallClock};
 
+use super::signs::{Signs, Way};
 use crate::transport::LaneKind;
 
 /// The pulse of every peer.
 pub(crate) struct Pulses {
     suspect: Duration,
     peers: Mutex<BTreeMap<NodeId, Pulse>>,
-    /// Rung when a control connection breaks: no need to wait for silence.
+    /// Rung when a connection breaks: no need to wait for silence.
     pub(crate) alarm: Notify,
 }
 
 struct Pulse {
-    heard: Option<Instant>,
-    /// The last sign of life, whatever broke since; none once the silence after it was told.
-    contact: Option<Instant>,
+    signs: Signs,
     /// Its wall clock, and when it said so.
     told: Option<(WallClock, Instant)>,
-    /// Raised once per spell of silence; the peer's connections are then dropped.
+    /// Raised once per spell of silence of the control lanes, which are then dropped.
+    control_silences: watch::Sender<u64>,
+    /// Raised once per spell of silence of the whole node; all its connections are then dropped.
     silences: watch::Sender<u64>,
 }
-
-/// Silence, in multiples of the suspect timeout, after which connections are given up and made anew: after a
-/// partition heals, a fresh connection works at once, while TCP's own retries may be seconds away.
-const SILENCE_SUSPECTS: u32 = 3;
 
 impl Pulses {
     pub(crate) fn new(suspect: Duration) -> Self {
@@ -38,7 +35,7 @@ impl Pulses {
     }
 
     pub(crate) fn add(&self, node: NodeId) {
-        self.peers.lock().entry(node).or_insert_with(Pulse::new);
+        self.peers.lock().entry(node).or_insert_with(|| Pulse::new(self.suspect));
     }
 
     pub(crate) fn retain(&self, keep: impl Fn(NodeId) -> bool) {
@@ -46,76 +43,103 @@ impl Pulses {
     }
 
     /// Something came from `node`.
-    pub(crate) fn heard(&self, node: NodeId) {
+    pub(crate) fn heard(&self, node: NodeId, way: Way) {
         // A node that is not in the address book yet is nobody's leader as far as we know.
-        if let Some(pulse) = self.peers.lock().get_mut(&node) {
-            pulse.heard = Some(Instant::now());
-            pulse.contact = pulse.heard;
-        }
+        self.with(node, |pulse| pulse.signs.note(way, Instant::now()));
+    }
+
+    /// What `node` sends on its data lane has to wait for us.
+    pub(crate) fn held(&self, node: NodeId) {
+        self.with(node, |pulse| pulse.signs.note_held(Instant::now()));
     }
 
     /// `node` says what its wall clock shows.
     pub(crate) fn told_time(&self, node: NodeId, wall: WallClock) {
-        if let Some(pulse) = self.peers.lock().get_mut(&node) {
-            pulse.told = Some((wall, Instant::now()));
-        }
+        self.with(node, |pulse| pulse.told = Some((wall, Instant::now())));
     }
 
     /// What the wall clock of `node` shows now: what it last said, carried on by our monotonic clock. So a jump of
     /// our own wall clock moves nothing here.
     pub(crate) fn wall_of(&self, node: NodeId) -> Option<WallClock> {
-        let (wall, at) = self.peers.lock().get(&node)?.told?;
+        let (wall, at) = self.with(node, |pulse| pulse.told)??;
         Some(wall + at.elapsed().as_millis() as u64)
     }
 
     /// A connection to or from `node` broke.
     pub(crate) fn cut(&self, node: NodeId, kind: LaneKind) {
-        if kind != LaneKind::Control {
-            return;
-        }
-        if let Some(pulse) = self.peers.lock().get_mut(&node) {
-            pulse.heard = None;
-        }
+        self.with(node, |pulse| match kind {
+            LaneKind::Control => pulse.signs.cut_control(),
+            LaneKind::Data => pulse.signs.cut_data(),
+            LaneKind::Snapshot => {}
+        });
         self.alarm.notify_one();
     }
 
     /// Whether `node` gave a sign of life within the suspect timeout.
     pub(crate) fn hears(&self, node: NodeId) -> bool {
-        let heard = self.peers.lock().get(&node).and_then(|pulse| pulse.heard);
-        heard.is_some_and(|heard| heard.elapsed() < self.suspect)
+        self.with(node, |pulse| pulse.signs.hears(Instant::now())).unwrap_or(false)
+    }
+
+    /// Whether `node` is heard, but only on its data lanes.
+    pub(crate) fn hears_data_only(&self, node: NodeId) -> bool {
+        let now = Instant::now();
+        self.with(node, |pulse| pulse.signs.hears_data(now) && !pulse.signs.hears_control(now))
+            .unwrap_or(false)
+    }
+
+    /// Whether a data lane carries nothing for long although `node` is heard on its control lane.
+    pub(crate) fn is_mute(&self, node: NodeId, way: Way) -> bool {
+        self.with(node, |pulse| pulse.signs.is_mute(way, Instant::now())).unwrap_or(false)
     }
 
     /// The peers that are heard now.
     pub(crate) fn heard_now(&self) -> Vec<NodeId> {
+        let now = Instant::now();
         let peers = self.peers.lock();
-        let heard = |pulse: &Pulse| pulse.heard.is_some_and(|heard| heard.elapsed() < self.suspect);
-        peers.iter().filter(|(_, pulse)| heard(pulse)).map(|(node, _)| *node).collect()
+        peers.iter().filter(|(_, pulse)| pulse.signs.hears(now)).map(|(node, _)| *node).collect()
     }
 
     /// Drops the connections of peers that have been silent for long.
     pub(crate) fn drop_silent(&self) {
+        let now = Instant::now();
         for pulse in self.peers.lock().values_mut() {
-            if pulse.contact.is_some_and(|last| last.elapsed() >= self.suspect * SILENCE_SUSPECTS) {
-                pulse.heard = None;
-                pulse.contact = None;
+            let silence = pulse.signs.take_silence(now);
+            if silence.control || silence.node {
+                pulse.control_silences.send_modify(|count| *count += 1);
+            }
+            if silence.node {
                 pulse.silences.send_modify(|count| *count += 1);
             }
         }
     }
 
-    /// Resolves when `node` falls silent for long.
-    pub(crate) fn silence(&self, node: NodeId) -> impl Future<Output = ()> + use<> {
-        let mut silences = self.peers.lock().entry(node).or_insert_with(Pulse::new).silences.subscribe();
+    /// Resolves when a connection of this kind to `node` should be dropped, as nothing comes from it.
+    pub(crate) fn silence(&self, node: NodeId, kind: LaneKind) -> impl Future<Output = ()> + use<> {
+        let mut peers = self.peers.lock();
+        let pulse = peers.entry(node).or_insert_with(|| Pulse::new(self.suspect));
+        let mut silences = match kind {
+            LaneKind::Control => pulse.control_silences.subscribe(),
+            LaneKind::Data | LaneKind::Snapshot => pulse.silences.subscribe(),
+        };
         async move {
             // A peer that left the address book has its lanes dropped anyway.
             let _ = silences.changed().await;
         }
     }
+
+    fn with<T>(&self, node: NodeId, look: impl FnOnce(&mut Pulse) -> T) -> Option<T> {
+        self.peers.lock().get_mut(&node).map(look)
+    }
 }
 
 impl Pulse {
-    fn new() -> Self {
-        Self { heard: None, contact: None, told: None, silences: watch::Sender::new(0) }
+    fn new(suspect: Duration) -> Self {
+        Self {
+            signs: Signs::new(suspect, Instant::now()),
+            told: None,
+            control_silences: watch::Sender::new(0),
+            silences: watch::Sender::new(0),
+        }
     }
 }
 
@@ -130,13 +154,13 @@ mod tests {
         let pulses = Pulses::new(Duration::ZERO);
         let node = NodeId(2);
         pulses.add(node);
-        pulses.heard(node);
-        let silence = pulses.silence(node);
+        pulses.heard(node, Way::Control);
+        let silence = pulses.silence(node, LaneKind::Snapshot);
         // Its control connection broke; a snapshot's may still seem to stand.
         pulses.cut(node, LaneKind::Control);
         pulses.drop_silent();
         assert!(silence.now_or_never().is_some());
-        let again = pulses.silence(node);
+        let again = pulses.silence(node, LaneKind::Snapshot);
         pulses.drop_silent();
         assert!(again.now_or_never().is_none(), "nothing came from it in between");
     }

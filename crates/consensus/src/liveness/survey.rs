@@ -3,6 +3,8 @@
 use openraft::async_runtime::watch::WatchReceiver;
 use weir_types::{NodeId, ReplicaId, Term};
 
+use super::reach::{Doubt, reaches_majority};
+use super::signs::Way;
 use crate::raft::{Core, StoredMembership, Vote};
 use crate::registry::Registry;
 use crate::replica::Replica;
@@ -13,6 +15,8 @@ use crate::transport::{SurveyAnswer, SurveyQuestion};
 pub(crate) enum Cause {
     /// The leader's node is not heard.
     NodeLost,
+    /// The leader's node is heard, but nothing comes over its data lane.
+    DataLost,
     /// The leader said that it does not lead.
     Disclaimed,
     /// This replica is the leader by its stored vote, but does not lead: it restarted or its core died.
@@ -28,6 +32,7 @@ impl Cause {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::NodeLost => "node_lost",
+            Self::DataLost => "data_lost",
             Self::Disclaimed => "disclaimed",
             Self::Restarted => "restarted",
             Self::Boot => "boot",
@@ -87,6 +92,9 @@ fn cause(replica: &Replica, vote: &Vote, leader: Option<NodeId>) -> Option<Cause
     if !replica.context.pulses.hears(node) {
         return Some(Cause::NodeLost);
     }
+    if replica.context.pulses.is_mute(node, Way::DataIn) {
+        return Some(Cause::DataLost);
+    }
     (!replica.was_contacted_in(term)).then_some(Cause::Boot)
 }
 
@@ -103,13 +111,15 @@ pub(crate) fn view(replica: &Replica) -> Option<SurveyAnswer> {
     let flushed = core.raft.watch_log_progress().get();
     let ready = vote.committed
         && vote.leader_id.voted_for != replica.spec.replica.0
-        && flushed.is_some_and(|flushed| flushed.vote == vote);
+        && flushed.is_some_and(|flushed| flushed.vote == vote)
+        && reaches_majority(replica, &core, Doubt::Candidate);
     Some(SurveyAnswer {
         group: replica.spec.group,
         replica: replica.spec.replica,
         vote: (&vote).into(),
         last_log: last_log.as_ref().map(Into::into),
-        leads,
+        // One that is sure to replicate nothing does not insist.
+        leads: leads && reaches_majority(replica, &core, Doubt::Leader),
         lost: missing(replica).is_some(),
         ready,
     })

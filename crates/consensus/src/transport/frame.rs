@@ -53,6 +53,11 @@ pub(crate) fn split(stream: BoxStream) -> (FrameReader, FrameWriter) {
 impl FrameReader {
     /// The next frame of at most `bytes_max`. Any error leaves the stream unusable.
     pub(crate) async fn read(&mut self, bytes_max: usize) -> io::Result<RawFrame> {
+        self.read_noting(bytes_max, || {}).await
+    }
+
+    /// The same, calling `came` for every piece of it: a large frame on a slow link takes long.
+    async fn read_noting(&mut self, bytes_max: usize, came: impl Fn()) -> io::Result<RawFrame> {
         let length = self.stream.read_u32_le().await? as usize;
         let crc = self.stream.read_u32_le().await?;
         if length > bytes_max {
@@ -65,6 +70,7 @@ impl FrameReader {
             if read == 0 {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
+            came();
         }
         if crc32c::crc32c(&frame) != crc {
             return Err(invalid("frame checksum does not match"));
@@ -72,9 +78,9 @@ impl FrameReader {
         Ok(frame.freeze())
     }
 
-    /// The next frame of a lane: its items and all their payloads.
-    pub(crate) async fn read_items(&mut self) -> io::Result<(Vec<Item>, Bytes)> {
-        let mut frame = self.read(FRAME_BYTES_MAX).await?;
+    /// The next frame of a lane: its items and all their payloads. Calls `came` for every piece that arrives.
+    pub(crate) async fn read_items(&mut self, came: impl Fn()) -> io::Result<(Vec<Item>, Bytes)> {
+        let mut frame = self.read_noting(FRAME_BYTES_MAX, came).await?;
         if frame.len() < 4 {
             return Err(invalid("frame has no head"));
         }
@@ -189,7 +195,7 @@ mod tests {
         let (mut reader, mut writer) = pair();
         let items = vec![Item::Answer { id: 1, answer: Answer::Pong { wall: WallClock(7) } }];
         let payloads = vec![Bytes::from(vec![7; 100_000]), Bytes::new(), Bytes::from_static(b"end")];
-        let (write, read) = tokio::join!(writer.write_items(&items, payloads), reader.read_items());
+        let (write, read) = tokio::join!(writer.write_items(&items, payloads), reader.read_items(|| {}));
         write.unwrap();
         let (got, payload) = read.unwrap();
         assert_eq!(got, items);

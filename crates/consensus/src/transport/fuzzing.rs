@@ -83,9 +83,11 @@ impl Handler for Checking {
         Box::pin(async { Answer::Pong { wall: weir_types::WallClock(0) } })
     }
 
-    fn heard(&self, _: Identity) {}
+    fn heard(&self, _: Identity, _: LaneKind) {}
 
-    fn cut(&self, _: Identity) {}
+    fn held(&self, _: Identity) {}
+
+    fn cut(&self, _: Identity, _: LaneKind) {}
 
     fn snapshot(&self, _: Connected) -> BoxFuture<'static, ()> {
         Box::pin(async {})

@@ -14,7 +14,7 @@ use weir_types::NodeId;
 use super::frame::{FrameReader, FrameWriter, Item};
 use super::hello::{Connected, Identity, LaneKind, dial};
 use super::{Answer, Call};
-use crate::liveness::Pulses;
+use crate::liveness::{Pulses, Way};
 use crate::{PeerAddress, Timings};
 
 /// Requests queued per lane.
@@ -56,6 +56,15 @@ pub(crate) struct LaneContext {
     pub(crate) timings: Timings,
     pub(crate) runtime: Runtime,
     pub(crate) pulses: Arc<Pulses>,
+}
+
+impl LaneContext {
+    fn way(&self) -> Way {
+        match self.kind {
+            LaneKind::Control => Way::Control,
+            LaneKind::Data | LaneKind::Snapshot => Way::DataOut,
+        }
+    }
 }
 
 type Waiting = Mutex<BTreeMap<u64, Waiter>>;
@@ -105,9 +114,7 @@ pub(crate) async fn run(mut context: LaneContext, mut queue: LaneQueue) {
             None => return,
             Some(Ok(connected)) => {
                 failures = 0;
-                if context.kind == LaneKind::Control {
-                    context.pulses.heard(context.peer);
-                }
+                context.pulses.heard(context.peer, context.way());
                 tracing::debug!(peer = %context.peer, lane = context.kind.name(), "connected");
                 let error = serve(&mut context, &mut queue, connected).await;
                 context.pulses.cut(context.peer, context.kind);
@@ -148,13 +155,13 @@ async fn serve(context: &mut LaneContext, queue: &mut LaneQueue, connected: Conn
     let waiting = Waiting::default();
     let Connected { mut reader, mut writer, .. } = connected;
     let mut address = context.address.clone();
-    let silence = context.pulses.silence(context.peer);
+    let silence = context.pulses.silence(context.peer, context.kind);
     let error = tokio::select! {
         error = write(context, queue, &mut writer, &waiting) => error,
         error = read(context, &mut reader, &waiting) => error,
         error = stalled(context, &waiting) => error,
         _ = address.changed() => io::Error::other("the address book changed"),
-        () = silence => io::Error::other("the peer is silent on its control lane"),
+        () = silence => io::Error::other("the peer is silent"),
     };
     for (_, waiter) in std::mem::take(&mut *waiting.lock()) {
         let _ = waiter.answer.send(Err(Unreachable(error.to_string())));
@@ -171,7 +178,6 @@ async fn write(
 ) -> io::Error {
     let mut pings = interval(context.timings.ping);
     pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let pinging = context.kind == LaneKind::Control;
     let mut next_id = 0;
     loop {
         let mut frame = Frame { items: Vec::new(), payloads: Vec::new(), bytes: 0 };
@@ -180,7 +186,7 @@ async fn write(
                 Some(queued) => frame.push(queued, &mut next_id, waiting),
                 None => return io::Error::other("lane is closed"),
             },
-            _ = pings.tick(), if pinging => {
+            _ = pings.tick() => {
                 next_id += 1;
                 frame.items.push(Item::Call { id: next_id, call: Call::Ping });
             }
@@ -232,13 +238,11 @@ impl Frame {
 /// Hands answers to whoever waits for them.
 async fn read(context: &LaneContext, reader: &mut FrameReader, waiting: &Waiting) -> io::Error {
     loop {
-        let items = match reader.read_items().await {
+        let heard = || context.pulses.heard(context.peer, context.way());
+        let items = match reader.read_items(heard).await {
             Ok((items, _)) => items,
             Err(error) => return error,
         };
-        if context.kind == LaneKind::Control {
-            context.pulses.heard(context.peer);
-        }
         for item in items {
             let Item::Answer { id, answer } = item else {
                 return io::Error::new(io::ErrorKind::InvalidData, "a call where answers are due");

@@ -127,8 +127,8 @@ pub(crate) enum TransferAnswer {
     LogNotFlushed {
         actual: Option<WireLogId>,
     },
-    /// The leader has gone on writing since it asked.
-    Outdated,
+    /// The leader has gone on writing since it asked, or this replica would reach no majority.
+    Declined,
 }
 
 /// One voter's view of one group.

@@ -76,7 +76,8 @@ impl Peers {
         self.book.lock().get(&node)?.address.borrow().incarnation
     }
 
-    /// Asks a node over one of its lanes.
+    /// Asks a node over one of its lanes; what belongs on a control lane that is dead takes the data lane, so that
+    /// leaders are known and elected all the same.
     pub(crate) async fn call(
         &self,
         node: NodeId,
@@ -88,8 +89,8 @@ impl Peers {
             let book = self.book.lock();
             let peer = book.get(&node).ok_or_else(|| Unreachable(format!("node {node} has no address")))?;
             match kind {
-                LaneKind::Control => peer.control.clone(),
-                LaneKind::Data | LaneKind::Snapshot => peer.data.clone(),
+                LaneKind::Control if !self.pulses.hears_data_only(node) => peer.control.clone(),
+                _ => peer.data.clone(),
             }
         };
         lane.call(call, payloads).await
@@ -105,7 +106,7 @@ impl Peers {
 
     /// Resolves when a node that was heard has fallen silent for long.
     pub(crate) fn silence(&self, node: NodeId) -> impl Future<Output = ()> + use<> {
-        self.pulses.silence(node)
+        self.pulses.silence(node, LaneKind::Snapshot)
     }
 
     /// Ends all lanes.

@@ -2,9 +2,11 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::time::timeout;
 use weir_runtime::{BoxFuture, TaskGroup};
 
 use super::frame::{FrameReader, FrameWriter, Item};
@@ -13,6 +15,8 @@ use super::{Answer, Call};
 
 /// Requests of one connection that are being worked on at once; the next frame waits beyond that.
 const REQUESTS_MAX: usize = 1_024;
+/// How often a lane that has to wait is said to.
+const HELD_SIGN: Duration = Duration::from_millis(100);
 /// Answers in one frame.
 const FRAME_ITEMS_MAX: usize = 256;
 
@@ -20,10 +24,12 @@ const FRAME_ITEMS_MAX: usize = 256;
 pub(crate) trait Handler: Send + Sync + 'static {
     /// Answers one request. `payloads` are those of its entries.
     fn call(&self, from: Identity, call: Call, payloads: Vec<Bytes>) -> BoxFuture<'static, Answer>;
-    /// Anything was received from a peer's control lane.
-    fn heard(&self, from: Identity);
-    /// A peer's control lane has closed.
-    fn cut(&self, from: Identity);
+    /// Anything was received from a peer's lane.
+    fn heard(&self, from: Identity, lane: LaneKind);
+    /// A peer's data lane has to wait until requests that came before are answered.
+    fn held(&self, from: Identity);
+    /// A peer's lane has closed.
+    fn cut(&self, from: Identity, lane: LaneKind);
     /// Takes a snapshot connection in.
     fn snapshot(&self, connected: Connected) -> BoxFuture<'static, ()>;
 }
@@ -36,9 +42,7 @@ pub(crate) async fn serve(handler: Arc<dyn Handler>, connected: Connected) -> io
         error = read(&handler, peer, lane, &mut reader, answers) => error,
         error = write(&mut writer, queue) => error,
     };
-    if lane == LaneKind::Control {
-        handler.cut(peer);
-    }
+    handler.cut(peer, lane);
     error
 }
 
@@ -52,24 +56,39 @@ async fn read(
     let running = Arc::new(Semaphore::new(REQUESTS_MAX));
     let mut tasks = TaskGroup::new();
     loop {
-        let (items, mut payload) = match reader.read_items().await {
+        let (items, mut payload) = match reader.read_items(|| handler.heard(peer, lane)).await {
             Ok(frame) => frame,
             Err(error) => return error,
         };
-        if lane == LaneKind::Control {
-            handler.heard(peer);
-        }
         for item in items {
             let Item::Call { id, call } = item else { return malformed("an answer to no request") };
             let Some(payloads) = cut_payloads(&call, &mut payload) else {
                 return malformed("payloads are cut short");
             };
-            let permit = Arc::clone(&running).acquire_owned().await.expect("the semaphore is never closed");
+            let permit = admitted(handler, (peer, lane), &running).await;
             let answer = handler.call(peer, call, payloads);
             tasks.spawn(respond(id, answer, answers.clone(), permit));
         }
         if !payload.is_empty() {
             return malformed("bytes that belong to no entry");
+        }
+    }
+}
+
+/// Waits for a place among the requests that are worked on. While there is none, it is not the peer that is silent.
+async fn admitted(
+    handler: &Arc<dyn Handler>,
+    (peer, lane): (Identity, LaneKind),
+    running: &Arc<Semaphore>,
+) -> OwnedSemaphorePermit {
+    let place = Arc::clone(running).acquire_owned();
+    tokio::pin!(place);
+    loop {
+        if let Ok(permit) = timeout(HELD_SIGN, &mut place).await {
+            return permit.expect("the semaphore is never closed");
+        }
+        if lane == LaneKind::Data {
+            handler.held(peer);
         }
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::cluster::{Cluster, wait_until};
+use crate::switchboard::Lane;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_isolated_leader_is_replaced_and_serves_no_stale_read() {
@@ -50,4 +51,57 @@ async fn a_single_witness_deposes_no_leader() {
     cluster.board.heal();
     cluster.settle().await;
     assert_eq!(cluster.leader().await, leader);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leader_that_is_heard_but_replicates_nothing_is_replaced() {
+    let cluster = Cluster::start(3).await;
+    cluster.settle().await;
+    let old = cluster.leader().await;
+    let others: Vec<u64> = (1..=3).filter(|id| *id != old).collect();
+    for other in &others {
+        cluster.board.mute(Lane::Data, old, *other);
+    }
+    let begun = tokio::time::Instant::now();
+    wait_until("the others elect", || others.iter().any(|id| cluster.group(*id).leadership().borrow().here))
+        .await;
+    println!("replaced after {:?}", begun.elapsed());
+    let new = *others.iter().find(|id| cluster.group(**id).leadership().borrow().here).unwrap();
+    cluster.group(new).submit(Bytes::from_static(b"new")).await.unwrap();
+    cluster.board.heal();
+    cluster.settle().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_nobody_could_replicate_no_leader_is_deposed() {
+    let cluster = Cluster::start(3).await;
+    cluster.settle().await;
+    let leader = cluster.leader().await;
+    let term = cluster.group(leader).status().term;
+    for (a, b) in [(1, 2), (1, 3), (2, 3)] {
+        cluster.board.mute(Lane::Data, a, b);
+    }
+    // Longer than it takes to call a lane mute, and to elect twice.
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    assert_eq!(cluster.group(leader).status().term, term);
+    cluster.board.heal();
+    cluster.settle().await;
+    assert_eq!(cluster.leader().await, leader);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn survivors_whose_control_lanes_are_dead_elect_over_their_data_lanes() {
+    let mut cluster = Cluster::start(3).await;
+    cluster.settle().await;
+    let old = cluster.leader().await;
+    let others: Vec<u64> = (1..=3).filter(|id| *id != old).collect();
+    cluster.board.mute(Lane::Control, others[0], others[1]);
+    // Until each has missed the other's pings.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    cluster.kill(old).await;
+    let begun = tokio::time::Instant::now();
+    wait_until("the others elect", || others.iter().any(|id| cluster.group(*id).leadership().borrow().here))
+        .await;
+    println!("replaced after {:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_millis(3_500), "not by the backstop");
 }

@@ -1,5 +1,5 @@
 //! A network whose links can be cut (connections between two nodes break, and new ones are refused) or frozen
-//! (connections stay, and nothing comes through). Snapshots can be held up midway.
+//! (connections stay, and nothing comes through), all lanes or one kind of them. Snapshots can be held up midway.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -10,10 +10,19 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, copy_bidirectional, d
 use tokio::sync::watch;
 use weir_runtime::{BoxFuture, BoxListener, BoxStream, Network, TcpNetwork};
 
+/// The kinds of lanes that can be frozen alone, by their numbers in a hello.
+#[derive(Clone, Copy)]
+pub(crate) enum Lane {
+    Data = 0,
+    Control = 1,
+}
+
 #[derive(Default)]
 pub(crate) struct Switchboard {
     cut: watch::Sender<BTreeSet<(u64, u64)>>,
     frozen: watch::Sender<BTreeSet<(u64, u64)>>,
+    /// The same of data and control lanes alone.
+    muted: [watch::Sender<BTreeSet<(u64, u64)>>; 2],
     /// Bytes that a snapshot connection lets through before it is held up.
     snapshot_bytes: watch::Sender<Option<u64>>,
     /// Snapshots that were held up so far, each with as many bytes through.
@@ -34,6 +43,11 @@ impl Switchboard {
         self.frozen.send_if_modified(|frozen| frozen.insert((a.min(b), a.max(b))));
     }
 
+    /// Freezes lanes of one kind between two nodes, whoever made the connection.
+    pub(crate) fn mute(&self, lane: Lane, a: u64, b: u64) {
+        self.muted[lane as usize].send_if_modified(|muted| muted.insert((a.min(b), a.max(b))));
+    }
+
     /// Holds up every snapshot after `bytes`, without breaking its connection; none lets them pass again.
     pub(crate) fn hold_snapshots_after(&self, bytes: Option<u64>) {
         self.snapshot_bytes.send_replace(bytes);
@@ -50,6 +64,9 @@ impl Switchboard {
     pub(crate) fn heal(&self) {
         self.cut.send_modify(BTreeSet::clear);
         self.frozen.send_modify(BTreeSet::clear);
+        for muted in &self.muted {
+            muted.send_modify(BTreeSet::clear);
+        }
     }
 }
 
@@ -74,7 +91,7 @@ impl Network for NodeNetwork {
             let mut frozen = board.frozen.subscribe();
             tokio::spawn(async move {
                 tokio::select! {
-                    _ = while_thawed(carry(&mut stream, &mut far, &board), &mut frozen, link) => {}
+                    _ = while_thawed(carry(&mut stream, &mut far, &board, link), &mut frozen, link) => {}
                     _ = cut.wait_for(|cut| cut.contains(&link)) => {}
                 }
             });
@@ -109,15 +126,22 @@ const HELLO_PREFIX: usize = 8;
 const LANE_SNAPSHOT: u8 = 2;
 
 /// Copies both ways; what a dialer sends on a snapshot connection as far as the board lets it.
-async fn carry(stream: &mut BoxStream, far: &mut DuplexStream, board: &Switchboard) -> io::Result<()> {
+async fn carry(
+    stream: &mut BoxStream,
+    far: &mut DuplexStream,
+    board: &Switchboard,
+    link: (u64, u64),
+) -> io::Result<()> {
     let mut prefix = [0; HELLO_PREFIX];
     far.read_exact(&mut prefix).await?;
     let length = u32::from_le_bytes(prefix[..4].try_into().unwrap());
     let mut hello = vec![0; length as usize];
     far.read_exact(&mut hello).await?;
     stream.write_all(&[&prefix[..], &hello].concat()).await?;
-    if hello.last() != Some(&LANE_SNAPSHOT) {
-        copy_bidirectional(stream, far).await?;
+    let lane = *hello.last().unwrap();
+    if lane != LANE_SNAPSHOT {
+        let mut muted = board.muted[usize::from(lane)].subscribe();
+        while_thawed(copy_bidirectional(stream, far), &mut muted, link).await.transpose()?;
         return Ok(());
     }
     let (mut from_acceptor, mut to_acceptor) = tokio::io::split(stream);
