@@ -55,17 +55,27 @@ impl Part {
 }
 
 /// All that is claimed.
-#[derive(Default)]
 pub(crate) struct Claims {
     taken: Mutex<BTreeSet<(String, Part)>>,
+    /// Wall clocks that may be wrong at once: a cluster believes the time that most of its nodes agree on.
+    clocks_max: usize,
 }
 
 impl Claims {
+    /// Nothing is claimed yet, of so many nodes.
+    pub(crate) fn new(nodes: usize) -> Self {
+        Self { taken: Mutex::default(), clocks_max: (nodes.saturating_sub(1) / 2).max(1) }
+    }
+
     /// Takes the parts of all these nodes, or nothing.
     pub(crate) fn take(&self, nodes: &[String], parts: &[Part]) -> bool {
         let mut taken = self.taken.lock();
         let wanted = || nodes.iter().flat_map(|node| parts.iter().map(move |part| (node.clone(), *part)));
         if wanted().any(|part| taken.contains(&part)) {
+            return false;
+        }
+        let clocks = taken.iter().filter(|(_, part)| *part == Part::Clock).count();
+        if parts.contains(&Part::Clock) && clocks + nodes.len() > self.clocks_max {
             return false;
         }
         taken.extend(wanted());
@@ -81,5 +91,28 @@ impl Claims {
     /// Gives them back.
     pub(crate) fn give_back(&self, nodes: &[String], parts: &[Part]) {
         self.taken.lock().retain(|(node, part)| !(nodes.contains(node) && parts.contains(part)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(names: &[&str]) -> Vec<String> {
+        names.iter().map(|name| (*name).to_owned()).collect()
+    }
+
+    #[test]
+    fn most_clocks_are_right_at_any_time() {
+        let claims = Claims::new(5);
+        let clock = Part::of(Kind::Clock);
+        assert!(claims.take(&names(&["n1"]), clock) && claims.take(&names(&["n2"]), clock));
+        assert!(!claims.take(&names(&["n3"]), clock));
+        claims.give_back(&names(&["n1"]), clock);
+        assert!(claims.take(&names(&["n3"]), clock));
+        assert!(
+            claims.take(&names(&["n1", "n2", "n3"]), Part::of(Kind::Kill)),
+            "other parts have no such bound"
+        );
     }
 }

@@ -89,6 +89,7 @@ struct Shared {
 impl Nemesis {
     /// One for a site. The seed chooses the minority that may lose data.
     pub fn new(site: Arc<Site>, seed: u64, journal: Journal) -> Self {
+        let founders = site.founders().len();
         let mut fragile: Vec<String> = site.founders().iter().map(|node| node.name().to_owned()).collect();
         fragile.shuffle(&mut SmallRng::seed_from_u64(seed));
         fragile.truncate((fragile.len() - 1) / 2);
@@ -96,7 +97,7 @@ impl Nemesis {
             site,
             journal,
             fragile,
-            claims: Claims::default(),
+            claims: Claims::new(founders),
             sick: Sick::default(),
             damaged: Mutex::default(),
             healing: Mutex::new(false),

@@ -30,7 +30,10 @@ impl Ground<'_> {
             Harm::Lasting => self.fragile,
         };
         let named = self.named(target, dice);
-        let found: Vec<String> = named.into_iter().filter(|node| allowed.contains(node)).collect();
+        let mut found: Vec<String> = named.into_iter().filter(|node| allowed.contains(node)).collect();
+        if matches!(kind, Kind::Clock | Kind::ClockStrobe) {
+            found.truncate(((self.nodes.len() - 1) / 2).max(1));
+        }
         if !found.is_empty() || matches!(target, Target::Nodes(_)) {
             return found;
         }
@@ -104,6 +107,15 @@ mod tests {
             assert!(ground.resolve(Kind::Kill, &Target::Minority, &mut dice).len() < 3);
             assert_eq!(ground.resolve(Kind::Kill, &Target::Majority, &mut dice).len(), 3);
         }
+    }
+
+    #[test]
+    fn clocks_of_a_minority_jump() {
+        let (nodes, leaders) = (names(&["n1", "n2", "n3", "n4", "n5"]), leaders());
+        let ground = Ground { nodes: &nodes, fragile: &nodes[..2], leaders: &leaders };
+        let mut dice = SmallRng::seed_from_u64(1);
+        assert_eq!(ground.resolve(Kind::Clock, &Target::All, &mut dice).len(), 2);
+        assert_eq!(ground.resolve(Kind::ClockStrobe, &Target::Majority, &mut dice).len(), 2);
     }
 
     #[test]

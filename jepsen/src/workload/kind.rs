@@ -215,6 +215,8 @@ impl Workload {
     /// Waits until nothing is left to be consumed, then takes the last looks that a history needs: whatever is parked,
     /// and every stream from every node.
     pub async fn drain(self, stage: &Stage) {
+        // Whoever is making parked messages ready again has to be done with it: those are to be consumed, too.
+        drop(stage.redriving.write().await);
         for topic in self.queues() {
             empty(stage, &topic).await;
         }

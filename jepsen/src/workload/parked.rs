@@ -1,5 +1,6 @@
 //! The administrator of parked messages: lists them, makes many of them ready again, and drops a few.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use weir_checker::{MessageId, Op, ParkedMessage};
@@ -38,6 +39,11 @@ impl Administrator {
         while !self.actor.stage.drains() {
             let pause = self.actor.dice.duration(PAUSE.0, PAUSE.1);
             if !self.actor.stage.sleep(pause).await {
+                return;
+            }
+            let redriving = Arc::clone(&self.actor.stage.redriving);
+            let _redriving = redriving.read().await;
+            if self.actor.stage.drains() {
                 return;
             }
             let topic = self.actor.dice.pick(&self.topics).clone();

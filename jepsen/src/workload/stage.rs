@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{RwLock, watch};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use weir_checker::Phase;
@@ -25,6 +25,8 @@ pub struct Stage {
     pub phase: watch::Receiver<Phase>,
     /// Ends every actor.
     pub stop: CancellationToken,
+    /// Held by whoever is making parked messages ready again; the drain begins when nobody does.
+    pub redriving: Arc<RwLock<()>>,
     /// How much is asked for.
     pub load: Load,
 }
