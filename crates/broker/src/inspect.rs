@@ -70,6 +70,14 @@ impl Broker {
         others.chain([(GroupId::METADATA, registry)]).collect()
     }
 
+    /// Shows who leads each group that is open on this node, as this node knows it.
+    pub fn each_leadership(&self, see: &mut dyn FnMut(GroupId, Leadership)) {
+        see(GroupId::METADATA, *self.metadata().partition().leadership().borrow());
+        for (group, hosted) in &*self.inner().hosted.read() {
+            see(*group, *hosted.leadership().borrow());
+        }
+    }
+
     /// Panics when a machine on this node contradicts itself.
     pub fn check_machines(&self) {
         self.metadata().partition().read(check);

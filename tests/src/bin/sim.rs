@@ -71,7 +71,7 @@ struct VirtualTime;
 
 impl FormatTime for VirtualTime {
     fn format_time(&self, line: &mut Writer<'_>) -> std::fmt::Result {
-        write!(line, "{:>11.6}", turmoil::sim_elapsed().unwrap_or_default().as_secs_f64())
+        write!(line, "{:>11.6}", simulation::elapsed().as_secs_f64())
     }
 }
 

@@ -9,6 +9,7 @@ use tokio::time::sleep;
 use weir_types::{ErrorKind, GroupId, RequestId, WeirError};
 
 use super::cluster::client_address;
+use super::network::SimulatedNetwork;
 use super::trace::Trace;
 use super::wire::{self, Answer, Asked, Question};
 use crate::Dice;
@@ -20,9 +21,13 @@ const PAUSE_MS_MAX: u64 = 120;
 /// Redirects that are followed at once.
 const REDIRECTS_MAX: u32 = 2;
 
+/// The code of an answer that no repetition changes.
+const MESSAGE_NOT_PARKED: &str = "message-not-parked";
+
 /// One client.
 pub(super) struct Client {
     name: String,
+    network: SimulatedNetwork,
     nodes: usize,
     trace: Trace,
     dice: Mutex<Dice>,
@@ -30,8 +35,14 @@ pub(super) struct Client {
 }
 
 impl Client {
-    pub(super) fn new(name: String, nodes: usize, seed: u64, trace: Trace) -> Self {
-        Self { name, nodes, trace, dice: Mutex::new(Dice::new(seed)), leaders: Mutex::default() }
+    pub(super) fn new(
+        name: String,
+        network: SimulatedNetwork,
+        nodes: usize,
+        seed: u64,
+        trace: Trace,
+    ) -> Self {
+        Self { name, network, nodes, trace, dice: Mutex::new(Dice::new(seed)), leaders: Mutex::default() }
     }
 
     /// A number below `bound`.
@@ -68,7 +79,7 @@ impl Client {
         let mut redirects = 0;
         loop {
             let address = self.whom(group);
-            let error = match wire::call::<Answer>(&address, &asked, wait + PATIENCE).await {
+            let error = match wire::call::<Answer>(&self.network, &address, &asked, wait + PATIENCE).await {
                 Ok(answer) => {
                     self.remember(group, Some(address));
                     return Ok(answer);
@@ -115,5 +126,5 @@ fn mends(error: &WeirError) -> bool {
             | ErrorKind::Throttled
             | ErrorKind::OutcomeUnknown
             | ErrorKind::NotFound
-    )
+    ) && error.code != MESSAGE_NOT_PARKED
 }

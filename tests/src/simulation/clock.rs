@@ -7,10 +7,12 @@ use std::time::Duration;
 use weir_runtime::Clock;
 use weir_types::WallClock;
 
+use super::world;
+
 /// Where wall clocks stand when a run begins: any date will do, as long as it is always the same.
 const BEGIN_MS: u64 = 1_800_000_000_000;
 
-/// A machine's clocks in the simulation. The monotonic one is that of its tokio runtime, which the simulation steers;
+/// A machine's clocks in the simulation. The monotonic one is that of its tokio runtime, which the world winds;
 /// the wall clock is off, as clocks are, and may be set.
 #[derive(Clone, Debug)]
 pub(super) struct SimulatedClock {
@@ -32,7 +34,7 @@ impl SimulatedClock {
 
 impl Clock for SimulatedClock {
     fn wall(&self) -> WallClock {
-        let elapsed = turmoil::sim_elapsed().unwrap_or_default().as_millis() as u64;
+        let elapsed = world::elapsed().as_millis() as u64;
         let now = (BEGIN_MS + elapsed).saturating_add_signed(self.ahead_ms.load(Ordering::Relaxed));
         WallClock(now)
     }

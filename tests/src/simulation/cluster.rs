@@ -5,17 +5,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use turmoil::Sim;
 use weir_broker::{Broker, Limits, Node, NodeOptions, Timings};
 use weir_metadata::Addresses;
 use weir_runtime::{Network, Random, Runtime, SeededRandom, Threads};
-use weir_storage::{MemoryDisk, Store, WriterMode};
+use weir_storage::{Backup, MemoryDisk, Store, WriterMode};
 
 use super::clock::SimulatedClock;
 use super::disk::{self, Pace};
 use super::network::{Cuts, SimulatedNetwork};
 use super::options::Options;
 use super::remote::SimulatedRemote;
+use super::world::{Ended, Fall, Net, World};
 use super::{door, trace::Trace};
 
 /// Where nodes listen, each on its own host.
@@ -69,30 +69,36 @@ struct Machine {
     pace: Pace,
     timings: Timings,
     limits: Limits,
-    cuts: Cuts,
+    network: SimulatedNetwork,
     trace: Trace,
     life: Arc<Mutex<Life>>,
 }
 
 /// How a node stands.
 #[derive(Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 struct Life {
     broker: Option<Broker>,
     /// Its disk failed, and so it stopped by itself.
     stopped: bool,
     /// Its disk was told to fail.
     may_stop: bool,
+    /// It stopped because its disk failed.
+    has_stopped: bool,
+    /// Its disk lost synced writes, and it has not started since.
+    must_notice: bool,
 }
 
 impl Cluster {
     /// Registers the hosts; they start with the first step of the simulation.
-    pub(super) fn new(sim: &mut Sim<'_>, options: &Options, trace: &Trace) -> Self {
+    pub(super) fn new(world: &mut World, options: &Options, trace: &Trace) -> Self {
         let cuts = Cuts::default();
-        let machine = |number| Machine::new(number, options, &cuts, trace);
+        let net = world.net().clone();
+        let machine = |number| Machine::new(number, options, (&net, &cuts), trace);
         let machines: Vec<Machine> = (0..options.nodes).map(machine).collect();
         for machine in &machines {
             let machine = machine.clone();
-            sim.host(name(machine.number), move || machine.clone().run());
+            world.install(machine.number, move || machine.clone().run());
         }
         Self { machines, cuts }
     }
@@ -128,17 +134,32 @@ impl Cluster {
         self.machines[node].disk.fail_next_write();
     }
 
+    /// Whether the node's disk failed a write and the node went on.
+    pub(super) fn went_on_after_failure(&self, node: usize) -> bool {
+        let machine = &self.machines[node];
+        machine.disk.has_failed() && !machine.life.lock().has_stopped
+    }
+
     /// Nodes that stopped since the last call, because their disks failed.
     pub(super) fn take_stopped(&self) -> Vec<usize> {
         let stopped = |machine: &&Machine| std::mem::take(&mut machine.life.lock().stopped);
         self.machines.iter().filter(stopped).map(|machine| machine.number).collect()
     }
 
-    /// The node goes down. Returns how many write batches are lost.
-    pub(super) fn take_down(&self, sim: &mut Sim<'_>, node: usize, down: Down) -> usize {
+    /// The node's database becomes an older one. Returns whether that lacks what was synced.
+    pub(super) fn put_back(&self, node: usize, copy: &Backup) -> bool {
         let machine = &self.machines[node];
-        sim.crash(name(node));
-        *machine.life.lock() = Life::default();
+        let loses = machine.disk.restore_database(copy);
+        machine.life.lock().must_notice |= loses;
+        loses
+    }
+
+    /// The node goes down. Returns how many write batches are lost.
+    pub(super) fn take_down(&self, world: &mut World, node: usize, down: Down) -> usize {
+        let machine = &self.machines[node];
+        world.crash(node, if down == Down::PowerCut { Fall::Power } else { Fall::Process });
+        let must_notice = machine.life.lock().must_notice;
+        *machine.life.lock() = Life { must_notice, ..Life::default() };
         let mut below = |bound: u64| machine.random.next_u64() % bound;
         match down {
             Down::Kill => {
@@ -146,22 +167,22 @@ impl Cluster {
                 0
             }
             Down::PowerCut => machine.disk.crash_drawing(&mut below),
-            Down::Rot(most) => machine.disk.crash_losing(most),
+            Down::Rot(most) => {
+                let lost = machine.disk.crash_losing(most);
+                machine.life.lock().must_notice |= lost > 0;
+                lost
+            }
             Down::Wipe => {
+                machine.life.lock().must_notice = false;
                 machine.disk.wipe();
                 0
             }
         }
     }
-
-    /// The node starts again, with what its disk has.
-    pub(super) fn start(sim: &mut Sim<'_>, node: usize) {
-        sim.bounce(name(node));
-    }
 }
 
 impl Machine {
-    fn new(number: usize, options: &Options, cuts: &Cuts, trace: &Trace) -> Self {
+    fn new(number: usize, options: &Options, (net, cuts): (&Net, &Cuts), trace: &Trace) -> Self {
         let seed = options.seed.rotate_left(16) ^ (number as u64 + 1);
         Self {
             number,
@@ -173,19 +194,25 @@ impl Machine {
             pace: Pace::new(options.sync_ms_max, options.sync_stalls_permille),
             timings: options.timings,
             limits: Limits { log_entries_kept: options.log_entries_kept, ..Limits::default() },
-            cuts: cuts.clone(),
+            network: SimulatedNetwork { net: net.clone(), host: number, cuts: cuts.clone() },
             trace: trace.clone(),
             life: Arc::default(),
         }
     }
 
     /// One life of the node. It ends with a crash, with a failed disk, or with an error that fails the run.
-    async fn run(self) -> turmoil::Result {
+    async fn run(self) -> Ended {
         let mut storage = weir_storage::Options::memory(self.disk.clone());
         storage.writer = WriterMode::Task(disk::slow(Arc::clone(&self.random) as _, self.pace.clone()));
         let (store, recovered) = Store::start(storage).await?;
+        let must_notice = std::mem::take(&mut self.life.lock().must_notice);
         if recovered.lost_writes {
             self.trace.note(format_args!("{} sees that its disk lost writes", name(self.number)));
+        } else if must_notice {
+            let node = name(self.number);
+            return Err(
+                format!("amnesia: the disk of {node} lost synced writes, and it did not notice").into()
+            );
         }
         let failed = store.on_fatal();
         tokio::select! {
@@ -196,16 +223,17 @@ impl Machine {
     }
 
     /// A node whose disk fails stops; whether it was to fail is the run's to know.
-    fn stop(&self, error: &weir_storage::Error) -> turmoil::Result {
+    fn stop(&self, error: &weir_storage::Error) -> Ended {
         self.trace.note(format_args!("{} stops: {error}", name(self.number)));
         let mut life = self.life.lock();
         life.broker = None;
         life.stopped = true;
+        life.has_stopped = true;
         if life.may_stop { Ok(()) } else { Err(error.to_string().into()) }
     }
 
-    async fn serve(&self, store: Store, recovered: weir_storage::Recovered) -> turmoil::Result {
-        let network = SimulatedNetwork { node: Some(self.number), cuts: self.cuts.clone() };
+    async fn serve(&self, store: Store, recovered: weir_storage::Recovered) -> Ended {
+        let network = self.network.clone();
         let options = weir_broker::Options {
             node: self.node_options(),
             peer_listen: format!("0.0.0.0:{PEER_PORT}"),
@@ -213,7 +241,7 @@ impl Machine {
             recovered,
             timings: self.timings,
             limits: self.limits,
-            remote: Arc::new(SimulatedRemote),
+            remote: Arc::new(SimulatedRemote(network.clone())),
             runtime: Runtime::new(
                 Arc::new(self.clock.clone()),
                 Arc::clone(&self.random) as _,
@@ -223,21 +251,21 @@ impl Machine {
         };
         let node = match Node::new(options).await {
             Ok(node) => node,
-            Err(error) => return self.failed(&error).await,
+            Err(error) => return self.failed(error.to_string()).await,
         };
         let listener = network.bind(&format!("0.0.0.0:{CLIENT_PORT}")).await?;
         tokio::spawn(door::serve(listener, Arc::clone(&node), self.replicas));
         let broker = match node.start().await {
             Ok(broker) => broker,
-            Err(error) => return self.failed(&error).await,
+            Err(error) => return self.failed(error.to_string()).await,
         };
         self.life.lock().broker = Some(broker.clone());
         let group = broker.dead_group().await;
-        self.failed(&format_args!("group {group} could not be kept alive")).await
+        self.failed(format!("group {group} could not be kept alive")).await
     }
 
     /// What fails together with the disk is the disk's failure: it is told of next.
-    async fn failed(&self, what: &dyn std::fmt::Display) -> turmoil::Result {
+    async fn failed(&self, what: String) -> Ended {
         if self.life.lock().may_stop {
             std::future::pending::<()>().await;
         }

@@ -6,15 +6,17 @@ use std::time::Duration;
 
 use weir_broker::api::admin::NewTopic;
 use weir_broker::api::queue::LeaseRequest;
-use weir_broker::api::stream::poll_deadline;
+use weir_broker::api::stream::{Commit, poll_deadline};
 use weir_broker::{Broker, Node};
 use weir_runtime::{BoxListener, BoxStream};
-use weir_types::{GroupId, Offset, WeirError};
+use weir_types::{GroupId, MessageId, Offset, WeirError};
 
 use super::wire::{self, Answer, Asked, Leased, Question};
 
 /// How long the maker of a topic waits for its leaders.
 const LEADERS_PATIENCE: Duration = Duration::from_secs(2);
+/// Dead letters of one answer.
+const PARKED_MAX: usize = 200;
 /// Bytes of one lease or fetch.
 const ANSWER_BYTES_MAX: u64 = 64 << 10;
 
@@ -83,6 +85,26 @@ async fn answer(broker: &Broker, question: Question, replicas: u32) -> Result<An
             Ok(Answer::Settled(outcomes.into_iter().map(Result::err).collect()))
         }
         Question::Fetch { group, offset, wait_ms } => fetch(broker, group, offset, wait_ms).await,
+        Question::Parked { group } => parked(broker, group).await,
+        Question::Redrive { group, messages } => broker.redrive(group, &messages).await.map(Answer::Count),
+        Question::Discard { group, messages } => broker.discard(group, &messages).await.map(Answer::Count),
+        Question::Fence { group, consumers, epoch } => {
+            let position = broker.fence(group, consumers, epoch).await?;
+            Ok(Answer::Position { committed: position.committed.map(|offset| offset.0) })
+        }
+        Question::Commit { group, consumers, epoch, offset } => {
+            let (metadata, reset) = (String::new(), false);
+            let commit = Commit { consumer_group: consumers, epoch, offset, metadata, reset };
+            broker.commit_offset(group, commit).await.map(|_| Answer::Done)
+        }
+        Question::Position { group, consumers } => {
+            let position = broker.position(group, &consumers).await?;
+            Ok(Answer::Position { committed: position.committed.map(|offset| offset.0) })
+        }
+        Question::Bounds { group } => {
+            let bounds = broker.offsets(group, None).await?;
+            Ok(Answer::Bounds { start: bounds.start.0, end: bounds.end.0 })
+        }
         Question::Left { group } => {
             let counts = broker.queue_counts(group).await?;
             Ok(Answer::Count(counts.ready + counts.leased + counts.scheduled + counts.parked))
@@ -114,4 +136,12 @@ async fn fetch(broker: &Broker, group: GroupId, offset: Offset, wait_ms: u64) ->
         batches: fetched.batches.iter().map(|batch| batch.to_vec()).collect(),
         end: fetched.end,
     })
+}
+
+async fn parked(broker: &Broker, group: GroupId) -> Result<Answer, WeirError> {
+    let parked = broker.parked(group, MessageId(0), PARKED_MAX).await?;
+    let shown = parked
+        .into_iter()
+        .map(|letter| (letter.message, letter.attempts, letter.record.value.unwrap_or_default().to_vec()));
+    Ok(Answer::Parked(shown.collect()))
 }

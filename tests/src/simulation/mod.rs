@@ -2,7 +2,7 @@
 //! one run: the same operations, the same faults, the same lines of the trace, bit for bit.
 //!
 //! ```text
-//!  driver (this file) ── steps ──► turmoil: hosts n1 … n7 (Cluster: Node, Store over MemoryDisk) and `clients` (Workload)
+//!  driver (this file) ── steps ──► World: hosts n1 … n7 (Cluster: Node, Store over MemoryDisk) and `clients` (Workload)
 //!     ├ Faults      processes, power, links, lanes, disks, clocks: drawn, or by a Scenario
 //!     ├ Leaders     who leads, after every step; election safety
 //!     ├ Invariants  logs, votes, states of all nodes, every so many steps
@@ -10,8 +10,7 @@
 //! ```
 //!
 //! What is real: consensus, broker, machines, the store's log writer and its bookkeeping. What is not: sockets, clocks,
-//! `RocksDB`, gRPC (frames of `wire.rs` in its place) and the client library (`client.rs`). A host cannot be frozen:
-//! `Hold` keeps its messages back in its place, while its timers go on.
+//! `RocksDB`, gRPC (frames of `wire.rs` in its place) and the client library (`client.rs`).
 //!
 //! A run must have a process of its own (`src/bin/sim.rs`): threads-local random numbers of the libraries below leak
 //! from one run to the next, and the binary replaces the system's clock and random numbers for the whole process.
@@ -31,17 +30,21 @@ mod scenarios;
 mod trace;
 mod wire;
 mod workload;
+mod world;
 
 use std::time::Duration;
 
 use cluster::Cluster;
-use faults::{CLIENTS, Faults, Run};
+use faults::{Faults, Run};
 use invariants::{Invariants, Leaders};
+use network::{Cuts, SimulatedNetwork};
 pub use options::Options;
 pub use outcome::Outcome;
 pub use scenarios::{Scenario, scenarios};
 pub use trace::Trace;
 use workload::{Journal, Signals, Workload};
+pub use world::elapsed;
+use world::{Ended, World};
 
 /// How long a cluster may take to form, and to drain after everything has healed.
 const FORM_AND_DRAIN: Duration = Duration::from_mins(4);
@@ -49,10 +52,11 @@ const FORM_AND_DRAIN: Duration = Duration::from_mins(4);
 const CONVERGED_WITHIN: Duration = Duration::from_secs(30);
 /// Between two looks at whether they are.
 const STEPS_PER_CONVERGENCE: u64 = 50;
-/// How often a message mends a link that broke at random.
-const LINK_MENDS: f64 = 0.05;
-/// Segments that a simulated socket takes in before its sender waits.
-const TCP_CAPACITY: usize = 65_536;
+/// For how many steps invariants are looked at closely after a fault or a change of leader, and how closely.
+const STEPS_WATCHED: u64 = 60;
+const STEPS_PER_WATCHED_LOOK: u64 = 6;
+/// Looks at logs and votes until machines and rows are looked at too.
+const LOOKS_PER_THOROUGH_ONE: u64 = 10;
 
 /// Runs a seed to its end, with faults that are drawn from it too.
 pub fn run(options: &Options) -> Outcome {
@@ -68,17 +72,10 @@ pub fn run_scenario(scenario: &Scenario, seed: u64) -> Outcome {
 fn play(options: &Options, faults: Faults, scenario: Option<&Scenario>) -> Outcome {
     let trace = Trace::default();
     trace.note_at(Duration::ZERO, options);
-    let mut sim = turmoil::Builder::new()
-        .rng_seed(options.seed)
-        .enable_random_order()
-        .tick_duration(options.tick)
-        .simulation_duration(options.load + FORM_AND_DRAIN)
-        .min_message_latency(Duration::ZERO)
-        .max_message_latency(options.latency_max)
-        .repair_rate(LINK_MENDS)
-        .tcp_capacity(TCP_CAPACITY)
-        .build();
-    let cluster = Cluster::new(&mut sim, options, &trace);
+    // The clients are the last host.
+    let hosts: Vec<String> = (0..options.nodes).map(cluster::name).chain(["clients".to_owned()]).collect();
+    let mut world = World::new(&hosts, options.seed, options.tick, options.latency_max);
+    let cluster = Cluster::new(&mut world, options, &trace);
     let signals = Signals::default();
     let journal = Journal::new(trace.clone());
     let workload = Workload {
@@ -86,25 +83,28 @@ fn play(options: &Options, faults: Faults, scenario: Option<&Scenario>) -> Outco
         signals: signals.clone(),
         journal: journal.clone(),
         trace: trace.clone(),
+        network: SimulatedNetwork { net: world.net().clone(), host: options.nodes, cuts: Cuts::default() },
     };
-    sim.client(CLIENTS, workload.run());
+    world.install(options.nodes, move || workload.clone().run());
     let mut driver = Driver {
         options,
         cluster: &cluster,
         signals,
         faults,
         leaders: Leaders::default(),
-        invariants: Invariants::new(options.nodes),
+        invariants: Invariants::new(options.nodes, options.discards),
         trace: &trace,
         steps: 0,
+        raised: Vec::new(),
+        watched_until: 0,
         began: None,
         counted: None,
         drained: None,
         violations: Vec::new(),
     };
-    let ended = driver.drive(&mut sim);
+    let ended = driver.drive(&mut world);
     driver.violations.extend(ended.err().map(|error| format!("the run did not end well: {error}")));
-    driver.outcome(&sim, &journal, scenario)
+    driver.outcome(&world, &journal, scenario)
 }
 
 /// Steps the simulation, and does between the steps what no host can do.
@@ -117,6 +117,10 @@ struct Driver<'a> {
     invariants: Invariants,
     trace: &'a Trace,
     steps: u64,
+    /// Nodes that came into a later term since the last step.
+    raised: Vec<usize>,
+    /// Until this step invariants are looked at closely.
+    watched_until: u64,
     /// When the load began.
     began: Option<Duration>,
     /// Most elections of a group while there were faults, and its longest time without a leader.
@@ -127,32 +131,61 @@ struct Driver<'a> {
 }
 
 impl Driver<'_> {
-    fn drive(&mut self, sim: &mut turmoil::Sim<'_>) -> turmoil::Result {
-        while !sim.step()? {
-            self.steps += 1;
-            self.leaders.look(sim.elapsed(), self.cluster, self.trace);
-            if self.steps.is_multiple_of(self.options.steps_per_look) {
-                self.invariants.look(self.cluster, self.faults.forgetful());
+    fn drive(&mut self, world: &mut World) -> Ended {
+        while !world.has_ended(self.options.nodes) {
+            if world.elapsed() > self.options.load + FORM_AND_DRAIN {
+                return Err("the clients did not come to an end".into());
             }
+            world.step()?;
+            self.steps += 1;
+            self.look(world);
             if self.signals.drained.is_cancelled() {
-                self.wait_for_convergence(sim.elapsed());
+                self.wait_for_convergence(world.elapsed());
             } else {
-                self.between_steps(sim);
+                self.between_steps(world);
             }
         }
-        self.invariants.look(self.cluster, self.faults.forgetful());
+        self.invariants.look_thoroughly(self.cluster, self.faults.forgetful());
         Ok(())
     }
 
-    fn between_steps(&mut self, sim: &mut turmoil::Sim<'_>) {
+    fn look(&mut self, world: &World) {
+        if self.faults.waits_for_voter() || self.steps.is_multiple_of(self.options.steps_per_leader) {
+            self.raised = self.leaders.look(world, self.cluster, self.trace);
+            if !self.raised.is_empty() {
+                self.watched_until = self.steps + STEPS_WATCHED;
+            }
+        }
+        let watched = self.steps < self.watched_until && self.steps.is_multiple_of(STEPS_PER_WATCHED_LOOK);
+        if self.steps.is_multiple_of(self.options.steps_per_look * LOOKS_PER_THOROUGH_ONE) {
+            self.invariants.look_thoroughly(self.cluster, self.faults.forgetful());
+        } else if watched || self.steps.is_multiple_of(self.options.steps_per_look) {
+            self.invariants.look(self.cluster, self.faults.forgetful());
+        }
+    }
+
+    fn between_steps(&mut self, world: &mut World) {
         if !self.signals.loading.is_cancelled() || self.signals.healed.is_cancelled() {
             return;
         }
         for node in self.cluster.take_stopped() {
             self.leaders.forget(node);
         }
-        let now = sim.elapsed();
-        let mut run = Run { sim, cluster: self.cluster, trace: self.trace, taken_down: Vec::new() };
+        let now = world.elapsed();
+        let since = now.saturating_sub(self.began.unwrap_or(now));
+        if self.faults.is_due(since, &self.raised) {
+            // What a fault takes away is seen once more, and what it leads to is seen closely.
+            self.invariants.look(self.cluster, self.faults.forgetful());
+            self.watched_until = self.steps + STEPS_WATCHED;
+        }
+        let raised = std::mem::take(&mut self.raised);
+        let mut run = Run {
+            world,
+            cluster: self.cluster,
+            trace: self.trace,
+            taken_down: Vec::new(),
+            broken: Vec::new(),
+        };
         if self.began.is_none() {
             self.faults.load_begins(&mut run);
             self.leaders.count_from(now);
@@ -162,13 +195,14 @@ impl Driver<'_> {
             self.signals.quiet.cancel();
         }
         if since < self.options.load {
-            self.faults.step(since, &mut run);
+            self.faults.step(since, &raised, &mut run);
         } else {
             self.counted = Some(self.leaders.counted(now));
             self.faults.heal(&mut run);
             self.trace.note_at(now, "everything has healed");
             self.signals.healed.cancel();
         }
+        self.violations.append(&mut run.broken);
         for node in run.taken_down {
             self.leaders.forget(node);
             self.invariants.went_down(node);

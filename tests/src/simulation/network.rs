@@ -8,10 +8,10 @@ use std::task::{Context, Poll, Waker};
 
 use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use turmoil::net::{TcpListener, TcpStream};
 use weir_runtime::{BoxFuture, BoxListener, BoxStream, Listener, Network};
 
 use super::cluster::{PEER_PORT, node_named};
+use super::world::{HostId, Net, TcpListener, TcpStream};
 
 /// What a connection between two nodes is for, as its first frame says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -65,20 +65,13 @@ impl Cuts {
     }
 }
 
-/// One node's sockets: turmoil's TCP. A partition eats segments, and nothing sends them again: whoever waits for an
-/// answer must bound it.
+/// One host's sockets. A connection may die of a cut without a word: whoever waits for an answer must bound it.
 #[derive(Clone)]
 pub(super) struct SimulatedNetwork {
-    /// Whose sockets these are; none for clients, whose connections have no lanes.
-    pub(super) node: Option<usize>,
+    pub(super) net: Net,
+    /// Whose sockets these are.
+    pub(super) host: HostId,
     pub(super) cuts: Cuts,
-}
-
-impl SimulatedNetwork {
-    /// The sockets of whoever has no lanes.
-    pub(super) fn without_lanes() -> Self {
-        Self { node: None, cuts: Cuts::default() }
-    }
 }
 
 impl Network for SimulatedNetwork {
@@ -86,10 +79,10 @@ impl Network for SimulatedNetwork {
         let address = address.to_owned();
         let (host, port) = address.split_once(':').unwrap_or((&address, ""));
         let peer = node_named(host).filter(|_| port == PEER_PORT.to_string());
-        let ends = self.node.zip(peer);
-        let cuts = self.cuts.clone();
+        let ends = peer.map(|peer| (self.host, peer));
+        let (net, from, cuts) = (self.net.clone(), self.host, self.cuts.clone());
         Box::pin(async move {
-            let stream = TcpStream::connect(address.as_str()).await?;
+            let stream = net.connect(from, &address).await?;
             Ok(match ends {
                 Some(ends) => {
                     Box::new(LaneStream { stream, ends, cuts, hello: Hello::default() }) as BoxStream
@@ -100,10 +93,8 @@ impl Network for SimulatedNetwork {
     }
 
     fn bind(&self, address: &str) -> BoxFuture<'static, io::Result<BoxListener>> {
-        let address = address.to_owned();
-        Box::pin(
-            async move { Ok(Box::new(Simulated(TcpListener::bind(address.as_str()).await?)) as BoxListener) },
-        )
+        let bound = self.net.bind(self.host, address);
+        Box::pin(async move { Ok(Box::new(Simulated(bound?)) as BoxListener) })
     }
 }
 
@@ -112,13 +103,13 @@ struct Simulated(TcpListener);
 impl Listener for Simulated {
     fn accept(&mut self) -> BoxFuture<'_, io::Result<(BoxStream, String)>> {
         Box::pin(async {
-            let (stream, remote) = self.0.accept().await?;
-            Ok((Box::new(stream) as BoxStream, remote.to_string()))
+            let (stream, remote) = self.0.accept().await;
+            Ok((Box::new(stream) as BoxStream, remote))
         })
     }
 
     fn local_address(&self) -> io::Result<String> {
-        self.0.local_addr().map(|address| address.to_string())
+        Ok(self.0.local_address())
     }
 }
 

@@ -5,8 +5,15 @@ use std::time::Duration;
 
 use weir_broker::Timings;
 
-use super::faults::Kind;
+use super::faults::{CLOCK_RATE_PPM_MAX, Kind};
 use crate::Dice;
+
+/// One run in so many is long: ten minutes to an hour, with a moderate load.
+const LONG_ONE_IN: u64 = 4;
+/// Millionths in a hundredth.
+const PPM_PER_PERCENT: u64 = 10_000;
+/// Between two looks at who leads.
+const LEADER_LOOK_MS: u64 = 10;
 
 /// The options of one run.
 #[derive(Clone, Debug)]
@@ -39,19 +46,27 @@ pub struct Options {
     pub lease_ms: u64,
     /// Longest pause of a producer between two batches.
     pub pace_ms_max: u64,
-    /// Deliveries after which a message is parked: so many that none is.
+    /// Producers of each topic, which all send to every partition.
+    pub producers: u32,
+    /// Deliveries after which a message is parked.
     pub attempts_max: u32,
+    /// Whether some dead letters are dropped.
+    pub discards: bool,
     /// Entries that nodes keep for followers; the fewer, the more snapshots.
     pub log_entries_kept: u64,
     /// How far each node's wall clock is ahead, in milliseconds.
     pub wall_ahead_ms: Vec<u64>,
+    /// By how many millionths each node's monotonic clock is too fast.
+    pub clock_rates_ppm: Vec<i64>,
     /// The nodes' timers.
     pub timings: Timings,
     /// The kinds of faults of this run.
     pub kinds: Vec<Kind>,
     /// How many faults there are.
     pub faults: u32,
-    /// Steps between two looks at what is costly to look at.
+    /// Steps between two looks at who leads.
+    pub steps_per_leader: u64,
+    /// Steps between two looks at logs and votes.
     pub steps_per_look: u64,
 }
 
@@ -61,12 +76,18 @@ impl Options {
         let mut dice = Dice::new(seed ^ 0x0051_u64.rotate_left(40));
         let nodes = *dice.pick(&[3, 3, 3, 3, 4, 5, 5, 5, 6, 7]);
         let replicas = if nodes >= 5 { *dice.pick(&[3, 5]) } else { 3 };
-        let load_ms = 20_000 + dice.below(70_000);
+        let long = dice.below(LONG_ONE_IN) == 0;
+        let load_ms = if long { 600_000 + dice.below(3_000_000) } else { 20_000 + dice.below(70_000) };
+        let tick_ms = *dice.pick(if long { &[5, 10, 10, 20] } else { &[1, 2, 5, 5, 10] });
+        let pace_ms_max =
+            *dice.pick(if long { &[4_000, 8_000, 16_000] } else { &[150, 400, 1_000, 2_000, 4_000] });
+        let seconds_per_fault = *dice.pick(if long { &[8, 15, 30] } else { &[2, 4, 8] });
+        let look_ms = *dice.pick(if long { &[1_000, 3_000] } else { &[100, 300, 1_000] });
         Self {
             seed,
             nodes,
             replicas,
-            tick: Duration::from_millis(*dice.pick(&[1, 2, 5, 5])),
+            tick: Duration::from_millis(tick_ms),
             load: Duration::from_millis(load_ms),
             tail_off: Duration::from_millis(if dice.below(4) == 0 { 2_000 + dice.below(6_000) } else { 0 }),
             queue_partitions: 1 + dice.below(4) as u32,
@@ -76,28 +97,48 @@ impl Options {
             sync_ms_max: *dice.pick(&[0, 1, 4, 12, 40]),
             sync_stalls_permille: *dice.pick(&[0, 5, 20]),
             lease_ms: 1_500 + dice.below(4_000),
-            pace_ms_max: *dice.pick(&[150, 400, 1_000, 2_000, 4_000]),
-            attempts_max: 10_000,
+            pace_ms_max,
+            producers: *dice.pick(&[1, 1, 2, 3]),
+            attempts_max: *dice.pick(&[2, 3, 6, 10_000, 10_000]),
+            discards: dice.below(2) == 0,
             log_entries_kept: *dice.pick(&[1, 20, 100, 400, 10_000, 10_000, 50_000, 50_000, 50_000, 50_000]),
             wall_ahead_ms: (0..nodes).map(|_| dice.below(400)).collect(),
+            clock_rates_ppm: clock_rates(&mut dice, nodes),
             timings: timings(&mut dice),
             kinds: kinds(&mut dice),
-            faults: 1 + (load_ms / 1_000 / *dice.pick(&[2, 4, 8])) as u32,
-            steps_per_look: *dice.pick(&[100, 300, 1_000]),
+            faults: 1 + (load_ms / 1_000 / seconds_per_fault) as u32,
+            steps_per_leader: LEADER_LOOK_MS.div_ceil(tick_ms),
+            steps_per_look: look_ms / tick_ms,
         }
     }
 }
 
 impl Options {
+    /// By how many percent a node's clock may be too fast, scripts included.
+    pub(super) fn clock_rate_percent(&self) -> u64 {
+        let usual = self.clock_rates_ppm.iter().copied().max().unwrap_or_default();
+        let changes = self.kinds.is_empty() || self.kinds.contains(&Kind::ClockRate);
+        let most = if changes { CLOCK_RATE_PPM_MAX } else { usual.max(0) };
+        1 + most.unsigned_abs().div_ceil(PPM_PER_PERCENT)
+    }
+
     /// The same with another time of load and faults, if one is given.
     #[must_use]
     pub fn shortened_to(self, load: Option<Duration>) -> Self {
+        let load = load.unwrap_or(self.load);
         Self {
-            load: load.unwrap_or(self.load),
-            tail_off: self.tail_off.min(load.unwrap_or(self.load) / 4),
+            load,
+            tail_off: self.tail_off.min(load / 4),
+            faults: self.faults.min(1 + load.as_secs() as u32 / 2),
             ..self
         }
     }
+}
+
+/// Clocks are never equally fast. In most runs nobody notices.
+fn clock_rates(dice: &mut Dice, nodes: usize) -> Vec<i64> {
+    let most: i64 = *dice.pick(&[100, 100, 5_000, 20_000]);
+    (0..nodes).map(|_| dice.below(2 * most.unsigned_abs() + 1).cast_signed() - most).collect()
 }
 
 fn timings(dice: &mut Dice) -> Timings {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use weir_checker::{How, MessageId, Op, Options, QueueOptions};
 
 use super::workload::Journal;
+use super::world::World;
 use super::{Driver, Scenario, Trace};
 use crate::recorder::Recorder;
 
@@ -24,12 +25,7 @@ pub struct Outcome {
 }
 
 impl Driver<'_> {
-    pub(super) fn outcome(
-        self,
-        sim: &turmoil::Sim<'_>,
-        journal: &Journal,
-        scenario: Option<&Scenario>,
-    ) -> Outcome {
+    pub(super) fn outcome(self, world: &World, journal: &Journal, scenario: Option<&Scenario>) -> Outcome {
         let recorder = &journal.recorder;
         let broken = recorder.broken_promises(&known(self.options));
         let mut violations = self.violations;
@@ -43,7 +39,7 @@ impl Driver<'_> {
             violations.extend(scenario.judge(elections, leaderless, gap));
         }
         for violation in &violations {
-            self.trace.note_at(sim.elapsed(), format_args!("VIOLATION {violation}"));
+            self.trace.note_at(world.elapsed(), format_args!("VIOLATION {violation}"));
         }
         let summary = format!(
             "{}, {} faults, {elections} elections of one group at most, leaderless for {:.1} s at most, \
@@ -57,14 +53,18 @@ impl Driver<'_> {
         for fault in self.faults.happened() {
             *faults.entry(fault.kind_name()).or_default() += 1;
         }
-        Outcome { violations, elapsed: sim.elapsed(), summary, faults, trace: self.trace.clone() }
+        Outcome { violations, elapsed: world.elapsed(), summary, faults, trace: self.trace.clone() }
     }
 }
 
 /// What the checks have to know beside the history.
 fn known(options: &super::Options) -> Options {
     let attempts_max = Some(options.attempts_max);
-    Options { queue: QueueOptions { attempts_max, ..QueueOptions::default() }, ..Options::default() }
+    Options {
+        clock_rate_percent: options.clock_rate_percent(),
+        queue: QueueOptions { attempts_max, ..QueueOptions::default() },
+        ..Options::default()
+    }
 }
 
 fn counts(recorder: &Recorder) -> String {

@@ -8,14 +8,15 @@ use bytes::Bytes;
 use weir_broker::Remote;
 use weir_types::WeirError;
 
+use super::network::SimulatedNetwork;
 use super::wire::{self, Asked};
 
 /// How long another node may take to answer.
 const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Calls other nodes on their simulated client ports.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct SimulatedRemote;
+#[derive(Clone)]
+pub(super) struct SimulatedRemote(pub(super) SimulatedNetwork);
 
 impl Remote for SimulatedRemote {
     fn call(
@@ -26,7 +27,7 @@ impl Remote for SimulatedRemote {
         let address = address.to_owned();
         Box::pin(async move {
             let asked = Asked::Peer(request.to_vec());
-            wire::call::<Vec<u8>>(&address, &asked, PATIENCE).await.map(Bytes::from)
+            wire::call::<Vec<u8>>(&self.0, &address, &asked, PATIENCE).await.map(Bytes::from)
         })
     }
 }

@@ -203,6 +203,83 @@ const SCENARIOS: &[Scenario] = &[
         faults: &[(Fault::Wipe, LEADER, 5, 8), (Fault::Kill, LEADER, 22, 30)],
         ..BASE
     },
+    Scenario {
+        name: "old-database",
+        sentence: "a node that comes back with the database of some seconds ago notices, and nothing is lost",
+        faults: &[(Fault::OldData, LEADER, 5, 10), (Fault::Kill, LEADER, 22, 30)],
+        ..BASE
+    },
+    Scenario {
+        name: "frozen-leader",
+        sentence: "a leader that stood still while another was elected serves nothing stale when it goes on",
+        faults: &[
+            (Fault::Freeze, LEADER, 5, 9),
+            (Fault::Freeze, LEADER, 14, 15),
+            (Fault::Freeze, LEADER, 20, 27),
+            (Fault::Freeze, LEADER, 32, 34),
+        ],
+        ..BASE
+    },
+    Scenario {
+        name: "old-leader-in-reach",
+        sentence: "a leader that clients reach and voters do not answers nothing that is out of date",
+        pace_ms_max: 200,
+        faults: &[
+            (Fault::Split, LEADER, 5, 12),
+            (Fault::Split, LEADER, 16, 21),
+            (Fault::Split, LEADER, 26, 34),
+        ],
+        ..BASE
+    },
+    Scenario {
+        name: "voter-loses-power",
+        sentence: "whoever loses its power just after it voted has its vote on its disk",
+        faults: &[
+            (Fault::Isolate, LEADER, 5, 9),
+            (Fault::PowerCut, Aim::Voter, 5, 7),
+            (Fault::Kill, LEADER, 13, 17),
+            (Fault::PowerCut, Aim::Voter, 13, 15),
+            (Fault::Isolate, LEADER, 21, 25),
+            (Fault::PowerCut, Aim::Voter, 21, 23),
+            (Fault::Kill, LEADER, 29, 33),
+            (Fault::PowerCut, Aim::Voter, 29, 31),
+        ],
+        leaderless_max: NO_BOUND,
+        gap_max: NO_BOUND,
+        ..BASE
+    },
+    Scenario {
+        name: "late-timers-shorter-log",
+        sentence: "where only late timers elect, a follower that was left behind does not win against one that was not",
+        load_s: 60,
+        pace_ms_max: 200,
+        faults: &[
+            (lane(Lane::Data, Some(1)), LEADER, 5, 10),
+            (Fault::Kill, LEADER, 9, 28),
+            (Fault::AllLanes { lane: Lane::Control }, Aim::Node(0), 10, 24),
+            (lane(Lane::Data, Some(2)), LEADER, 32, 37),
+            (Fault::Kill, LEADER, 36, 55),
+            (Fault::AllLanes { lane: Lane::Control }, Aim::Node(0), 37, 51),
+        ],
+        leaderless_max: NO_BOUND,
+        gap_max: NO_BOUND,
+        ..BASE
+    },
+    Scenario {
+        name: "failed-write",
+        sentence: "a node whose disk fails a write stops, and nothing is lost",
+        faults: &[(Fault::DiskFails, LEADER, 5, 8), (Fault::DiskFails, LEADER, 14, 18)],
+        ..BASE
+    },
+    Scenario {
+        name: "leader-with-a-fast-clock",
+        sentence: "a leader whose clock is a fifth too fast or too slow keeps its leases apart",
+        faults: &[
+            (Fault::ClockRate { ahead_ppm: 200_000 }, LEADER, 4, 18),
+            (Fault::ClockRate { ahead_ppm: -200_000 }, LEADER, 20, 36),
+        ],
+        ..BASE
+    },
 ];
 
 impl Scenario {
@@ -220,6 +297,8 @@ impl Scenario {
             link_breaks_ppm: 0,
             pace_ms_max: self.pace_ms_max,
             wall_ahead_ms: vec![0; self.nodes],
+            clock_rates_ppm: vec![0; self.nodes],
+            tick: drawn.tick.min(Duration::from_millis(5)),
             timings: weir_broker::Timings::default(),
             kinds: Vec::<Kind>::new(),
             faults: self.faults.len() as u32,

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
+use super::world;
+
 /// The lines of one run. Clones write into the same one.
 #[derive(Clone, Debug, Default)]
 pub struct Trace(Arc<Mutex<Vec<String>>>);
@@ -13,7 +15,7 @@ pub struct Trace(Arc<Mutex<Vec<String>>>);
 impl Trace {
     /// Writes a line from inside a simulated host, at its time.
     pub(super) fn note(&self, line: impl Display) {
-        self.note_at(turmoil::sim_elapsed().unwrap_or_default(), line);
+        self.note_at(world::elapsed(), line);
     }
 
     /// Writes a line at a given time.

@@ -70,6 +70,38 @@ pub(super) enum Question {
         offset: Offset,
         wait_ms: u64,
     },
+    /// Dead letters of a queue partition.
+    Parked {
+        group: GroupId,
+    },
+    Redrive {
+        group: GroupId,
+        messages: Vec<MessageId>,
+    },
+    Discard {
+        group: GroupId,
+        messages: Vec<MessageId>,
+    },
+    /// Shuts out older owners of a partition in a consumer group.
+    Fence {
+        group: GroupId,
+        consumers: String,
+        epoch: u64,
+    },
+    Commit {
+        group: GroupId,
+        consumers: String,
+        epoch: u64,
+        offset: Offset,
+    },
+    Position {
+        group: GroupId,
+        consumers: String,
+    },
+    /// First and next offset of a stream partition.
+    Bounds {
+        group: GroupId,
+    },
     /// Messages of a queue partition that are not acked yet.
     Left {
         group: GroupId,
@@ -105,6 +137,15 @@ pub(super) enum Answer {
         end: Offset,
     },
     Count(u64),
+    /// Messages with their attempts and bodies.
+    Parked(Vec<(MessageId, u32, Vec<u8>)>),
+    Position {
+        committed: Option<u64>,
+    },
+    Bounds {
+        start: u64,
+        end: u64,
+    },
 }
 
 /// A message under a lease.
@@ -119,11 +160,12 @@ pub(super) struct Leased {
 
 /// Asks a client port. What may have arrived and was not answered in time has an unknown outcome.
 pub(super) async fn call<T: DeserializeOwned>(
+    network: &SimulatedNetwork,
     address: &str,
     asked: &Asked,
     patience: Duration,
 ) -> Result<T, WeirError> {
-    let connecting = timeout(CONNECT_TIMEOUT, SimulatedNetwork::without_lanes().connect(address));
+    let connecting = timeout(CONNECT_TIMEOUT, network.connect(address));
     let mut stream = match connecting.await {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) => return Err(unreachable(address, &error)),

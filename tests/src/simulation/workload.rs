@@ -4,8 +4,11 @@
 //!  forming ──topics are there──► load, faults ──healed──► last writes, drain ──empty──► last read ──► over
 //! ```
 
+mod group;
+mod parked;
 mod produce;
 mod read;
+mod watch;
 mod work;
 
 use std::fmt;
@@ -17,19 +20,25 @@ use parking_lot::Mutex;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
-use weir_checker::{Op, Phase};
+use weir_checker::{Consumer, Op, Phase};
 use weir_metadata::Routing;
 use weir_types::{ErrorKind, GroupId, QueuePolicy, StreamPolicy, TopicKind, TopicPolicy, WeirError};
 
 use super::client::Client;
+use super::network::SimulatedNetwork;
 use super::options::Options;
 use super::trace::Trace;
 use super::wire::{Answer, Question};
+use super::world::Ended;
 use crate::recorder::{Begun, End, Recorder};
 
 /// The queue and the stream.
 const QUEUE: &str = "tasks";
 const STREAM: &str = "events";
+/// The consumer group of the stream.
+const GROUP: &str = "readers";
+/// Owners that contend for each partition in it.
+const OWNERS: u32 = 2;
 /// Consumers of the queue.
 const WORKERS: u32 = 2;
 /// Between two looks at what is left: nothing tells a client that a queue is empty.
@@ -96,6 +105,7 @@ pub(super) struct Workload {
     pub(super) signals: Signals,
     pub(super) journal: Journal,
     pub(super) trace: Trace,
+    pub(super) network: SimulatedNetwork,
 }
 
 /// The Raft groups of the topics' partitions, by index.
@@ -106,7 +116,7 @@ struct Partitions {
 
 impl Workload {
     /// Runs until everything that was written is taken out again. An error fails the run.
-    pub(super) async fn run(self) -> turmoil::Result {
+    pub(super) async fn run(self) -> Ended {
         let control = self.client("control", 0);
         let partitions = self.create_topics(&control).await?;
         self.trace.note("the topics are there");
@@ -141,7 +151,7 @@ impl Workload {
 
     fn client(&self, name: &str, number: u64) -> Client {
         let seed = self.options.seed.rotate_left(48) ^ number.wrapping_mul(0x9e37_79b9);
-        Client::new(name.to_owned(), self.options.nodes, seed, self.trace.clone())
+        Client::new(name.to_owned(), self.network.clone(), self.options.nodes, seed, self.trace.clone())
     }
 
     async fn create_topics(&self, control: &Client) -> Result<Partitions, WeirError> {
@@ -177,17 +187,16 @@ impl Workload {
         producers: &mut JoinSet<Result<(), WeirError>>,
     ) -> Result<(), WeirError> {
         let topics = [(TopicKind::Queue, &partitions.queue), (TopicKind::Stream, &partitions.stream)];
-        for (number, (topic, groups)) in (0..).zip(topics) {
+        let each = topics.into_iter().flat_map(|topic| (0..self.options.producers).map(move |_| topic));
+        for (number, (topic, groups)) in (0..).zip(each) {
             let question = Question::InitProducer { request: control.request() };
             let answer = control.ask(None, &question, Duration::from_secs(1)).await?;
             let Answer::Producer { id, epoch } = answer else { return Err(produce::unexpected(&answer)) };
             let next = Arc::new(AtomicU64::new(0));
             for (index, group) in (0..).zip(groups) {
+                let seed = 1_000 + 10 * u64::from(number) + u64::from(index);
                 let lane = produce::Lane {
-                    client: self.client(
-                        &format!("producer {topic:?}/{index}"),
-                        100 + 10 * u64::from(number) + u64::from(index),
-                    ),
+                    client: self.client(&format!("producer {number}/{index}"), seed),
                     journal: self.journal.clone(),
                     topic,
                     partition: (index, *group),
@@ -222,9 +231,40 @@ impl Workload {
                 consumers.spawn(worker.run(drained.clone()));
             }
         }
+        for (index, group) in (0..).zip(&partitions.queue) {
+            let undertaker = parked::Undertaker {
+                client: self.client(&format!("undertaker {index}"), 400 + u64::from(index)),
+                journal: self.journal.clone(),
+                partition: (index, *group),
+                discards: self.options.discards,
+                careful: self.signals.healed.clone(),
+            };
+            consumers.spawn(undertaker.run(drained.clone()));
+        }
         for (index, group) in (0..).zip(&partitions.stream) {
+            let partition = (index, *group);
             let client = self.client(&format!("reader {index}"), 300 + u64::from(index));
-            consumers.spawn(read::follow(client, self.journal.clone(), (index, *group), drained.clone()));
+            consumers.spawn(read::follow(client, self.journal.clone(), partition, drained.clone()));
+            let client = self.client(&format!("watcher {index}"), 500 + u64::from(index));
+            let pace = self.options.pace_ms_max;
+            consumers.spawn(watch::watch(client, self.journal.clone(), partition, pace, drained.clone()));
+            self.start_owners(partition, consumers);
+        }
+    }
+
+    fn start_owners(&self, partition: (u32, GroupId), consumers: &mut JoinSet<Result<(), WeirError>>) {
+        let epochs = Arc::new(AtomicU64::new(0));
+        for number in 0..OWNERS {
+            let seed = 600 + 10 * u64::from(number) + u64::from(partition.0);
+            let owner = group::Owner {
+                client: self.client(&format!("owner {number}/{}", partition.0), seed),
+                journal: self.journal.clone(),
+                consumer: Consumer(200 + number),
+                partition,
+                epochs: Arc::clone(&epochs),
+                pause_ms_max: self.options.pace_ms_max,
+            };
+            consumers.spawn(owner.run(self.signals.healed.clone()));
         }
     }
 
@@ -264,7 +304,7 @@ async fn count(client: &Client, group: GroupId, question: &Question) -> Result<u
     }
 }
 
-async fn join(tasks: &mut JoinSet<Result<(), WeirError>>) -> turmoil::Result {
+async fn join(tasks: &mut JoinSet<Result<(), WeirError>>) -> Ended {
     while let Some(ended) = tasks.join_next().await {
         ended??;
     }

@@ -21,6 +21,7 @@ impl Engine for MemoryEngine {
             return Err(Error::Engine("the memory disk crashed or was opened again".to_owned()));
         }
         if std::mem::take(&mut state.fail_next_write) {
+            state.failed = true;
             state.journal.push_back(batch);
             return Err(Error::Engine("the memory disk was told to fail this write".to_owned()));
         }

@@ -65,6 +65,8 @@ struct State {
     /// Of the store that uses the disk: told when the free bytes change, in place of a timer.
     pressure: Weak<Pressure>,
     fail_next_write: bool,
+    /// A write failed since the last crash.
+    failed: bool,
     /// Syncs return and do nothing.
     lies: bool,
 }
@@ -142,6 +144,11 @@ impl MemoryDisk {
         self.0.lock().fail_next_write = true;
     }
 
+    /// Whether a write has failed since the last crash.
+    pub fn has_failed(&self) -> bool {
+        self.0.lock().failed
+    }
+
     /// While it lies, syncs return at once and make nothing durable.
     pub fn set_lying(&self, lies: bool) {
         self.0.lock().lies = lies;
@@ -166,6 +173,21 @@ impl MemoryDisk {
         let (settled, superblock, life) = (backup.tables.clone(), backup.superblock.clone(), state.life);
         *state = State { settled, superblock, life, ..State::default() };
         state.restart(0);
+    }
+
+    /// Puts an earlier state of the database back, as from a copy of its files; the superblock stays what it is, and
+    /// the store that uses the disk is cut off. Returns whether synced writes are missing now.
+    pub fn restore_database(&self, backup: &Backup) -> bool {
+        let mut state = self.0.lock();
+        let unsynced: u64 =
+            state.journal.iter().skip(state.synced).map(|batch| batch.edits().len() as u64).sum();
+        let loses = backup.tables.sequence < state.live.sequence - unsynced;
+        let (settled, life) = (backup.tables.clone(), state.life);
+        let mut superblock = state.superblock.clone();
+        superblock.keep_all();
+        *state = State { settled, superblock, life, ..State::default() };
+        state.restart(0);
+        loses
     }
 
     /// Sets the free bytes that the disk reports; none means plenty.
@@ -229,6 +251,7 @@ impl State {
         }
         self.synced = 0;
         self.fail_next_write = false;
+        self.failed = false;
         self.dropped.clear();
         self.live = Arc::new(self.settled.clone());
         self.life += 1;

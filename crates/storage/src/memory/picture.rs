@@ -1,6 +1,6 @@
 //! What a memory disk holds, for the checks of a simulation.
 
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -42,6 +42,12 @@ impl Picture {
     pub fn groups(&self) -> impl Iterator<Item = GroupPicture<'_>> {
         let alive = self.catalog.groups.iter().filter(|(_, group)| group.alive);
         alive.map(|(id, group)| GroupPicture { id: *id, tables: &self.tables, group })
+    }
+
+    /// One group, if it is on the disk.
+    pub fn group(&self, id: GroupId) -> Option<GroupPicture<'_>> {
+        let group = self.catalog.groups.get(&id).filter(|group| group.alive)?;
+        Some(GroupPicture { id, tables: &self.tables, group })
     }
 }
 
@@ -91,6 +97,11 @@ impl GroupPicture<'_> {
     pub fn ends(&self, from: LogIndex) -> Result<Option<(LogIndex, LogIndex)>, Error> {
         let ends = log_reader::ends(self.tables, self.id, self.group, from)?;
         Ok(ends.map(|(first, last)| (first.index, last.index)))
+    }
+
+    /// The entries of a range, all of which must be there.
+    pub fn entries(&self, range: Range<LogIndex>) -> Result<Vec<LogRecord>, Error> {
+        log_reader::read(self.tables, self.id, self.group, range.start.0..range.end.0, usize::MAX)
     }
 
     /// The entry at an index; none where the log does not reach, or does no longer.

@@ -6,6 +6,9 @@ use super::super::cluster::name;
 use super::super::network::Lane;
 use crate::Dice;
 
+/// How far the rate of a clock is from right at most, in millionths.
+pub(in super::super) const CLOCK_RATE_PPM_MAX: i64 = 200_000;
+
 /// A kind of fault; a run has some of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
@@ -27,6 +30,8 @@ pub enum Kind {
     Delay,
     /// Messages of a node are held, and arrive when that is over.
     Hold,
+    /// A node stands still, and goes on.
+    Freeze,
     /// Only the control lanes of a node are cut.
     CutControl,
     /// Only the data lanes of a node are cut.
@@ -35,6 +40,8 @@ pub enum Kind {
     CutSnapshot,
     /// A wall clock jumps.
     ClockJump,
+    /// A monotonic clock is too fast or too slow.
+    ClockRate,
     /// A write fails, and the node must stop.
     DiskFails,
     /// A disk takes long for every sync.
@@ -45,11 +52,13 @@ pub enum Kind {
     Wipe,
     /// A disk claims syncs that it does not do, and then loses its power.
     Lie,
+    /// A node comes back with the database of some time ago.
+    OldData,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 21] = [
         Self::Kill,
         Self::PowerCut,
         Self::Blackout,
@@ -59,15 +68,18 @@ impl Kind {
         Self::Link,
         Self::Delay,
         Self::Hold,
+        Self::Freeze,
         Self::CutControl,
         Self::CutData,
         Self::CutSnapshot,
         Self::ClockJump,
+        Self::ClockRate,
         Self::DiskFails,
         Self::SlowDisk,
         Self::Rot,
         Self::Wipe,
         Self::Lie,
+        Self::OldData,
     ];
 
     /// A fault of this kind.
@@ -84,6 +96,7 @@ impl Kind {
             Self::Link => Fault::Link { away },
             Self::Delay => Fault::Delay { ms: 20 + dice.below(400) },
             Self::Hold => Fault::Hold,
+            Self::Freeze => Fault::Freeze,
             Self::CutControl => lanes(Lane::Control, dice),
             Self::CutData => lanes(Lane::Data, dice),
             Self::CutSnapshot => lanes(Lane::Snapshot, dice),
@@ -91,11 +104,16 @@ impl Kind {
                 let by = *dice.pick(&[200, 5_000, 60_000, 3_600_000]);
                 Fault::ClockJump { ms: if dice.below(2) == 0 { by } else { -by } }
             }
+            Self::ClockRate => {
+                let by = *dice.pick(&[5_000, 20_000, 50_000, CLOCK_RATE_PPM_MAX]);
+                Fault::ClockRate { ahead_ppm: if dice.below(2) == 0 { by } else { -by } }
+            }
             Self::DiskFails => Fault::DiskFails,
             Self::SlowDisk => Fault::SlowDisk { ms: *dice.pick(&[50, 300, 2_000]) },
             Self::Rot => Fault::Rot { batches: 1 + dice.below(20) as usize },
             Self::Wipe => Fault::Wipe,
             Self::Lie => Fault::Lie,
+            Self::OldData => Fault::OldData,
         }
     }
 }
@@ -130,6 +148,8 @@ pub(crate) enum Fault {
     },
     /// See [`Kind::Hold`].
     Hold,
+    /// See [`Kind::Freeze`].
+    Freeze,
     /// Connections of one kind are cut.
     Lane {
         /// Which.
@@ -147,6 +167,11 @@ pub(crate) enum Fault {
         /// How far.
         ms: i64,
     },
+    /// See [`Kind::ClockRate`].
+    ClockRate {
+        /// By how many millionths it is too fast.
+        ahead_ppm: i64,
+    },
     /// See [`Kind::DiskFails`].
     DiskFails,
     /// See [`Kind::SlowDisk`].
@@ -163,6 +188,8 @@ pub(crate) enum Fault {
     Wipe,
     /// See [`Kind::Lie`].
     Lie,
+    /// See [`Kind::OldData`].
+    OldData,
 }
 
 impl Fault {
@@ -177,12 +204,12 @@ impl Fault {
 
     /// Whether it happens to all nodes.
     pub(super) fn is_everywhere(self) -> bool {
-        matches!(self, Self::Blackout | Self::AllLanes { .. })
+        self == Self::Blackout
     }
 
     /// Whether a node forgets what it acknowledged. No majority survives two of those: it must happen to one node only.
     pub(super) fn forgets(self) -> bool {
-        matches!(self, Self::Rot { .. } | Self::Wipe | Self::Lie)
+        matches!(self, Self::Rot { .. } | Self::Wipe | Self::Lie | Self::OldData)
     }
 
     /// Whether it touches links, which others may share: the mending of one would undo the other.
@@ -194,7 +221,6 @@ impl Fault {
                 | Self::OneWay { .. }
                 | Self::Link { .. }
                 | Self::Hold
-                | Self::PowerCut
                 | Self::Delay { .. }
         )
     }
@@ -218,12 +244,14 @@ impl Fault {
             Self::Link { away } => format!("no link between {node} and {}", other(away)),
             Self::Delay { ms } => format!("up to {ms} ms to and from {node}"),
             Self::Hold => format!("messages to and from {node} held"),
+            Self::Freeze => format!("{node} stands still"),
             Self::Lane { lane, away: Some(away) } => {
                 format!("{lane:?} lanes cut between {node} and {}", other(away))
             }
             Self::Lane { lane, away: None } => format!("{lane:?} lanes of {node} cut"),
             Self::AllLanes { lane } => format!("all {lane:?} lanes cut"),
             Self::ClockJump { ms } => format!("wall clock of {node} jumps by {ms} ms"),
+            Self::ClockRate { ahead_ppm } => format!("clock of {node} is too fast by {ahead_ppm} millionths"),
             Self::DiskFails => format!("disk of {node} fails"),
             Self::SlowDisk { ms } => format!("disk of {node} takes {ms} ms to sync"),
             Self::Rot { batches } => {
@@ -231,6 +259,7 @@ impl Fault {
             }
             Self::Wipe => format!("{node} down, its disk wiped"),
             Self::Lie => format!("disk of {node} lies"),
+            Self::OldData => format!("database of {node} is to be put back later to what it is now"),
         }
     }
 }

@@ -1,23 +1,24 @@
 //! What goes wrong, and when: drawn before the run, carried out between its steps, all of it mended at its end.
 
 mod kind;
+mod run;
 
 use std::time::Duration;
 
-use turmoil::Sim;
+pub(super) use kind::{CLOCK_RATE_PPM_MAX, Fault, Kind};
+pub(super) use run::Run;
 
-pub(super) use kind::{Fault, Kind};
+use weir_storage::Backup;
 
-use super::cluster::{Cluster, Down, name};
-use super::network::Lane;
+use super::cluster::Down;
 use super::options::Options;
-use super::trace::Trace;
+use super::world::HostId;
 use crate::Dice;
 
-/// The host of the clients.
-pub(super) const CLIENTS: &str = "clients";
 /// One fault in so many lasts much longer than the others.
 const LONG_ONE_IN: u64 = 6;
+/// One power cut in so many happens to whoever votes next.
+const VOTER_ONE_IN: u64 = 3;
 /// One fault in so many happens to whoever leads.
 const LEADER_ONE_IN: u64 = 2;
 
@@ -30,6 +31,8 @@ pub(super) enum Aim {
     LeaderOf(usize),
     /// The node beside that leader.
     BesideLeaderOf(usize),
+    /// The first one that votes, or hears of a new leader, from then on.
+    Voter,
 }
 
 /// A fault, where, when and for how long; times count from the beginning of the load.
@@ -56,11 +59,14 @@ enum State {
 /// Carries out the plan of one run.
 pub(super) struct Faults {
     plan: Vec<(Planned, State)>,
-    latency_max: Duration,
-    link_breaks: f64,
+    link_breaks_ppm: u64,
     /// A node that forgot what it had acknowledged.
     forgetful: Option<usize>,
     happened: Vec<Fault>,
+    /// The rates at which clocks run where no fault changes them.
+    clock_rates_ppm: Vec<i64>,
+    /// The database of the node whose data are to grow old.
+    copied: Option<Backup>,
 }
 
 impl Faults {
@@ -76,10 +82,11 @@ impl Faults {
     pub(super) fn planned(options: &Options, plan: Vec<Planned>) -> Self {
         Self {
             plan: plan.into_iter().map(|planned| (planned, State::Waits)).collect(),
-            latency_max: options.latency_max,
-            link_breaks: f64::from(options.link_breaks_ppm) / 1e6,
+            link_breaks_ppm: u64::from(options.link_breaks_ppm),
             forgetful: None,
             happened: Vec::new(),
+            clock_rates_ppm: options.clock_rates_ppm.clone(),
+            copied: None,
         }
     }
 
@@ -94,16 +101,34 @@ impl Faults {
     }
 
     /// The load begins.
-    pub(super) fn load_begins(&self, run: &mut Run<'_, '_>) {
-        run.sim.set_fail_rate(self.link_breaks);
+    pub(super) fn load_begins(&self, run: &mut Run<'_>) {
+        for (node, rate) in self.clock_rates_ppm.iter().enumerate() {
+            run.world.set_clock_rate(node, *rate);
+        }
+        run.net().break_links(self.link_breaks_ppm);
+    }
+
+    /// Whether something is to begin or to end.
+    pub(super) fn is_due(&self, since: Duration, raised: &[usize]) -> bool {
+        self.plan.iter().any(|(planned, state)| match state {
+            State::Waits => planned.from <= since && (planned.aim != Aim::Voter || !raised.is_empty()),
+            State::Runs(_) => planned.to <= since,
+            State::Over => false,
+        })
+    }
+
+    /// Whether a fault waits for somebody to vote.
+    pub(super) fn waits_for_voter(&self) -> bool {
+        self.plan.iter().any(|(planned, state)| planned.aim == Aim::Voter && *state == State::Waits)
     }
 
     /// Begins and ends what is due; `since` is the time since the load began.
-    pub(super) fn step(&mut self, since: Duration, run: &mut Run<'_, '_>) {
+    /// `raised` are the nodes that have just come into a later term.
+    pub(super) fn step(&mut self, since: Duration, raised: &[usize], run: &mut Run<'_>) {
         for number in 0..self.plan.len() {
             let (planned, state) = self.plan[number];
             match state {
-                State::Waits if planned.from <= since => self.try_begin(number, run),
+                State::Waits if planned.from <= since => self.try_begin(number, raised, run),
                 State::Runs(node) if planned.to <= since => self.mend(number, node, run),
                 _ => {}
             }
@@ -111,25 +136,23 @@ impl Faults {
     }
 
     /// Mends everything, and lets nothing begin any more.
-    pub(super) fn heal(&mut self, run: &mut Run<'_, '_>) {
+    pub(super) fn heal(&mut self, run: &mut Run<'_>) {
         for number in 0..self.plan.len() {
             if let State::Runs(node) = self.plan[number].1 {
                 self.mend(number, node, run);
             }
             self.plan[number].1 = State::Over;
         }
-        run.sim.set_fail_rate(0.0);
-        let nodes = run.cluster.size();
-        for node in 0..nodes {
+        run.net().break_links(0);
+        for node in 0..run.cluster.size() {
             // Links that broke at random.
-            (node + 1..nodes).for_each(|other| run.sim.repair(name(node), name(other)));
-            run.sim.repair(name(node), CLIENTS);
+            run.everybody_else(node).for_each(|other| both(node, other, |from, to| run.net().mend(from, to)));
         }
     }
 
-    fn try_begin(&mut self, number: usize, run: &mut Run<'_, '_>) {
+    fn try_begin(&mut self, number: usize, raised: &[usize], run: &mut Run<'_>) {
         let fault = self.plan[number].0.fault;
-        let node = run.resolve(self.plan[number].0.aim);
+        let Some(node) = run.resolve(self.plan[number].0.aim, raised) else { return };
         let running = self.plan.iter().filter_map(|(planned, state)| match state {
             State::Runs(node) => Some((planned.fault, *node)),
             _ => None,
@@ -148,63 +171,61 @@ impl Faults {
         self.begin(fault, node, run);
     }
 
-    fn mend(&mut self, number: usize, node: usize, run: &mut Run<'_, '_>) {
+    fn mend(&mut self, number: usize, node: usize, run: &mut Run<'_>) {
         let fault = self.plan[number].0.fault;
         self.plan[number].1 = State::Over;
         run.note(format_args!("mended {}", fault.describe(node, run.cluster.size())));
         self.end(fault, node, run);
     }
 
-    fn begin(&self, fault: Fault, node: usize, run: &mut Run<'_, '_>) {
+    fn begin(&mut self, fault: Fault, node: usize, run: &mut Run<'_>) {
         let nodes = run.cluster.size();
-        let other = |away: usize| name((node + away) % nodes);
+        let other = |away: usize| (node + away) % nodes;
+        let cut = |run: &Run<'_>, other| both(node, other, |from, to| run.net().cut(from, to));
         match fault {
             Fault::Kill => run.take_down(node, Down::Kill),
-            Fault::PowerCut => {
-                // Nobody hears of it: the network goes first.
-                run.everybody_else(node).for_each(|other| run.sim.partition(name(node), other));
-                run.take_down(node, Down::PowerCut);
-            }
+            Fault::PowerCut => run.take_down(node, Down::PowerCut),
             Fault::Rot { batches } => run.take_down(node, Down::Rot(batches)),
             Fault::Wipe => run.take_down(node, Down::Wipe),
             Fault::Blackout => (0..nodes).for_each(|node| run.take_down(node, Down::PowerCut)),
-            Fault::Isolate => {
-                run.everybody_else(node).for_each(|other| run.sim.partition(name(node), other));
-            }
-            Fault::Split => run.others(node).for_each(|other| run.sim.partition(name(node), other)),
-            Fault::OneWay { away } => run.sim.partition_oneway(name(node), other(away)),
-            Fault::Link { away } => run.sim.partition(name(node), other(away)),
-            Fault::Delay { ms } => self.delay(node, Duration::from_millis(ms), run),
-            Fault::Hold => run.everybody_else(node).for_each(|other| run.sim.hold(name(node), other)),
+            Fault::Isolate => run.everybody_else(node).for_each(|other| cut(run, other)),
+            Fault::Split => run.others(node).for_each(|other| cut(run, other)),
+            Fault::OneWay { away } => run.net().cut(node, other(away)),
+            Fault::Link { away } => cut(run, other(away)),
+            Fault::Delay { ms } => delay(node, Duration::from_millis(ms), run),
+            Fault::Hold => hold(node, true, run),
+            Fault::Freeze => run.world.freeze(node, true),
             Fault::Lane { lane, away } => run.each_lane(node, away, |a, b| run.cluster.cuts.cut(a, b, lane)),
             Fault::AllLanes { lane } => run.all_lanes(lane, true),
             Fault::ClockJump { ms } => run.cluster.clock(node).jump(ms),
+            Fault::ClockRate { ahead_ppm } => run.world.set_clock_rate(node, ahead_ppm),
             Fault::DiskFails => run.cluster.fail_disk(node),
             Fault::SlowDisk { ms } => run.cluster.pace(node).slow_down(ms),
             Fault::Lie => run.cluster.disk(node).set_lying(true),
+            Fault::OldData => self.copied = Some(run.cluster.disk(node).backup()),
         }
     }
 
-    fn end(&self, fault: Fault, node: usize, run: &mut Run<'_, '_>) {
+    fn end(&mut self, fault: Fault, node: usize, run: &mut Run<'_>) {
         let nodes = run.cluster.size();
-        let other = |away: usize| name((node + away) % nodes);
+        let other = |away: usize| (node + away) % nodes;
+        let mend = |run: &Run<'_>, other| both(node, other, |from, to| run.net().mend(from, to));
         match fault {
-            Fault::Kill | Fault::Rot { .. } | Fault::Wipe => run.start(node),
-            Fault::PowerCut => {
-                run.everybody_else(node).for_each(|other| run.sim.repair(name(node), other));
-                run.start(node);
-            }
+            Fault::Kill | Fault::PowerCut | Fault::Rot { .. } | Fault::Wipe => run.start(node),
             Fault::Blackout => (0..nodes).for_each(|node| run.start(node)),
-            Fault::Isolate => run.everybody_else(node).for_each(|other| run.sim.repair(name(node), other)),
-            Fault::Split => run.others(node).for_each(|other| run.sim.repair(name(node), other)),
-            Fault::OneWay { away } => run.sim.repair_oneway(name(node), other(away)),
-            Fault::Link { away } => run.sim.repair(name(node), other(away)),
-            Fault::Delay { .. } => self.delay(node, self.latency_max, run),
-            Fault::Hold => run.everybody_else(node).for_each(|other| run.sim.release(name(node), other)),
+            Fault::Isolate => run.everybody_else(node).for_each(|other| mend(run, other)),
+            Fault::Split => run.others(node).for_each(|other| mend(run, other)),
+            Fault::OneWay { away } => run.net().mend(node, other(away)),
+            Fault::Link { away } => mend(run, other(away)),
+            Fault::Delay { .. } => delay(node, Duration::ZERO, run),
+            Fault::Hold => hold(node, false, run),
+            Fault::Freeze => run.world.freeze(node, false),
             Fault::Lane { lane, away } => run.each_lane(node, away, |a, b| run.cluster.cuts.mend(a, b, lane)),
             Fault::AllLanes { lane } => run.all_lanes(lane, false),
             Fault::ClockJump { ms } => run.cluster.clock(node).jump(-ms),
+            Fault::ClockRate { .. } => run.world.set_clock_rate(node, self.clock_rates_ppm[node]),
             Fault::DiskFails => {
+                run.check_stopped(node);
                 run.take_down(node, Down::PowerCut);
                 run.start(node);
             }
@@ -214,19 +235,38 @@ impl Faults {
                 run.cluster.disk(node).set_lying(false);
                 run.start(node);
             }
-        }
-    }
-
-    fn delay(&self, node: usize, most: Duration, run: &Run<'_, '_>) {
-        for other in run.everybody_else(node) {
-            run.sim.set_link_max_message_latency(name(node), other, most.max(self.latency_max));
+            Fault::OldData => {
+                run.take_down(node, Down::Kill);
+                if let Some(copy) = self.copied.take() {
+                    run.put_back(node, &copy);
+                }
+                run.start(node);
+            }
         }
     }
 }
 
+/// Both directions between two hosts.
+fn both(one: HostId, other: HostId, mut each: impl FnMut(HostId, HostId)) {
+    each(one, other);
+    each(other, one);
+}
+
+fn delay(node: usize, most: Duration, run: &Run<'_>) {
+    let delayed = |from, to| run.net().delay(from, to, most);
+    run.everybody_else(node).for_each(|other| both(node, other, delayed));
+}
+
+fn hold(node: usize, held: bool, run: &Run<'_>) {
+    let hold = |from, to| run.net().hold(from, to, held);
+    run.everybody_else(node).for_each(|other| both(node, other, hold));
+}
+
 /// Whether the mending of one would undo the other, or both together be more than a cluster can bear.
 fn disturbs((fault, node): (Fault, usize), (other, other_node): (Fault, usize)) -> bool {
-    node == other_node
+    // What happens to all lanes happens to no node of its own.
+    let of_nodes = ![fault, other].iter().any(|fault| matches!(fault, Fault::AllLanes { .. }));
+    of_nodes && node == other_node
         || fault.touches_links() && other.touches_links()
         || fault.touches_lanes() && other.touches_lanes()
         || fault.is_everywhere()
@@ -244,84 +284,8 @@ impl Planned {
         let long = dice.below(LONG_ONE_IN) == 0;
         let lasts = if long { 4_000 + dice.below(12_000) } else { 50 + dice.below(3_000) };
         let (from, to) = (Duration::from_millis(from), Duration::from_millis(from + lasts));
+        // Whoever votes loses its power in the next moment: what it said must be on its disk.
+        let aim = if fault == Fault::PowerCut && dice.below(VOTER_ONE_IN) == 0 { Aim::Voter } else { aim };
         Self { fault, aim, from, to }
-    }
-}
-
-/// What a fault may touch.
-pub(super) struct Run<'a, 'sim> {
-    pub(super) sim: &'a mut Sim<'sim>,
-    pub(super) cluster: &'a Cluster,
-    pub(super) trace: &'a Trace,
-    /// Nodes that went down in this step.
-    pub(super) taken_down: Vec<usize>,
-}
-
-impl Run<'_, '_> {
-    fn note(&self, line: impl std::fmt::Display) {
-        self.trace.note_at(self.sim.elapsed(), line);
-    }
-
-    fn take_down(&mut self, node: usize, down: Down) {
-        let lost = self.cluster.take_down(self.sim, node, down);
-        self.taken_down.push(node);
-        self.note(format_args!("{} is down, {lost} batches are lost", name(node)));
-    }
-
-    fn start(&mut self, node: usize) {
-        Cluster::start(self.sim, node);
-    }
-
-    fn resolve(&self, aim: Aim) -> usize {
-        let nodes = self.cluster.size();
-        match aim {
-            Aim::Node(node) => node % nodes,
-            Aim::LeaderOf(number) => self.leader_of(number),
-            Aim::BesideLeaderOf(number) => (self.leader_of(number) + 1) % nodes,
-        }
-    }
-
-    /// Of all groups that are led, the leader of one; any node while nobody leads.
-    fn leader_of(&self, number: usize) -> usize {
-        let mut led = Vec::new();
-        for node in 0..self.cluster.size() {
-            let Some(broker) = self.cluster.broker(node) else { continue };
-            let here = broker.leaderships().into_iter().filter(|(_, leadership)| leadership.here);
-            led.extend(here.map(|(group, _)| (group, node)));
-        }
-        led.sort_unstable();
-        match led.len() {
-            0 => number % self.cluster.size(),
-            groups => led[number % groups].1,
-        }
-    }
-
-    fn others(&self, node: usize) -> impl Iterator<Item = String> + use<> {
-        (0..self.cluster.size()).filter(move |other| *other != node).map(name)
-    }
-
-    fn everybody_else(&self, node: usize) -> impl Iterator<Item = String> + use<> {
-        self.others(node).chain([CLIENTS.to_owned()])
-    }
-
-    fn each_lane(&self, node: usize, away: Option<usize>, mut each: impl FnMut(usize, usize)) {
-        let nodes = self.cluster.size();
-        match away {
-            Some(away) => each(node, (node + away) % nodes),
-            None => (1..nodes).for_each(|away| each(node, (node + away) % nodes)),
-        }
-    }
-
-    fn all_lanes(&self, lane: Lane, cut: bool) {
-        let nodes = self.cluster.size();
-        for a in 0..nodes {
-            for b in a + 1..nodes {
-                if cut {
-                    self.cluster.cuts.cut(a, b, lane);
-                } else {
-                    self.cluster.cuts.mend(a, b, lane);
-                }
-            }
-        }
     }
 }

@@ -16,9 +16,9 @@ impl Invariant for DurableMajority {
     fn look(&mut self, world: &World, broken: &mut Vec<String>) {
         for node in &world.nodes {
             for (group, replica) in &node.replicas {
-                let (Some(committed), voters) = (replica.status.committed, &replica.status.voters) else {
-                    continue;
-                };
+                let (Some(tail), voters) = (node.tail(*group), &replica.status.voters) else { continue };
+                // What was acknowledged was applied.
+                let committed = tail.applied;
                 let looked = self.looked.entry(*group).or_default();
                 // An even number of voters is a change of members under way, whose two majorities are not known here.
                 if *looked >= committed || voters.len() % 2 == 0 {

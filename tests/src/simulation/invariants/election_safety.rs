@@ -9,6 +9,7 @@ use weir_types::{GroupId, Term};
 
 use super::super::cluster::{Cluster, name};
 use super::super::trace::Trace;
+use super::super::world::World;
 
 /// What was seen so far.
 #[derive(Default)]
@@ -29,19 +30,26 @@ struct Spell {
 }
 
 impl Leaders {
-    /// Looks at every running node, and writes down what changed.
-    pub(in super::super) fn look(&mut self, at: Duration, cluster: &Cluster, trace: &Trace) {
-        for node in 0..cluster.size() {
+    /// Looks at every node that is running, and does not stand still, and writes down what changed. Returns the nodes
+    /// that are in a later term than before: they have voted, or heard of a new leader.
+    pub(in super::super) fn look(&mut self, world: &World, cluster: &Cluster, trace: &Trace) -> Vec<usize> {
+        let (at, mut raised) = (world.elapsed(), Vec::new());
+        for node in (0..cluster.size()).filter(|node| !world.is_frozen(*node)) {
             let Some(broker) = cluster.broker(node) else { continue };
-            for (group, leadership) in broker.leaderships() {
+            broker.each_leadership(&mut |group, leadership| {
                 if leadership.here {
                     self.led(at, group, leadership.term);
                 }
-                if self.known.insert((node, group), leadership) != Some(leadership) {
+                let known = self.known.insert((node, group), leadership);
+                if known != Some(leadership) {
                     self.changed(at, (node, group), leadership, trace);
                 }
-            }
+                if known.is_some_and(|known| known.term < leadership.term) && !raised.contains(&node) {
+                    raised.push(node);
+                }
+            });
         }
+        raised
     }
 
     /// A node that starts again knows nothing.

@@ -1,17 +1,20 @@
-//! Leader completeness: whoever leads has every entry that was committed before.
+//! Leader completeness: whoever leads has every entry that was committed before; and what is committed is the same
+//! everywhere, for ever.
 
 use std::collections::BTreeMap;
 
-use weir_broker::Role;
 use weir_types::{GroupId, LogIndex, Term};
 
-use super::{Invariant, Node, TAIL_ENTRIES, World, applied};
+use super::{Entry, Invariant, Node, Tail, World};
+
+/// Committed entries of a group that are remembered.
+const REMEMBERED: usize = 512;
 
 /// What was seen so far.
 #[derive(Default)]
 pub(super) struct LeaderCompleteness {
-    /// Committed entries, with their terms.
-    committed: BTreeMap<GroupId, BTreeMap<LogIndex, Term>>,
+    /// Committed entries, with their terms and contents.
+    committed: BTreeMap<GroupId, BTreeMap<LogIndex, (Term, u64)>>,
     /// The last term of each group whose leader was looked at.
     led: BTreeMap<GroupId, Term>,
 }
@@ -20,7 +23,7 @@ impl Invariant for LeaderCompleteness {
     fn look(&mut self, world: &World, broken: &mut Vec<String>) {
         for node in &world.nodes {
             for (group, replica) in &node.replicas {
-                if replica.status.role == Role::Leader
+                if replica.leadership.here
                     && self.led.get(group).is_none_or(|term| *term < replica.status.term)
                 {
                     self.led.insert(*group, replica.status.term);
@@ -29,43 +32,39 @@ impl Invariant for LeaderCompleteness {
             }
         }
         for node in &world.nodes {
-            for (group, replica) in &node.replicas {
-                if let Some(committed) = replica.status.committed {
-                    self.note_committed(node, *group, committed, broken);
-                }
-            }
+            node.tails.iter().for_each(|tail| self.note_committed(node, tail, broken));
         }
     }
 }
 
 impl LeaderCompleteness {
-    fn note_committed(&mut self, node: &Node, group: GroupId, committed: LogIndex, broken: &mut Vec<String>) {
+    /// What a node has applied was committed. What it only heard to be committed it may not have on disk yet.
+    fn note_committed(&mut self, node: &Node, tail: &Tail, broken: &mut Vec<String>) {
+        let group = tail.group;
         let known = self.committed.entry(group).or_default();
-        let Some(picture) = node.on_disk(group) else { return };
-        let seen_to = known.keys().next_back().copied().unwrap_or_default();
-        let from = committed.0.saturating_sub(TAIL_ENTRIES).max(seen_to.0.saturating_sub(4)) + 1;
-        for index in (from..=committed.0).map(LogIndex) {
-            // Committed and not written here yet, or written and purged: somebody else tells its term.
-            let Some(entry) = picture.entry(index) else { continue };
-            let term = *known.entry(index).or_insert(entry.term);
-            if term != entry.term {
-                let other = entry.term;
+        for entry in tail.entries.iter().filter(|entry| entry.index <= tail.applied) {
+            let (term, digest) = *known.entry(entry.index).or_insert((entry.term, entry.digest));
+            if (term, digest) != (entry.term, entry.digest) {
+                let Entry { index, term: other, .. } = entry;
                 broken.push(format!(
-                    "leader completeness: entry {index} of group {group} is committed in terms {term} and {other} ({node})"
+                    "leader completeness: entry {index} of group {group} is committed with term {term}, and with term {other} \
+                     or another content on {node}"
                 ));
             }
         }
-        while known.len() as u64 > 4 * TAIL_ENTRIES {
+        while known.len() > REMEMBERED {
             known.pop_first();
         }
     }
 
     fn check_leader(&self, node: &Node, group: GroupId, term: Term, broken: &mut Vec<String>) {
         let (Some(known), Some(picture)) = (self.committed.get(&group), node.on_disk(group)) else { return };
-        let has_to = applied(&picture).map_or(LogIndex(0), |(_, index)| index);
-        for (index, committed_in) in known.iter().filter(|(_, committed_in)| **committed_in < term) {
+        let Ok(Some((first, _))) = picture.ends(LogIndex(0)) else { return };
+        // It has applied the first entry of its term, so all before that are on its disk, or were and are purged.
+        let earlier = known.range(first..).filter(|(_, (committed_in, _))| *committed_in < term);
+        for (index, (committed_in, _)) in earlier {
             let found = picture.entry(*index).map(|entry| entry.term);
-            if found != Some(*committed_in) && *index > has_to {
+            if found != Some(*committed_in) {
                 broken.push(format!(
                     "leader completeness: {node} leads group {group} in term {term} and has {found:?} at {index}, \
                      where term {committed_in} is committed"

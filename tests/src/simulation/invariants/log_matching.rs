@@ -1,11 +1,10 @@
 //! Log matching: two entries of one index and term are the same entry, and have the same one before them.
 
 use std::collections::BTreeMap;
-use std::hash::{DefaultHasher, Hash, Hasher};
 
 use weir_types::{GroupId, LogIndex, Term};
 
-use super::{Invariant, TAIL_ENTRIES, World};
+use super::{Invariant, World};
 
 /// Where an entry was first seen, what it holds, and the term of the one before it, when that was there.
 #[derive(Clone, Copy)]
@@ -26,26 +25,16 @@ pub(super) struct LogMatching {
 impl Invariant for LogMatching {
     fn look(&mut self, world: &World, broken: &mut Vec<String>) {
         for node in &world.nodes {
-            for picture in node.disk.groups() {
-                let Ok(Some((_, last))) = picture.ends(LogIndex(0)) else { continue };
-                let Some(newest) = picture.entry(last) else { continue };
-                let group = picture.id();
-                let looked = self.looked.insert((node.number, group), (last, newest.term));
-                if looked == Some((last, newest.term)) {
+            for tail in &node.tails {
+                let looked = self.looked.insert((node.number, tail.group), tail.end);
+                if looked == Some(tail.end) {
                     continue;
                 }
-                // A suffix may have been overwritten: some of what was seen before is looked at again.
-                let from = looked.map_or(0, |(last, _)| last.0.saturating_sub(TAIL_ENTRIES / 4));
-                let first = (last.0 + 1).saturating_sub(TAIL_ENTRIES).max(from);
                 let mut before = None;
-                for index in first..=last.0 {
-                    let entry = picture.entry(LogIndex(index));
-                    if let Some(entry) = &entry {
-                        let digest = digest(entry.kind, &entry.payload);
-                        let seen = Seen { node: node.number, digest, before };
-                        self.compare((group, entry.index, entry.term), seen, broken);
-                    }
-                    before = entry.map(|entry| entry.term);
+                for entry in &tail.entries {
+                    let seen = Seen { node: node.number, digest: entry.digest, before };
+                    self.compare((tail.group, entry.index, entry.term), seen, broken);
+                    before = Some(entry.term);
                 }
             }
         }
@@ -70,10 +59,4 @@ impl LogMatching {
             _ => {}
         }
     }
-}
-
-fn digest(kind: u8, payload: &[u8]) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    (kind, payload).hash(&mut hasher);
-    hasher.finish()
 }

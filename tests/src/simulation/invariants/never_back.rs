@@ -1,9 +1,8 @@
-//! Term, commit and applied position never fall while a node runs, and the vote on its disk never does at all.
+//! Term, commit and applied position never fall while a node runs.
 
 use std::collections::BTreeMap;
 
 use weir_broker::{Inspection, Role};
-use weir_consensus::{StoredVote, stored_vote};
 use weir_types::{GroupId, LogIndex, ReplicaId, Term};
 
 use super::{Invariant, World};
@@ -13,7 +12,6 @@ use super::{Invariant, World};
 pub(super) struct NeverBack {
     /// By node, life of the node, and group.
     running: BTreeMap<(usize, u64, GroupId), Position>,
-    votes: BTreeMap<(usize, GroupId), StoredVote>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,25 +47,6 @@ impl Invariant for NeverBack {
                     && now.is_behind(known)
                 {
                     broken.push(format!("never back: {node}, group {group}: from {known:?} to {now:?}"));
-                }
-            }
-            if world.forgetful == Some(node.number) {
-                continue;
-            }
-            for picture in node.disk.groups() {
-                let Ok(Some(bytes)) = picture.vote() else { continue };
-                let Ok(vote) = stored_vote(&bytes) else {
-                    broken.push(format!("never back: {node}, group {}: a vote that is none", picture.id()));
-                    continue;
-                };
-                let known = self.votes.insert((node.number, picture.id()), vote);
-                if let Some(known) = known
-                    && (vote.term, vote.committed) < (known.term, known.committed)
-                {
-                    broken.push(format!(
-                        "never back: {node}, group {}: the vote on disk goes from {known:?} to {vote:?}",
-                        picture.id()
-                    ));
                 }
             }
         }

@@ -9,15 +9,13 @@ use weir_types::{BatchView, ErrorKind, GroupId, Offset, WeirError};
 use super::super::client::Client;
 use super::super::wire::{Answer, Question};
 use super::produce::{unexpected, value_of};
-use super::{Journal, STREAM};
+use super::{GROUP, Journal, STREAM};
 use crate::recorder::End;
 
 /// Reads from the beginning on, all along.
-const FOLLOWER: Consumer = Consumer(100);
+const FOLLOWER: Reader = Reader { consumer: Consumer(100), epoch: None, wait_ms: 1_000 };
 /// Reads everything once more, when all is over.
-const LAST: Consumer = Consumer(101);
-/// How long a fetch waits for a record.
-const WAIT_MS: u64 = 1_000;
+const LAST: Reader = Reader { consumer: Consumer(101), epoch: None, wait_ms: 0 };
 
 /// Reads from the beginning until everything is drained.
 pub(super) async fn follow(
@@ -28,7 +26,7 @@ pub(super) async fn follow(
 ) -> Result<(), WeirError> {
     let mut next = Offset(0);
     while !drained.is_cancelled() {
-        (next, _) = fetch(&client, &journal, partition, FOLLOWER, next).await?;
+        (next, _) = FOLLOWER.fetch(&client, &journal, partition, next).await?;
     }
     Ok(())
 }
@@ -41,7 +39,7 @@ pub(super) async fn to_the_end(
 ) -> Result<(), WeirError> {
     let mut from = Offset(0);
     loop {
-        let (next, end) = fetch(client, journal, partition, LAST, from).await?;
+        let (next, end) = LAST.fetch(client, journal, partition, from).await?;
         if next == from && next >= end {
             return Ok(());
         }
@@ -51,43 +49,53 @@ pub(super) async fn to_the_end(
 
 /// Where the follower is.
 pub(super) fn next_of(journal: &Journal, index: u32) -> u64 {
-    journal.recorder.next_offset(FOLLOWER, index)
+    journal.recorder.next_offset(FOLLOWER.consumer, index)
 }
 
-/// Fetches once; the offset that follows what was read, and the end of the partition.
-async fn fetch(
-    client: &Client,
-    journal: &Journal,
-    (index, group): (u32, GroupId),
-    consumer: Consumer,
-    asked: Offset,
-) -> Result<(Offset, Offset), WeirError> {
-    // Nothing is to come for the last reader.
-    let wait_ms = if consumer == LAST { 0 } else { WAIT_MS };
-    let question = Question::Fetch { group, offset: asked, wait_ms };
-    let begun = journal.begin();
-    let answer = client.ask(Some(group), &question, Duration::from_millis(wait_ms)).await?;
-    let Answer::Fetched { batches, end } = answer else { return Err(unexpected(&answer)) };
-    let (mut next, mut read) = (asked, Vec::new());
-    for batch in batches {
-        for (offset, body) in records(&batch)? {
-            if offset < next {
-                continue;
+/// Who reads, and how.
+#[derive(Clone, Copy)]
+pub(super) struct Reader {
+    pub(super) consumer: Consumer,
+    /// Under which epoch it owns the partition in the group, if it does.
+    pub(super) epoch: Option<u64>,
+    /// How long a fetch waits for a record.
+    pub(super) wait_ms: u64,
+}
+
+impl Reader {
+    /// Fetches once; the offset that follows what was read, and the end of the partition.
+    pub(super) async fn fetch(
+        self,
+        client: &Client,
+        journal: &Journal,
+        (index, group): (u32, GroupId),
+        asked: Offset,
+    ) -> Result<(Offset, Offset), WeirError> {
+        let question = Question::Fetch { group, offset: asked, wait_ms: self.wait_ms };
+        let begun = journal.begin();
+        let answer = client.ask(Some(group), &question, Duration::from_millis(self.wait_ms)).await?;
+        let Answer::Fetched { batches, end } = answer else { return Err(unexpected(&answer)) };
+        let (mut next, mut read) = (asked, Vec::new());
+        for batch in batches {
+            for (offset, body) in records(&batch)? {
+                if offset < next {
+                    continue;
+                }
+                read.push((offset.0, value_of(&body)));
+                next = offset.next();
             }
-            read.push((offset.0, value_of(&body)));
-            next = offset.next();
         }
+        let op = Op::Poll {
+            topic: STREAM.to_owned(),
+            consumer: self.consumer,
+            group: self.epoch.map(|epoch| (GROUP.to_owned(), epoch)),
+            partition: index,
+            offset: asked.0,
+            records: read,
+        };
+        journal.end(begun, op, End::Ok);
+        Ok((next, end))
     }
-    let op = Op::Poll {
-        topic: STREAM.to_owned(),
-        consumer,
-        group: None,
-        partition: index,
-        offset: asked.0,
-        records: read,
-    };
-    journal.end(begun, op, End::Ok);
-    Ok((next, end))
 }
 
 /// The records of a batch as a reader gets it, with their offsets.
