@@ -15,8 +15,8 @@ use super::Mechanism;
 use crate::env::probing::{self, Group, Ledger, Links, Network, Resource, Tried as _};
 use crate::env::{Error, FileFaults, INPUT_OUTPUT_ERROR, Interposer, Result, Rule};
 
-/// How long a connection between two hosts may take.
-const CONNECTING: Duration = Duration::from_secs(2);
+/// How long a connection between two hosts may take, or its reset: this is no measurement, and the host may be busy.
+const CONNECTING: Duration = Duration::from_secs(10);
 /// How long one is tried that must not come about.
 const BLOCKED: Duration = Duration::from_millis(300);
 

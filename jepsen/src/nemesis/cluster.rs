@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use rand::RngExt as _;
 use rand::seq::IndexedRandom as _;
+use tokio::runtime::Runtime;
 use tokio::time::timeout;
 use weir_client::{Admin, Client, ClientOptions};
 
@@ -20,7 +21,7 @@ const FIRST_MOVE_PATIENCE: Duration = Duration::from_secs(20);
 
 /// How long a blank node may take to join.
 const JOINING: Duration = Duration::from_secs(30);
-/// How often it is looked for a spare that nobody has.
+/// How often it is looked for a spare that nobody has, or asked for a leadership.
 const CLAIMING: Duration = Duration::from_millis(200);
 /// How long a node may take to stop in good order.
 const STOPPING: Duration = Duration::from_secs(20);
@@ -28,21 +29,16 @@ const STOPPING: Duration = Duration::from_secs(20);
 /// Leaderships are handed over, one after the other, to voters at random.
 pub(super) fn transfer(work: &mut Work<'_>) -> Result<()> {
     let led = work.leaders().partitions.iter().filter(|partition| !partition.topic.is_empty());
-    let partitions: Vec<&Led> = led.collect();
+    let partitions: Vec<Led> = led.cloned().collect();
     if partitions.is_empty() {
         return Err(Error::Unable("no topic has a leader that could be moved".to_owned()));
     }
-    // This thread is the step's own: it may stay where it goes.
-    work.site().enter(Seat::Observer)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|source| Error::Io { what: "a runtime".to_owned(), source })?;
-    let client = runtime.block_on(Client::connect(ClientOptions::new(work.site().seeds())));
-    let admin = client.map_err(|error| refused(&error))?.admin();
+    let (runtime, admin) = administrator(work)?;
     let status = runtime.block_on(admin.cluster_status()).map_err(|error| refused(&error))?;
     let end = Instant::now() + work.lasts();
     let (mut moved, mut asked) = (0, 0);
     while Instant::now() < end || (moved == 0 && Instant::now() < end + FIRST_MOVE_PATIENCE) {
-        let partition = *partitions.choose(&mut work.dice).expect("there is one");
+        let partition = partitions.choose(&mut work.dice).expect("there is one");
         let to = partition.voters.choose(&mut work.dice);
         let to = to.and_then(|to| status.nodes.iter().find(|node| node.name == *to));
         let Some(to) = to else { break };
@@ -63,6 +59,39 @@ pub(super) fn transfer(work: &mut Work<'_>) -> Result<()> {
         work.end(format!("{moved} of {asked} handed over"));
     }
     Ok(())
+}
+
+/// A partition is handed to the step's node, so that the step meets a leader: a node that lost its data before leads
+/// nothing by itself. When that does not come about, the step meets a follower.
+pub(super) fn lead(work: &mut Work<'_>, partition: &Led) {
+    let Some(name) = work.names().first().cloned() else { return };
+    let Ok((runtime, admin)) = administrator(work) else { return };
+    let end = Instant::now() + FIRST_MOVE_PATIENCE;
+    while Instant::now() < end {
+        let status = runtime.block_on(async { timeout(TRANSFERRING, admin.cluster_status()).await });
+        let nodes =
+            status.ok().and_then(std::result::Result::ok).map(|status| status.nodes).unwrap_or_default();
+        let node = nodes.iter().find(|node| node.name == name).map(|node| node.node_id);
+        if let Some(node) = node
+            && runtime.block_on(move_leader(&admin, partition, node))
+        {
+            work.leads(partition);
+            break;
+        }
+        if !work.rest(CLAIMING) {
+            break;
+        }
+    }
+}
+
+/// The operator's door, from the observer's place. This thread is the step's own: it may stay where it goes.
+fn administrator(work: &Work<'_>) -> Result<(Runtime, Admin)> {
+    work.site().enter(Seat::Observer)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|source| Error::Io { what: "a runtime".to_owned(), source })?;
+    let client = runtime.block_on(Client::connect(ClientOptions::new(work.site().seeds())));
+    let admin = client.map_err(|error| refused(&error))?.admin();
+    Ok((runtime, admin))
 }
 
 fn refused(error: &weir_client::Error) -> Error {

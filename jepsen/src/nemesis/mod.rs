@@ -117,7 +117,7 @@ impl Nemesis {
         let shared = Arc::clone(&self.shared);
         let id = shared.next.fetch_add(1, Ordering::Relaxed);
         let thread = std::thread::Builder::new().name(format!("fault-{id}"));
-        let thread = thread.spawn(move || Work::new(&shared, &step, &leaders, id).perform(perform));
+        let thread = thread.spawn(move || Work::new(&shared, &step, leaders, id).perform(perform));
         let mut working = self.working.lock();
         working.retain(|thread| !thread.is_finished());
         working.push(thread.expect("a thread can be started"));
@@ -171,6 +171,9 @@ impl Shared {
 
 /// Each kind to its family.
 fn perform(work: &mut Work<'_>) -> Result<()> {
+    if let Some(partition) = work.should_lead() {
+        cluster::lead(work, &partition);
+    }
     match work.kind() {
         Kind::Kill | Kind::KillAll | Kind::Snapshot => process::kill(work),
         Kind::Pause => process::pause(work),

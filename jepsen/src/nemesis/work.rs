@@ -10,7 +10,7 @@ use weir_checker::{Fault, FaultPhase};
 
 use super::claims::Part;
 use super::target::Ground;
-use super::{Harm, Kind, Leaders, Shared, Step, Target, health};
+use super::{Harm, Kind, Leaders, Led, Shared, Step, Target, health};
 use crate::env::{Error, Link, Node, Result, Rule, Site};
 
 /// How long a step waits for the very nodes it was meant for while another one has them, and how often it looks.
@@ -25,7 +25,7 @@ const ALIVE: Duration = Duration::from_secs(20);
 pub(crate) struct Work<'a> {
     shared: &'a Shared,
     step: &'a Step,
-    leaders: &'a Leaders,
+    leaders: Leaders,
     id: u64,
     nodes: Vec<String>,
     /// Decides what the step leaves open.
@@ -36,11 +36,11 @@ pub(crate) struct Work<'a> {
 }
 
 impl<'a> Work<'a> {
-    pub(crate) fn new(shared: &'a Shared, step: &'a Step, leaders: &'a Leaders, id: u64) -> Self {
+    pub(crate) fn new(shared: &'a Shared, step: &'a Step, leaders: Leaders, id: u64) -> Self {
         // Dice of their own for the target: what else is drawn stays the same when a replay names the nodes.
         let mut whom = SmallRng::seed_from_u64(!step.seed);
         let names: Vec<String> = shared.site.founders().iter().map(|node| node.name().to_owned()).collect();
-        let ground = Ground { nodes: &names, fragile: &shared.fragile, leaders };
+        let ground = Ground { nodes: &names, fragile: &shared.fragile, leaders: &leaders };
         let nodes = ground.resolve(step.kind, &step.target, &mut whom);
         let dice = SmallRng::seed_from_u64(step.seed);
         Self { shared, step, leaders, id, nodes, dice, whom, began: false }
@@ -102,8 +102,26 @@ impl<'a> Work<'a> {
     }
 
     /// Who led what when the step began.
-    pub(crate) fn leaders(&self) -> &'a Leaders {
-        self.leaders
+    pub(crate) fn leaders(&self) -> &Leaders {
+        &self.leaders
+    }
+
+    /// The partition that its node should lead and does not, as it may lose data and the step was meant for a leader.
+    pub(crate) fn should_lead(&self) -> Option<Led> {
+        let Target::Leader(place) = self.step.target else { return None };
+        let follows = self.step.kind.harm() == Harm::Lasting && self.leaders.led_by(&self.nodes) == 0;
+        self.leaders.at(place).filter(|_| follows).cloned()
+    }
+
+    /// The partition is led by the step's node now.
+    pub(crate) fn leads(&mut self, partition: &Led) {
+        let known = self.leaders.partitions.iter_mut();
+        let found = known
+            .into_iter()
+            .find(|led| (&led.topic, led.partition) == (&partition.topic, partition.partition));
+        if let Some(led) = found {
+            led.leader = self.nodes.first().cloned();
+        }
     }
 
     /// For how long the step lasts.
@@ -279,7 +297,7 @@ impl<'a> Work<'a> {
                 &self.shared.site,
                 &self.shared.sick,
                 &self.shared.damaged.lock(),
-                self.leaders,
+                &self.leaders,
             ),
             detail,
         };
