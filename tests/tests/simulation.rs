@@ -88,3 +88,13 @@ fn a_follower_that_was_left_behind_does_not_win() {
 fn a_node_that_comes_back_with_an_empty_disk_gets_its_copies_back() {
     assert_holds("wiped-disk");
 }
+
+#[test]
+fn a_leader_that_is_heard_but_replicates_nothing_is_replaced() {
+    assert_holds("data-lanes-of-the-leader");
+}
+
+#[test]
+fn two_survivors_without_control_lanes_elect_at_once() {
+    assert_holds("survivors-without-control-lanes");
+}
