@@ -39,7 +39,8 @@ const LAYERS: &[(&str, u32, &[&str])] = &[
         ],
     ),
     ("server", 5, &["types", "runtime", "storage", "proto", "broker"]),
-    ("weir", 6, &["types", "runtime", "client", "server"]),
+    ("bench", 3, &["client"]),
+    ("weir", 6, &["types", "runtime", "client", "server", "bench"]),
     ("jepsen", 6, &["types", "checker", "proto", "client"]),
     (
         "tests",
@@ -88,6 +89,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("clap_complete", &["weir"]),
     ("comfy-table", &["weir", "jepsen"]),
     ("indicatif", &["weir", "jepsen"]),
+    ("hdrhistogram", &["bench"]),
     ("maud", &["jepsen"]),
     ("flate2", &["compression"]),
     ("lz4_flex", &["compression"]),

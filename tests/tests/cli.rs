@@ -175,6 +175,23 @@ async fn groups(weir: &Weir) {
     weir.run("stream read events --group billing").await.fails(2, "usage");
 }
 
+async fn bench(weir: &Weir) {
+    for load in ["stream --rate 200", "queue --rate 200 --consumers 2", "mixed --in-flight 100"] {
+        let measured = json(weir, &format!("bench {load} --warm-up 200ms --duration 1s")).await;
+        for run in measured["runs"].as_array().unwrap() {
+            let balance = &run["balance"];
+            assert!(balance["confirmed"].as_u64().unwrap() > 0, "{run}");
+            assert_eq!((balance["lost"].as_u64(), balance["doubled"].as_u64()), (Some(0), Some(0)), "{run}");
+            assert_eq!(run["published"]["errors"].as_u64(), Some(0), "{run}");
+        }
+    }
+    let list = json(weir, "topic list").await;
+    let left = list["topics"].as_array().unwrap().iter().map(|topic| topic["name"].as_str().unwrap());
+    assert!(left.clone().all(|name| !name.starts_with("bench-")), "{:?}", left.collect::<Vec<_>>());
+    let refused = weir.run("bench stream --size 31").await.fails(2, "usage");
+    assert!(refused.contains("32 are needed"), "{refused}");
+}
+
 async fn cluster_and_end(weir: &Weir) {
     let status = json(weir, "cluster status").await;
     assert_eq!(status["nodes"].as_array().unwrap().len(), 3);
@@ -217,6 +234,7 @@ async fn the_tour_of_the_readme_works_as_written() {
     work(&weir, site.path()).await;
     stream(&weir, site.path()).await;
     groups(&weir).await;
+    bench(&weir).await;
     cluster_and_end(&weir).await;
     cluster.check();
 }

@@ -187,22 +187,6 @@ const SCENARIOS: &[Scenario] = &[
         ..BASE
     },
     Scenario {
-        name: "killed-under-load",
-        sentence: "when a busy leader is killed, one whose log is the longest leads within a second",
-        pace_ms_max: 10,
-        faults: &[
-            (Fault::Kill, LEADER, 3, 5),
-            (Fault::Kill, LEADER, 8, 10),
-            (Fault::PowerCut, LEADER, 13, 15),
-            (Fault::Kill, LEADER, 18, 20),
-            (Fault::PowerCut, LEADER, 23, 25),
-            (Fault::Kill, LEADER, 28, 30),
-        ],
-        leaderless_max: Duration::from_secs(1),
-        gap_max: FIVE_SECONDS,
-        ..BASE
-    },
-    Scenario {
         name: "slow-disk-of-the-leader",
         sentence: "a leader whose disk takes two seconds for a sync loses nothing and comes back",
         faults: &[(Fault::SlowDisk { ms: 2_000 }, LEADER, 5, 30)],

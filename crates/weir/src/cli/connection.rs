@@ -28,8 +28,12 @@ pub(crate) struct Connection {
 impl Connection {
     /// Finds the cluster.
     pub(crate) async fn client(&self) -> Result<Client, Failure> {
-        let options = ClientOptions { request_timeout: self.timeout, ..ClientOptions::new(&self.seeds) };
-        Ok(Client::connect(options).await?)
+        Ok(Client::connect(self.options()).await?)
+    }
+
+    /// How the cluster is reached.
+    pub(crate) fn options(&self) -> ClientOptions {
+        ClientOptions { request_timeout: self.timeout, ..ClientOptions::new(&self.seeds) }
     }
 
     /// How long a call, or a record, is tried.

@@ -1,5 +1,6 @@
 //! The commands: what they take, and what they ask of the client library.
 
+mod bench;
 mod cluster;
 mod completions;
 mod connection;
@@ -75,6 +76,9 @@ enum Command {
     /// Show and reset consumer groups
     #[command(subcommand)]
     Group(group::Group),
+    /// Measure how fast a cluster is
+    #[command(subcommand)]
+    Bench(bench::Bench),
     /// Print a completion script for a shell
     Completions(completions::Completions),
     /// The main job with a node killed midway: see scripts/quickstart
@@ -115,6 +119,7 @@ async fn dispatch(command: Command, screen: Screen) -> Outcome {
         Command::Queue(queue) => Box::pin(queue.run(screen)).await,
         Command::Stream(stream) => Box::pin(stream.run(screen)).await,
         Command::Group(group) => group.run(screen).await,
+        Command::Bench(bench) => Box::pin(bench.run(screen)).await,
         Command::Completions(completions) => completions.run(),
         Command::Demo(demo) => Box::pin(demo.run()).await,
     }

@@ -1,5 +1,6 @@
 //! What commands print: tables that fit the terminal for people, one JSON document per line for programs.
 
+mod bench;
 mod digests;
 mod grid;
 mod groups;
@@ -11,6 +12,7 @@ mod units;
 
 use std::io::{self, IsTerminal as _, Write as _};
 
+pub(crate) use bench::BenchView;
 pub(crate) use digests::DigestView;
 pub(crate) use grid::Grid;
 pub(crate) use groups::{GroupList, GroupView, PositionList};
