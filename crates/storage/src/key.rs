@@ -1,6 +1,8 @@
 //! Keys are fixed-width big-endian fields, so that they sort as numbers under plain byte order and need no
 //! comparator of their own.
 
+use weir_types::GroupId;
+
 use crate::Error;
 
 /// Builds a key field by field.
@@ -77,6 +79,14 @@ impl<'a> KeyReader<'a> {
         self.rest
     }
 
+    /// The number of a group. The largest is none: its rows would have no end among the keys.
+    pub(crate) fn group(&mut self) -> Result<GroupId, Error> {
+        match self.u32()? {
+            u32::MAX => Err(Error::Corrupt(format!("{}: there is no group {}", self.what, u32::MAX))),
+            number => Ok(GroupId(number)),
+        }
+    }
+
     /// Ends the reading; bytes left over are corruption.
     pub(crate) fn end(self) -> Result<(), Error> {
         if self.rest.is_empty() {
@@ -111,6 +121,15 @@ mod tests {
         assert_eq!(prefix_end(&[1, 2]), [1, 3]);
         assert_eq!(prefix_end(&[1, 0xff]), [2]);
         assert!(prefix_end(&[1, 0xff]).as_slice() > [1, 0xff, 0xff, 0xff].as_slice());
+    }
+
+    #[test]
+    fn the_largest_number_is_no_group() {
+        assert!(matches!(KeyReader::new("test", &[0xff; 4]).group(), Err(Error::Corrupt(_))));
+        assert_eq!(
+            KeyReader::new("test", &[0xff, 0xff, 0xff, 0xfe]).group().ok(),
+            Some(GroupId(u32::MAX - 1))
+        );
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use clap::Args;
-use comfy_table::Table;
+use comfy_table::{ContentArrangement, Table};
 
 use super::run::{Kinds, binary_or_built};
 use super::{Outcome, Screen};
@@ -100,6 +100,7 @@ fn code(all: bool) -> ExitCode {
 
 fn table(all: &[Tried]) -> Table {
     let mut table = Table::new();
+    table.set_content_arrangement(ContentArrangement::Dynamic);
     table.set_header(["fault", "went", "nodes", "ms", "acknowledged", "what was done"]);
     for tried in all {
         let told = tried.told.iter().chain(&tried.problems).cloned().collect::<Vec<_>>();

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
-use comfy_table::Table;
+use comfy_table::{ContentArrangement, Table};
 use serde::Serialize;
 use weir_checker::Verdict;
 
@@ -151,6 +151,7 @@ pub(super) fn why(report: &weir_checker::Report) -> String {
 
 fn table(summary: &Summary) -> Table {
     let mut table = Table::new();
+    table.set_content_arrangement(ContentArrangement::Dynamic);
     table.set_header(["configuration", "seed", "verdict", "ok", "failed", "unknown", "seconds", "why"]);
     for line in &summary.runs {
         table.add_row([

@@ -5,7 +5,7 @@ use std::process::{Command, ExitCode, Stdio};
 use std::time::Instant;
 
 use clap::{Args, ValueEnum};
-use comfy_table::Table;
+use comfy_table::{ContentArrangement, Table};
 use serde::Serialize;
 use weir_checker::Verdict;
 use weir_types::mutants::{Mutant, Planted};
@@ -217,6 +217,7 @@ fn built_with_mutants() -> Result<PathBuf, Box<dyn std::error::Error>> {
 
 fn table(lines: &[Line]) -> Table {
     let mut table = Table::new();
+    table.set_content_arrangement(ContentArrangement::Dynamic);
     table.set_header(["mutant", "what is wrong", "noticed", "runs", "seconds", "by"]);
     for line in lines {
         table.add_row([

@@ -13,7 +13,7 @@ mod mechanism;
 mod probe;
 mod trial;
 
-use comfy_table::Table;
+use comfy_table::{ContentArrangement, Table};
 use serde::Serialize;
 
 use crate::env::{Disk, Net};
@@ -86,6 +86,7 @@ impl Doctor {
     /// For people.
     pub fn table(&self) -> Table {
         let mut table = Table::new();
+        table.set_content_arrangement(ContentArrangement::Dynamic);
         table.set_header(["mechanism", "works", "for", "how it showed"]);
         for capability in &self.capabilities {
             let kinds: Vec<&str> = capability.kinds.iter().map(|kind| kind.name()).collect();

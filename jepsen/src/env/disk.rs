@@ -78,7 +78,11 @@ impl Disk {
         let room = (found.f_bavail * found.f_frsize).saturating_sub(left);
         let filler = self.path.join(FILLER);
         let file = File::create(&filler).at("making", &filler)?;
-        rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, room).at("filling", &filler)
+        match rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, room) {
+            // The node took some of the room since we looked; what was left is taken.
+            Err(rustix::io::Errno::NOSPC) => Ok(()),
+            filled => filled.at("filling", &filler),
+        }
     }
 
     /// Gives the space back that [`fill`](Self::fill) took.

@@ -37,7 +37,7 @@ use scale::Time;
 /// The anomalies of the run in a directory, each with the operations that touch what it is about.
 ///
 /// # Errors
-/// As [`write`].
+/// As [`write()`].
 pub fn stories(directory: &Path) -> io::Result<Vec<String>> {
     let run = Run::open(directory)?;
     let chosen = story::chosen(&run.report);

@@ -9,6 +9,7 @@ use weir_checker::{ReadError, Reader, Report, judge};
 
 use super::folder::{self, Folder};
 use super::options::Options;
+use crate::nemesis::Kind;
 use crate::report;
 
 /// Bytes read at once.
@@ -27,6 +28,7 @@ fn judge_file(history: &Path, options: &Options) -> io::Result<Report> {
     let file = BufReader::with_capacity(BUFFER_BYTES, File::open(history)?);
     let mut known = options.workload.check_options(&options.load());
     known.coverage.faults = options.nemesis.iter().map(|kind| kind.name().to_owned()).collect();
+    known.coverage.on_blank_nodes = vec![Kind::Membership.name().to_owned()];
     let workers = std::thread::available_parallelism().map_or(1, NonZero::get) as u32;
     judge(Reader::new(file), &known, workers).map_err(|error| match error {
         ReadError::Io(error) => error,

@@ -109,24 +109,16 @@ impl Member {
 
     /// Commits everything that was handed out.
     async fn commit(&mut self) -> Result<()> {
-        let kept = |member: &Self, partition: u32, epoch: u64| {
-            member.consumer.epoch(STREAM, partition) == Some(epoch)
-        };
-        let wanted: Vec<(u32, Owned)> =
-            self.owned.iter().map(|(partition, owned)| (*partition, *owned)).collect();
-        let from = self.recorder.now();
-        let wanted: Vec<_> = wanted
-            .into_iter()
-            .map(|(partition, owned)| (partition, owned, kept(self, partition, owned.epoch)))
-            .collect();
-        if wanted.iter().all(|(_, owned, _)| owned.next == owned.committed) {
+        // What went away meanwhile was perhaps committed on its way out; that is not this commit's doing.
+        self.lose_what_is_gone();
+        if self.owned.values().all(|owned| owned.next == owned.committed) {
             return Ok(());
         }
+        let from = self.recorder.now();
         let result = self.consumer.commit().await;
-        for (partition, owned, kept_before) in wanted {
-            if !kept_before || !kept(self, partition, owned.epoch) {
-                self.lose(partition);
-            } else if result.is_err() {
+        self.lose_what_is_gone();
+        for (partition, owned) in self.owned.clone() {
+            if result.is_err() {
                 self.may_have_committed(partition, owned);
             } else if owned.next > owned.committed {
                 let op = self.commit_of(partition, owned);
@@ -135,6 +127,14 @@ impl Member {
             }
         }
         result
+    }
+
+    fn lose_what_is_gone(&mut self) {
+        let kept = |partition, owned: &Owned| self.consumer.epoch(STREAM, partition) == Some(owned.epoch);
+        let gone = self.owned.iter().filter(|(partition, owned)| !kept(**partition, owned));
+        for partition in gone.map(|(partition, _)| *partition).collect::<Vec<_>>() {
+            self.lose(partition);
+        }
     }
 
     /// Another member has the partition, or will have it.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
-use weir_checker::{Consumer, Op};
+use weir_checker::{Consumer, Op, Value};
 use weir_client::{Client, ReadUntil, ReaderOptions, StreamRecord};
 
 use super::{FOLLOWER, LAST, STREAM, payload};
@@ -80,7 +80,7 @@ impl<'a> Reading<'a> {
         self.recorder.end(begun, self.poll(partition, next, Vec::new()), End::Ok);
     }
 
-    fn poll(&self, partition: u32, offset: u64, records: Vec<(u64, Option<weir_checker::Value>)>) -> Op {
+    fn poll(&self, partition: u32, offset: u64, records: Vec<(u64, Option<Value>)>) -> Op {
         let (topic, consumer) = (STREAM.to_owned(), self.consumer);
         Op::Poll { topic, consumer, group: None, partition, offset, records }
     }

@@ -76,10 +76,11 @@ impl Coverage {
                 found.unknown.push(format!("too-few-faults: {kind} was installed {times} times of {least}"));
             }
             // A fault of no node, such as of clients only, meets neither.
-            if on_nodes > 0 && on_leaders == 0 {
+            let meets = on_nodes > 0 && !self.options.on_blank_nodes.contains(kind);
+            if meets && on_leaders == 0 {
                 found.unknown.push(format!("no-leader-hit: {kind} never met a leader"));
             }
-            if on_nodes > 0 && on_followers == 0 {
+            if meets && on_followers == 0 {
                 found.unknown.push(format!("no-follower-hit: {kind} never met a follower"));
             }
             found

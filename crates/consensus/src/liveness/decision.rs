@@ -35,8 +35,13 @@ pub(crate) fn decide(us: ReplicaId, configs: &[BTreeSet<u64>], answers: &[Survey
         answer.lost && configs.iter().any(|voters| voters.contains(&answer.replica.0))
     };
     let mut candidates: Vec<&SurveyAnswer> = answers.iter().filter(votes).collect();
-    // The most complete log cannot be refused by anyone; among equals, one that may campaign past the leases.
-    candidates.sort_by_key(|answer| (Reverse(answer.last_log), Reverse(answer.ready), answer.replica));
+    // The most complete log cannot be refused by anyone; among equals, one that is campaigning already, which is not ready
+    // to begin any more; then one that may campaign past the leases.
+    candidates.sort_by_key(|answer| {
+        let campaigns = answer.vote.replica == answer.replica && !answer.vote.committed;
+        let campaign = campaigns.then_some(answer.vote.term);
+        (Reverse(answer.last_log), Reverse(campaign), Reverse(answer.ready), answer.replica)
+    });
     let rank = candidates.iter().position(|answer| answer.replica == us);
     match (candidates.first(), rank) {
         (Some(first), Some(rank)) => Decision::Candidate { first: first.replica, rank: rank as u32 },
@@ -108,6 +113,17 @@ mod tests {
         let answers = [restarted, answer(3, 9, true)];
         let decision = decide(ReplicaId(2), &[voters(&[1, 2, 3])], &answers);
         assert_eq!(decision, Decision::Candidate { first: ReplicaId(3), rank: 1 });
+    }
+
+    #[test]
+    fn of_equal_logs_one_that_campaigns_already_goes_first() {
+        let vote = WireVote { term: Term(6), replica: ReplicaId(3), committed: false };
+        let campaigning = SurveyAnswer { vote, ready: false, ..answer(3, 9, true) };
+        // Replica 1 has given it its vote; it does not campaign.
+        let granting = SurveyAnswer { vote, ..answer(1, 9, true) };
+        let decision =
+            decide(ReplicaId(2), &[voters(&[1, 2, 3])], &[granting, answer(2, 9, true), campaigning]);
+        assert_eq!(decision, Decision::Candidate { first: ReplicaId(3), rank: 2 });
     }
 
     #[test]

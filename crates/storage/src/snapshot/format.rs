@@ -194,7 +194,7 @@ impl Decoder {
             (VERSION, 1) => LogClass::Queue,
             (version, class) => return Err(invalid(&format!("version {version}, class {class}"))),
         };
-        let group = GroupId(reader.u32()?);
+        let group = reader.group()?;
         let header = Header { class, group, log: reader.u64()?..reader.u64()? };
         if header.log.start > header.log.end {
             return Err(invalid("a log that ends before it starts"));

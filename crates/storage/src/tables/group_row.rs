@@ -34,7 +34,7 @@ pub(crate) fn key(group: GroupId) -> Vec<u8> {
 pub(crate) fn decode_key(key: &[u8]) -> Result<Option<GroupId>, Error> {
     let mut reader = KeyReader::new("group_row", key);
     reader.u8()?;
-    let group = GroupId(reader.u32()?);
+    let group = reader.group()?;
     let slot = reader.u8()?;
     reader.end()?;
     Ok((slot == 0).then_some(group))

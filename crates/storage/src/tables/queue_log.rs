@@ -23,7 +23,7 @@ pub(crate) fn key(group: GroupId, generation: Generation, index: LogIndex) -> Ve
 
 pub(crate) fn decode(key: &[u8]) -> Result<(GroupId, Generation, LogIndex), Error> {
     let mut reader = KeyReader::new("queue_log", key);
-    let decoded = (GroupId(reader.u32()?), Generation(reader.u32()?), LogIndex(reader.u64()?));
+    let decoded = (reader.group()?, Generation(reader.u32()?), LogIndex(reader.u64()?));
     reader.end()?;
     Ok(decoded)
 }

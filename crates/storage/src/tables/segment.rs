@@ -24,7 +24,7 @@ pub(crate) fn value(segment: Segment) -> Vec<u8> {
 pub(crate) fn decode(key: &[u8], value: &[u8]) -> Result<(GroupId, Segment), Error> {
     let mut reader = KeyReader::new("segment", key);
     reader.u8()?;
-    let group = GroupId(reader.u32()?);
+    let group = reader.group()?;
     let first = LogIndex(reader.u64()?);
     reader.end()?;
     let mut reader = KeyReader::new("segment", value);

@@ -17,7 +17,7 @@ pub(crate) fn key(group: GroupId, generation: Generation) -> Vec<u8> {
 pub(crate) fn decode(key: &[u8]) -> Result<(GroupId, Generation), Error> {
     let mut reader = KeyReader::new("staging", key);
     reader.u8()?;
-    let decoded = (GroupId(reader.u32()?), Generation(reader.u32()?));
+    let decoded = (reader.group()?, Generation(reader.u32()?));
     reader.end()?;
     Ok(decoded)
 }

@@ -25,7 +25,7 @@ pub(crate) fn key(bucket: Bucket, group: GroupId, index: LogIndex) -> Vec<u8> {
 
 pub(crate) fn decode(key: &[u8]) -> Result<(Bucket, GroupId, LogIndex), Error> {
     let mut reader = KeyReader::new("stream_log", key);
-    let decoded = (Bucket(reader.u32()?), GroupId(reader.u32()?), LogIndex(reader.u64()?));
+    let decoded = (Bucket(reader.u32()?), reader.group()?, LogIndex(reader.u64()?));
     reader.end()?;
     Ok(decoded)
 }
