@@ -24,7 +24,7 @@ use crate::{Error, Result};
 
 /// Requests on their way to the node: one settle request, and grants.
 const REQUESTS_QUEUED_MAX: usize = 16;
-/// How long the node may take to confirm the end of a session.
+/// How long a node may take to confirm the end of a session, and how long another one is looked for that does.
 const GOODBYE_MAX: Duration = Duration::from_secs(5);
 
 /// The code of a session that was lost for longer than its grace.
@@ -84,6 +84,7 @@ impl Session {
     pub(crate) async fn run(mut self) -> Result<()> {
         let mut route = Route::leader_of(self.group);
         let mut attempts = self.patience();
+        let mut leave_by = None;
         loop {
             let address = route.address(&self.core);
             let (mut failure, open_for) = match self.work_at(&address, &mut route, &mut attempts).await {
@@ -103,10 +104,14 @@ impl Session {
             tracing::debug!(group = self.group.0, error = self.last, "working broke");
             self.settles.disconnected(!failure.is_of_connecting());
             if self.is_finished() {
-                return Err(Error::Broker(failure.error));
+                // The partition may just have moved: the next leader is told the end of the session, for a bounded time.
+                let by = *leave_by.get_or_insert(self.core.now() + GOODBYE_MAX);
+                if self.core.now() >= by {
+                    return Err(Error::Broker(failure.error));
+                }
             }
-            let deadline = attempts.deadline();
-            let until = self.next_due().map_or(deadline, |due| due.min(deadline));
+            let dues = [Some(attempts.deadline()), self.next_due(), leave_by];
+            let until = dues.into_iter().flatten().min().expect("attempts have a deadline");
             if let Err(error) = route.recover(&self.core, &mut attempts, &address, failure, until).await {
                 self.give_up(&error);
                 return Err(error);
