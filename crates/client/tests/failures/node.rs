@@ -73,6 +73,11 @@ impl Node {
         self.wait_until(|partition| partition.settled.len() >= count).await;
     }
 
+    /// Waits until no more than so many sessions are still to be refused.
+    pub(crate) async fn refusals_left(&self, count: usize) {
+        self.wait_until(|partition| partition.refusals.len() <= count).await;
+    }
+
     async fn wait_until(&self, reached: impl Fn(&Partition) -> bool) {
         let waiting = async {
             while !reached(&self.partition.lock().unwrap()) {

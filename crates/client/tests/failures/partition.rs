@@ -25,6 +25,8 @@ pub(crate) enum Fault {
 pub(crate) struct Partition {
     /// What happens to the next requests, in order; then all are served.
     pub(crate) faults: VecDeque<Fault>,
+    /// How the next sessions are refused, in order; then all are opened.
+    pub(crate) refusals: VecDeque<WeirError>,
     /// What happens to all requests when there are no more of the above.
     pub(crate) always: Option<Fault>,
     /// Stamp, base offset and bytes of each batch.

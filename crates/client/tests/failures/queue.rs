@@ -30,6 +30,9 @@ impl Queue for Services {
         &self,
         request: Request<Streaming<v1::WorkRequest>>,
     ) -> Result<Response<Self::WorkStream>, Status> {
+        if let Some(refusal) = self.partition.lock().unwrap().refusals.pop_front() {
+            return Err(error_to_status(refusal));
+        }
         let (answers, stream) = mpsc::channel(64);
         let services = self.clone();
         tokio::spawn(async move { services.serve_work(request.into_inner(), answers).await });

@@ -98,6 +98,26 @@ async fn messages_that_nobody_took_are_not_settled_by_a_close() {
 }
 
 #[tokio::test]
+async fn a_worker_that_is_closed_while_its_partition_moves_ends_in_good_order() {
+    let old = with_messages(1).await;
+    let next = Node::start(Arc::clone(&old.partition)).await;
+    let client = old.client().await;
+    let mut worker = client.queue_worker("tasks", WorkerOptions::default()).await.unwrap();
+    worker.next().await.unwrap().unwrap().ack().await.unwrap();
+    let refusal = WeirError::new(ErrorKind::Redirect, "not-leader", "somebody else leads");
+    old.partition.lock().unwrap().refusals.extend(vec![refusal; 4]);
+    old.tell_routing(&[&next.address, &old.address]);
+    old.refusals_left(3).await;
+    worker.close().await.unwrap();
+    let partition = old.partition.lock().unwrap();
+    assert_eq!(
+        (partition.refusals.len(), partition.sessions.len()),
+        (0, 2),
+        "the end was told to the next leader"
+    );
+}
+
+#[tokio::test]
 async fn a_token_is_settled_through_lost_answers_too() {
     let node = with_messages(0).await;
     let client = node.client().await;
