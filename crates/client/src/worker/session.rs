@@ -105,8 +105,8 @@ impl Session {
             self.settles.disconnected(!failure.is_of_connecting());
             if self.is_finished() {
                 // The partition may just have moved: the next leader is told the end of the session, for a bounded time.
-                let by = *leave_by.get_or_insert(self.core.now() + GOODBYE_MAX);
-                if self.core.now() >= by {
+                let now = self.core.now();
+                if now >= *leave_by.get_or_insert_with(|| now + GOODBYE_MAX) {
                     return Err(Error::Broker(failure.error));
                 }
             }
