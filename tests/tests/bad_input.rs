@@ -219,7 +219,7 @@ async fn requests_that_make_no_sense_get_their_codes() {
     let beyond = ReadRequest { group_id: stream, offset: u64::MAX, bytes_max: 1, wait_ms: 0 };
     assert_eq!(code(streams.read(beyond).await.unwrap_err()), "offset-out-of-range");
     let items = vec![SettleItem { token: "nonsense".to_owned(), action: 1, ..SettleItem::default() }];
-    let settle = SettleRequest { correlation_id: 0, items, request_id: 8 };
+    let settle = SettleRequest { items, request_id: 8, ..SettleRequest::default() };
     let refused = match queues.settle(settle).await {
         Err(status) => error_from_status(&status).kind,
         Ok(answer) => {

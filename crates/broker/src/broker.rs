@@ -275,6 +275,10 @@ impl Broker {
                 self.note_open(node, &groups);
                 Ok(Answer::Done)
             }
+            Request::Transfer { destination, source, after, batches } => {
+                let through = self.accept_transfer(destination, source, after, batches).await?;
+                Ok(Answer::Transferred { through })
+            }
             Request::NodeView => Ok(Answer::NodeView { version: env!("CARGO_PKG_VERSION").to_owned() }),
         }
     }

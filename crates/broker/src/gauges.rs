@@ -57,7 +57,9 @@ impl Broker {
 
 fn queue_gauges(queue: &Partition<Queue>, topic: &str, partition: &str) {
     let labels = [("topic", topic.to_owned()), ("partition", partition.to_owned())];
-    let stats = queue.read(|replica| replica.state().stats());
+    let (stats, (batches, bytes)) = queue.read(|replica| (replica.state().stats(), replica.state().outbox()));
+    gauge!("weir_outbox_batches", &labels).set(float(batches as u64));
+    gauge!("weir_outbox_bytes", &labels).set(float(bytes));
     gauge!("weir_queue_ready", &labels).set(float(stats.ready));
     gauge!("weir_queue_leased", &labels).set(float(stats.leased));
     gauge!("weir_queue_scheduled", &labels).set(float(stats.scheduled + stats.delayed));

@@ -29,6 +29,7 @@ mod partition;
 mod reconciler;
 mod remote;
 mod replica;
+mod transfers;
 
 pub use broker::Broker;
 pub use founding::NodeOptions;

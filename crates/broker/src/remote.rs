@@ -8,7 +8,8 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use weir_metadata::{Addresses, Founder};
 use weir_types::{
-    ClusterId, ErrorKind, GroupId, Incarnation, NodeId, Offset, ReplicaId, TopicKind, WallClock, WeirError,
+    ClusterId, ErrorKind, GroupId, Incarnation, NodeId, Offset, ReplicaId, TopicKind, TransferSequence,
+    TransferSource, WallClock, WeirError,
 };
 
 /// Carries a request to the node at a client address and brings its answer. Bounds its own waiting; a call that
@@ -47,6 +48,13 @@ pub(crate) enum Request {
     Opened { node: NodeId, groups: Vec<GroupId> },
     /// What the node is: name of its build.
     NodeView,
+    /// Take in these batches of a partition's outbox, which follow `after`; answered by the destination's leader only.
+    Transfer {
+        destination: GroupId,
+        source: TransferSource,
+        after: TransferSequence,
+        batches: Vec<(TransferSequence, Bytes)>,
+    },
 }
 
 /// The answer.
@@ -60,7 +68,13 @@ pub(crate) enum Answer {
     Assignment(weir_groups::Assignment),
     PartitionView(PartitionView),
     Position(PositionView),
-    NodeView { version: String },
+    NodeView {
+        version: String,
+    },
+    /// The last batch that was taken in from the source.
+    Transferred {
+        through: TransferSequence,
+    },
 }
 
 /// What a node says about itself before there is trust.
@@ -168,6 +182,8 @@ pub struct QueueCounts {
     pub acked_total: u64,
     /// Deliveries beyond the first, ever.
     pub redelivered_total: u64,
+    /// Batches of ack-and-append that have not arrived at their partition yet.
+    pub outbox_batches: u64,
 }
 
 /// A consumer group's position in one partition.

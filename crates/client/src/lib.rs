@@ -46,4 +46,6 @@ pub use producer::{Delivery, PendingDelivery, Producer, ProducerOptions};
 pub use record::{Header, Record, StreamRecord};
 pub use stream::{ReadUntil, ReaderOptions, StartPosition, StreamReader};
 pub use weir_types::{Codec, ErrorKind, LeaseToken, TopicKind, TopicPolicy};
-pub use worker::{LeasedMessage, Message, QueueWorker, ReceiveOptions, Settle, SettleAction, WorkerOptions};
+pub use worker::{
+    LeasedMessage, Message, Outputs, QueueWorker, ReceiveOptions, Settle, SettleAction, WorkerOptions,
+};

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use weir_types::batch::reserved_headers;
+use weir_types::{BatchBuilder, BatchError};
 
 /// One header of a record. Names may repeat; the last one counts.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,6 +85,14 @@ impl Record {
     #[must_use]
     pub fn message_id(self, id: impl Into<Bytes>) -> Self {
         self.header(reserved_headers::MESSAGE_ID, id)
+    }
+
+    /// Adds it to a batch; `now_ms` is its timestamp if it has none. On an error nothing is added.
+    pub(crate) fn add_to(&self, batch: &mut BatchBuilder, now_ms: u64) -> Result<(), BatchError> {
+        let headers: Vec<(&str, Option<&[u8]>)> =
+            self.headers.iter().map(|header| (header.name.as_str(), Some(&*header.value))).collect();
+        let timestamp_ms = i64::try_from(self.timestamp_ms.unwrap_or(now_ms)).unwrap_or(i64::MAX);
+        batch.push(self.key.as_deref(), self.value.as_deref(), &headers, timestamp_ms)
     }
 
     /// Bytes that count against the producer's buffer: payload and what surrounds it in a batch.

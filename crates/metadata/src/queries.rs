@@ -123,6 +123,13 @@ impl Registry {
         self.partitions.get(&group)
     }
 
+    /// Whether a partition was there once and is no more: one that this copy of the registry has not heard of yet
+    /// is not deleted.
+    pub fn is_deleted(&self, group: GroupId) -> bool {
+        let given = self.cluster.as_ref().is_some_and(|cluster| group < cluster.next_group);
+        given && !self.partitions.contains_key(&group)
+    }
+
     /// What the replicas of a partition hold.
     pub fn contents(&self, partition: &Partition) -> Option<Contents> {
         if partition.topic == COORDINATOR {

@@ -2,6 +2,7 @@
 //! to single messages are functions over the [`Backlog`](crate::backlog::Backlog), shared between commands.
 
 mod ack;
+mod ack_and_append;
 mod cancel;
 mod discard;
 mod enqueue;
@@ -17,3 +18,4 @@ mod reject;
 mod release;
 mod settle;
 mod timers;
+mod transfer;

@@ -3,7 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 use weir_types::{
-    KeyHash, LeaseId, MessageId, ProducerEpoch, ProducerId, QueuePolicy, RequestId, SessionId, WallClock,
+    GroupId, KeyHash, LeaseId, MessageId, ProducerEpoch, ProducerId, QueuePolicy, RequestId, SessionId,
+    TransferSequence, TransferSource, WallClock,
 };
 
 /// One step of the machine.
@@ -68,6 +69,55 @@ pub enum Command {
     },
     /// Nothing but the advance of the clocks: due timers fire, as they do after every other command.
     Tick,
+    /// Acks messages and puts record batches into the outbox, all or nothing. Answer:
+    /// [`Reply::Settled`](crate::Reply::Settled), or [`Rejection::LeaseLost`](crate::Rejection::LeaseLost) for the
+    /// first message that is not under its lease any more.
+    AckAndAppend(AckAndAppend),
+    /// What the outbox holds for a destination has arrived there. Repeating it is harmless.
+    ConfirmTransfer {
+        /// The partition that took it in.
+        destination: GroupId,
+        /// Up to and with this batch.
+        through: TransferSequence,
+    },
+    /// Takes in a batch from another partition. Answer: [`Reply::Transferred`](crate::Reply::Transferred), whether
+    /// it was taken in now, before, or has to wait for its turn.
+    AcceptTransfer(Transfer),
+}
+
+/// Messages that are done, and what came out of them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AckAndAppend {
+    /// A retry with the same id gets the same answer within the dedup window.
+    pub request: Option<RequestId>,
+    /// The messages, each once, with the leases under which the consumer had them.
+    pub messages: Vec<(MessageId, LeaseId)>,
+    /// The batches, in order. Their positions count from the start of this command's own bodies.
+    pub outputs: Vec<OutputBatch>,
+}
+
+/// A record batch for another partition. The bytes stay in the entry's bodies until they have arrived.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutputBatch {
+    /// The partition that it goes to.
+    pub destination: GroupId,
+    /// Where it starts in the bodies of this entry, in bytes.
+    pub position: u32,
+    /// Its length there, in bytes.
+    pub length: u32,
+}
+
+/// A batch from another partition, and its place in that one's sequence.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Transfer {
+    /// Where it comes from.
+    pub source: TransferSource,
+    /// The batch before it: what has to be the last one taken in.
+    pub after: TransferSequence,
+    /// Its own number.
+    pub sequence: TransferSequence,
+    /// The batch.
+    pub batch: Enqueue,
 }
 
 /// A record batch and what the door read of it. The bytes stay in the entry's bodies.

@@ -29,6 +29,8 @@ impl Queue {
         self.producers.check();
         self.dedup.check();
         self.requests.check();
+        self.outbox.check();
+        self.inbox.check();
     }
 
     /// The indices are what the rows say: no message is forgotten (P1) and none is in two places.

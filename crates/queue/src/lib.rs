@@ -30,6 +30,7 @@ mod bodies;
 mod command;
 mod dedup;
 mod delays;
+mod inbox;
 mod index;
 mod invariants;
 mod item;
@@ -37,6 +38,7 @@ mod keys;
 mod leases;
 pub mod limits;
 mod message;
+mod outbox;
 mod output;
 mod parked;
 mod producers;
@@ -50,10 +52,11 @@ mod span;
 mod table;
 
 pub use command::{
-    Action, Attributes, Command, DedupId, DedupRecord, Enqueue, Lease, ParkKind, ProducerBatch, Run, Select,
-    SessionEnding, Settle, SettleItem,
+    AckAndAppend, Action, Attributes, Command, DedupId, DedupRecord, Enqueue, Lease, OutputBatch, ParkKind,
+    ProducerBatch, Run, Select, SessionEnding, Settle, SettleItem, Transfer,
 };
 pub use message::ParkReason;
+pub use outbox::Outgoing;
 pub use output::{Duplicate, Effect, Granted, Rejection, Reply, Settled};
 pub use queries::{MessageState, MessageView, Stats};
 pub use queue::Queue;

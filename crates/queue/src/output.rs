@@ -1,7 +1,8 @@
 //! What a queue answers: replies, rejections, and hints for the leader.
 
 use weir_types::{
-    ErrorKind, KeyHash, LeaseClock, LeaseId, MessageId, Pointer, ProducerEpoch, SessionId, WallClock,
+    ErrorKind, KeyHash, LeaseClock, LeaseId, MessageId, Pointer, ProducerEpoch, SessionId, TransferSequence,
+    WallClock,
 };
 
 /// A command's answer. Replies are not stored: they are computed alike on every replica, and the leader sends
@@ -48,6 +49,11 @@ pub enum Reply {
         before: MessageId,
         /// Whether messages below the horizon are left.
         more: bool,
+    },
+    /// What was taken in from the source of a transfer.
+    Transferred {
+        /// The last batch of it. Below the one that was offered: its turn has not come, and nothing changed.
+        through: TransferSequence,
     },
     /// Done; there is nothing to tell.
     Done,
@@ -174,6 +180,28 @@ pub enum Rejection {
         /// The message.
         message: MessageId,
     },
+    /// A message of an ack-and-append is not under the lease that it names: nothing was acked, nothing appended.
+    #[error("message {message} is not under lease {lease} any more: nothing was acked or appended")]
+    LeaseLost {
+        /// The message.
+        message: MessageId,
+        /// The lease that was named.
+        lease: LeaseId,
+    },
+    /// What was to be appended elsewhere has not arrived there yet, and no more of it fits.
+    #[error(
+        "{batches} batches of {bytes} bytes wait in the outbox, at most {batches_max} of {bytes_max} fit"
+    )]
+    OutboxFull {
+        /// Batches that wait.
+        batches: usize,
+        /// The limit.
+        batches_max: usize,
+        /// Bytes that wait.
+        bytes: u64,
+        /// The limit.
+        bytes_max: u64,
+    },
     /// A queue is FIFO from its creation on, or never.
     #[error("`fifo` cannot be changed after a queue was created")]
     FifoIsFixed,
@@ -187,9 +215,11 @@ impl Rejection {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::QueueFull { .. } => ErrorKind::OutOfSpace,
-            Self::TooManyDedupIds { .. } | Self::TooManyLeases { .. } | Self::TooManySessions { .. } => {
-                ErrorKind::Throttled
-            }
+            Self::TooManyDedupIds { .. }
+            | Self::TooManyLeases { .. }
+            | Self::TooManySessions { .. }
+            | Self::OutboxFull { .. } => ErrorKind::Throttled,
+            Self::LeaseLost { .. } => ErrorKind::LeaseLost,
             Self::OutOfSequence { .. } | Self::FifoIsFixed | Self::Invalid(_) => ErrorKind::Invalid,
             Self::Fenced { .. } => ErrorKind::Fenced,
             Self::SessionNotOpen { .. } | Self::NotParked { .. } | Self::NotScheduled { .. } => {
@@ -210,6 +240,8 @@ impl Rejection {
             Self::SessionNotOpen { .. } => "session-not-open",
             Self::NotParked { .. } => "message-not-parked",
             Self::NotScheduled { .. } => "message-not-scheduled",
+            Self::LeaseLost { .. } => "lease-lost",
+            Self::OutboxFull { .. } => "outbox-full",
             Self::FifoIsFixed => "fifo-is-fixed",
             Self::Invalid(_) => "invalid-command",
         }

@@ -2,12 +2,14 @@
 
 use weir_types::mutants::{self, Mutant};
 use weir_types::{
-    KeyHash, LeaseClock, LeaseId, LogIndex, MessageId, Pointer, QueuePolicy, SessionId, WallClock,
+    GroupId, KeyHash, LeaseClock, LeaseId, LogIndex, MessageId, Pointer, QueuePolicy, SessionId,
+    TransferSequence, WallClock,
 };
 
 use crate::command::ParkKind;
 use crate::limits::PEEK_MESSAGES_MAX;
 use crate::message::{Message, ParkReason, State};
+use crate::outbox::Outgoing;
 use crate::output::Granted;
 use crate::queue::Queue;
 use crate::span::Span;
@@ -136,12 +138,28 @@ impl Queue {
         self.backlog.leasable()
     }
 
-    /// The lowest log index whose bodies a live message points to; none when there is no message.
+    /// The lowest log index whose bodies are still needed, by a live message or by the outbox; none when there is
+    /// neither.
     pub fn retained_from(&self) -> Option<LogIndex> {
         if mutants::on(Mutant::M29) {
             return Some(self.header.get().at.index);
         }
-        self.backlog.index.bodies.first()
+        self.backlog.index.bodies.first().into_iter().chain(self.outbox.retained_from()).min()
+    }
+
+    /// The partitions for which something waits in the outbox, each with the last batch that arrived there.
+    pub fn destinations(&self) -> impl Iterator<Item = (GroupId, TransferSequence)> {
+        self.outbox.waiting()
+    }
+
+    /// The batches that wait for a destination, in order, from the one behind `after` on.
+    pub fn outgoing(&self, destination: GroupId, after: TransferSequence) -> impl Iterator<Item = Outgoing> {
+        self.outbox.batches(destination, after)
+    }
+
+    /// Batches and bytes that wait in the outbox.
+    pub fn outbox(&self) -> (usize, u64) {
+        (self.outbox.len(), self.outbox.bytes())
     }
 
     /// The sessions that a new leader has to declare lost: it has no connection to any of them yet.
@@ -192,7 +210,8 @@ impl Queue {
 
     /// Entries in all tables and indices: what the backlog costs in memory, by number.
     pub fn entries(&self) -> usize {
-        self.backlog.spans.len() + self.backlog.messages.len() + self.backlog.index.entries()
+        let backlog = self.backlog.spans.len() + self.backlog.messages.len() + self.backlog.index.entries();
+        backlog + self.outbox.entries() + self.inbox.entries()
     }
 
     fn view_in_span(&self, id: MessageId, last: MessageId, span: &Span) -> MessageView {

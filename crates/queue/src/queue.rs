@@ -7,6 +7,8 @@ use weir_types::{At, Corrupt, Deadlines, LeaseClock, LeaseId, MessageId, Output,
 use crate::backlog::Backlog;
 use crate::command::Command;
 use crate::dedup::DedupIds;
+use crate::inbox::Inbox;
+use crate::outbox::Outbox;
 use crate::output::{Effect, Rejection, Reply};
 use crate::producers::Producers;
 use crate::requests::Requests;
@@ -28,6 +30,8 @@ pub struct Queue {
     pub(crate) producers: Producers,
     pub(crate) dedup: DedupIds,
     pub(crate) requests: Requests,
+    pub(crate) outbox: Outbox,
+    pub(crate) inbox: Inbox,
 }
 
 /// Clocks and counters.
@@ -73,6 +77,8 @@ impl Queue {
             producers: Producers::default(),
             dedup: DedupIds::default(),
             requests: Requests::default(),
+            outbox: Outbox::default(),
+            inbox: Inbox::default(),
         }
     }
 
@@ -83,6 +89,8 @@ impl Queue {
         let (mut sessions, mut producers, mut batches) =
             (Table::default(), Table::default(), Table::default());
         let (mut dedup, mut requests) = (Table::default(), Table::default());
+        let (mut destinations, mut outbox, mut sources) =
+            (Table::default(), Table::default(), Table::default());
         for row in rows {
             let (kind, name) = Kind::of_key(&row.key)?;
             match kind {
@@ -96,6 +104,9 @@ impl Queue {
                 Kind::ProducerBatch => batches.load(name, &row.value)?,
                 Kind::DedupId => dedup.load(name, &row.value)?,
                 Kind::Request => requests.load(name, &row.value)?,
+                Kind::Destination => destinations.load(name, &row.value)?,
+                Kind::OutboxBatch => outbox.load(name, &row.value)?,
+                Kind::Source => sources.load(name, &row.value)?,
             }
         }
         let (mut header, policy): (Single<Header>, _) = (Single::loaded(&header)?, Single::loaded(&policy)?);
@@ -103,6 +114,7 @@ impl Queue {
             header.set(Header { last_lease: LeaseId(0), ..*header.get() });
         }
         crate::invariants::check_stored(&header, &spans, &messages)?;
+        crate::outbox::check_stored(&destinations, &outbox)?;
         let mut restored = Self {
             header,
             backlog: Backlog::restored(policy.get(), spans, messages),
@@ -111,6 +123,8 @@ impl Queue {
             producers: Producers::restored(producers, batches),
             dedup: DedupIds::restored(dedup),
             requests: Requests::restored(requests),
+            outbox: Outbox::restored(destinations, outbox),
+            inbox: Inbox::restored(sources),
         };
         if mutants::on(Mutant::M11) {
             let later = At { lease_clock: LeaseClock(u64::MAX), ..restored.header.get().at };
@@ -188,6 +202,12 @@ impl Queue {
             Command::Purge { before, max } => Ok(self.purge(before, max)),
             Command::SetPolicy { policy } => self.set_policy(policy),
             Command::Tick => Ok(Reply::Done),
+            Command::AckAndAppend(step) => self.ack_and_append(at, &step),
+            Command::ConfirmTransfer { destination, through } => {
+                let known = self.outbox.confirm(destination, through);
+                known.then_some(Reply::Done).ok_or(Rejection::Invalid("more has arrived than was ever sent"))
+            }
+            Command::AcceptTransfer(transfer) => self.accept_transfer(at, &transfer),
         }
     }
 
@@ -215,6 +235,8 @@ impl Queue {
         self.producers.flush(&mut out.changes);
         self.dedup.flush(&mut out.changes);
         self.requests.flush(&mut out.changes);
+        self.outbox.flush(&mut out.changes);
+        self.inbox.flush(&mut out.changes);
     }
 }
 

@@ -14,6 +14,9 @@
 //! 0x31  producer batch  producer id (8) ‖ slot (1)          RememberedBatch, the slots used in turn
 //! 0x32  dedup id        hash of the message id (16)         RememberedId
 //! 0x33  request         request id (8)                      RememberedRequest
+//! 0x40  destination     group (4)                           Destination: how far its transfers are
+//! 0x41  outbox batch    group (4) ‖ sequence (8)            OutboxBatch, until its destination has it
+//! 0x42  source          group (4) ‖ channel (4)             Source: the last batch taken in from it
 //! ```
 //!
 //! A span is named by its *last* message: it is consumed from the front, so its name stays.
@@ -23,11 +26,16 @@ use std::fmt::Debug;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use weir_types::{Corrupt, MessageId, ProducerId, QueuePolicy, RequestId, RowChange, SessionId};
+use weir_types::{
+    Corrupt, GroupId, MessageId, ProducerId, QueuePolicy, RequestId, RowChange, SessionId, TransferSequence,
+    TransferSource,
+};
 
 use crate::command::DedupId;
 use crate::dedup::RememberedId;
+use crate::inbox::Source;
 use crate::message::Message;
+use crate::outbox::{Destination, OutboxBatch};
 use crate::producers::{Producer, RememberedBatch};
 use crate::queue::Header;
 use crate::requests::RememberedRequest;
@@ -49,10 +57,13 @@ pub(crate) enum Kind {
     ProducerBatch = 0x31,
     DedupId = 0x32,
     Request = 0x33,
+    Destination = 0x40,
+    OutboxBatch = 0x41,
+    Source = 0x42,
 }
 
 impl Kind {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 12] = [
         Self::Header,
         Self::Policy,
         Self::Span,
@@ -62,6 +73,9 @@ impl Kind {
         Self::ProducerBatch,
         Self::DedupId,
         Self::Request,
+        Self::Destination,
+        Self::OutboxBatch,
+        Self::Source,
     ];
 
     /// The kind and the name in a row's key.
@@ -125,6 +139,40 @@ impl KeyBytes for (ProducerId, u8) {
     }
 }
 
+impl KeyBytes for GroupId {
+    fn write(self, key: &mut Vec<u8>) {
+        key.extend_from_slice(&self.0.to_be_bytes());
+    }
+
+    fn read(bytes: &[u8]) -> Option<Self> {
+        Some(Self(u32::from_be_bytes(bytes.try_into().ok()?)))
+    }
+}
+
+impl KeyBytes for (GroupId, TransferSequence) {
+    fn write(self, key: &mut Vec<u8>) {
+        self.0.write(key);
+        key.extend_from_slice(&self.1.0.to_be_bytes());
+    }
+
+    fn read(bytes: &[u8]) -> Option<Self> {
+        let (group, sequence) = bytes.split_at_checked(4)?;
+        Some((GroupId::read(group)?, TransferSequence(u64::from_be_bytes(sequence.try_into().ok()?))))
+    }
+}
+
+impl KeyBytes for TransferSource {
+    fn write(self, key: &mut Vec<u8>) {
+        self.group.write(key);
+        key.extend_from_slice(&self.channel.to_be_bytes());
+    }
+
+    fn read(bytes: &[u8]) -> Option<Self> {
+        let (group, channel) = bytes.split_at_checked(4)?;
+        Some(Self { group: GroupId::read(group)?, channel: u32::from_be_bytes(channel.try_into().ok()?) })
+    }
+}
+
 macro_rules! stored {
     ($($value:ty, $key:ty, $kind:ident;)*) => {$(
         impl Stored for $value {
@@ -144,6 +192,9 @@ stored! {
     RememberedBatch, (ProducerId, u8), ProducerBatch;
     RememberedId, DedupId, DedupId;
     RememberedRequest, RequestId, Request;
+    Destination, GroupId, Destination;
+    OutboxBatch, (GroupId, TransferSequence), OutboxBatch;
+    Source, TransferSource, Source;
 }
 
 pub(crate) fn encode_key(kind: Kind, name: impl KeyBytes) -> Vec<u8> {
@@ -198,6 +249,12 @@ fn name_in_words(kind: Kind, name: &[u8]) -> Result<String, Corrupt> {
         }
         Kind::DedupId => format!("dedup/{:032x}", read::<DedupId>(name)?.0),
         Kind::Request => format!("request/{}", read::<RequestId>(name)?),
+        Kind::Destination => format!("destination/{}", read::<GroupId>(name)?),
+        Kind::OutboxBatch => {
+            let (destination, sequence) = read::<(GroupId, TransferSequence)>(name)?;
+            format!("outbox/{destination}/{sequence}")
+        }
+        Kind::Source => format!("source/{}", read::<TransferSource>(name)?),
     })
 }
 
@@ -215,5 +272,8 @@ fn value_in_words(kind: Kind, value: &[u8]) -> Result<String, Corrupt> {
         Kind::ProducerBatch => read::<RememberedBatch>(kind, value),
         Kind::DedupId => read::<RememberedId>(kind, value),
         Kind::Request => read::<RememberedRequest>(kind, value),
+        Kind::Destination => read::<Destination>(kind, value),
+        Kind::OutboxBatch => read::<OutboxBatch>(kind, value),
+        Kind::Source => read::<Source>(kind, value),
     }
 }

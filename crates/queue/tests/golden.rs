@@ -6,12 +6,12 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use weir_queue::{
-    Action, Attributes, Command, DedupId, DedupRecord, Enqueue, Lease, ParkKind, ProducerBatch, Queue, Run,
-    Select, SessionEnding, Settle, SettleItem,
+    AckAndAppend, Action, Attributes, Command, DedupId, DedupRecord, Enqueue, Lease, OutputBatch, ParkKind,
+    ProducerBatch, Queue, Reply, Run, Select, SessionEnding, Settle, SettleItem, Transfer,
 };
 use weir_types::{
-    At, KeyHash, LeaseClock, LeaseId, LogIndex, MessageId, Output, ProducerEpoch, ProducerId, QueuePolicy,
-    RequestId, SessionId, Term, WallClock,
+    At, GroupId, KeyHash, LeaseClock, LeaseId, LogIndex, MessageId, Output, ProducerEpoch, ProducerId,
+    QueuePolicy, RequestId, SessionId, Term, TransferSequence, TransferSource, WallClock,
 };
 
 fn hex(bytes: &[u8]) -> String {
@@ -66,6 +66,23 @@ fn settle() -> Settle {
     Settle { request: Some(RequestId(12)), items }
 }
 
+fn ack_and_append(lease: u64) -> AckAndAppend {
+    AckAndAppend {
+        request: Some(RequestId(14)),
+        messages: vec![(MessageId(3), LeaseId(lease))],
+        outputs: vec![OutputBatch { destination: GroupId(300), position: 7, length: 200 }],
+    }
+}
+
+fn transfer() -> Transfer {
+    Transfer {
+        source: TransferSource { group: GroupId(301), channel: 2 },
+        after: TransferSequence(0),
+        sequence: TransferSequence(1),
+        batch: Enqueue { producer: None, dedup: Vec::new(), ..batch() },
+    }
+}
+
 /// `WEIR_UPDATE=1` writes the file anew, for bytes that were never released.
 fn check(name: &str, got: &[String]) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name);
@@ -91,6 +108,9 @@ fn commands_are_logged_in_these_bytes() {
         Command::Purge { before: Some(MessageId(500)), max: 10 },
         Command::SetPolicy { policy: QueuePolicy::default() },
         Command::Tick,
+        Command::AckAndAppend(ack_and_append(4)),
+        Command::ConfirmTransfer { destination: GroupId(300), through: TransferSequence(2) },
+        Command::AcceptTransfer(transfer()),
     ];
     let bytes: Vec<Vec<u8>> =
         commands.iter().map(|command| postcard::to_allocvec(command).unwrap()).collect();
@@ -112,6 +132,13 @@ fn rows_are_stored_in_these_bytes() {
     queue.apply(at(13, 4_000), Command::Lease(lease(13)), &mut out).unwrap().unwrap();
     let lost = Command::CloseSession { session: SessionId(9), ending: SessionEnding::Lost };
     queue.apply(at(14, 9_000), lost, &mut out).unwrap().unwrap();
+    queue.apply(at(15, 9_000), Command::AcceptTransfer(transfer()), &mut out).unwrap().unwrap();
+    let unbound = Command::Lease(Lease { session: None, ..lease(15) });
+    let granted = queue.apply(at(16, 9_000), unbound, &mut out).unwrap().unwrap();
+    let Reply::Leased { messages } = granted else { panic!("{granted:?}") };
+    let done = (messages[0].message, messages[0].lease);
+    let step = AckAndAppend { messages: vec![done], ..ack_and_append(0) };
+    queue.apply(at(17, 9_000), Command::AckAndAppend(step), &mut out).unwrap().unwrap();
 
     let got: Vec<String> = out
         .changes

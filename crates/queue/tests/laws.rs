@@ -66,6 +66,11 @@ fn steps() -> impl Strategy<Value = Step> {
         1 => (kinds, 1..4_u32).prop_map(|(kind, max)| Step::Discard { kind, max }),
         2 => any::<u8>().prop_map(|pick| Step::Cancel { pick }),
         1 => (any::<u8>(), 1..6_u32).prop_map(|(pick, max)| Step::Purge { pick, max }),
+        3 => (vec(any::<u8>(), 1..4), vec(1..4_u8, 0..4))
+            .prop_map(|(backs, destinations)| Step::AckAndAppend { backs, destinations }),
+        1 => any::<u8>().prop_map(|back| Step::RepeatAckAndAppend { back }),
+        3 => (1..4_u8, any::<bool>()).prop_map(|(destination, told)| Step::Send { destination, told }),
+        2 => (0..3_u8, 1..4_usize).prop_map(|(skew, records)| Step::Transfer { skew, records }),
     ]
 }
 
@@ -134,7 +139,7 @@ proptest! {
     #[test]
     fn no_bytes_make_restore_panic(
         rows in vec((prop_oneof![Just(1_u8), Just(2), Just(0x10), Just(0x11), Just(0x20), Just(0x30), Just(0x31),
-            Just(0x32), Just(0x33), any::<u8>()], vec(any::<u8>(), 0..18), vec(any::<u8>(), 0..40)), 0..6)
+            Just(0x32), Just(0x33), Just(0x40), Just(0x41), Just(0x42), any::<u8>()], vec(any::<u8>(), 0..18), vec(any::<u8>(), 0..40)), 0..6)
     ) {
         let rows = rows.into_iter().map(|(kind, name, mut value)| {
             let mut key = vec![kind];

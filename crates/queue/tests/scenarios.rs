@@ -12,7 +12,7 @@
 //!   hint: 1 ready                      effects
 //! ```
 //!
-//! `peek` and `stats` are questions, not commands, and stand alone. The first block may say `policy …`.
+//! `peek`, `stats` and `outbox` are questions, not commands, and stand alone. The first block may say `policy …`.
 //! `WEIR_UPDATE=1 cargo test -p weir-queue --test scenarios` writes the answers anew.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
@@ -22,13 +22,14 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use weir_queue::{
-    Action, Attributes, Command, DedupId, DedupRecord, Effect, Enqueue, Granted, Lease, MessageState,
-    MessageView, ParkKind, ProducerBatch, Queue, Reply, Run, Select, SessionEnding, Settle, SettleItem,
-    Settled, describe,
+    AckAndAppend, Action, Attributes, Command, DedupId, DedupRecord, Effect, Enqueue, Granted, Lease,
+    MessageState, MessageView, OutputBatch, ParkKind, ProducerBatch, Queue, Reply, Run, Select,
+    SessionEnding, Settle, SettleItem, Settled, Transfer, describe,
 };
 use weir_types::{
-    At, Backoff, KeyHash, LeaseClock, LeaseId, LogIndex, MessageId, Output, ParkPolicy, ProducerEpoch,
-    ProducerId, QueuePolicy, RequestId, Row, SessionId, Term, WallClock,
+    At, Backoff, GroupId, KeyHash, LeaseClock, LeaseId, LogIndex, MessageId, Output, ParkPolicy,
+    ProducerEpoch, ProducerId, QueuePolicy, RequestId, Row, SessionId, Term, TransferSequence,
+    TransferSource, WallClock,
 };
 
 /// The wall clock of every story starts here, so that its times are easy to read.
@@ -92,6 +93,7 @@ impl Story {
                 }
                 "peek" => return self.peek(),
                 "stats" => return self.stats(),
+                "outbox" => return self.outbox(),
                 "wait" => self.wait(line),
                 _ => commands.push(self.command(&mut words)),
             }
@@ -168,6 +170,17 @@ impl Story {
             "purge" => Command::Purge { before: words.number("before").map(MessageId), max },
             "set-policy" => Command::SetPolicy { policy: policy(words) },
             "tick" => Command::Tick,
+            "ack-and-append" => Command::AckAndAppend(ack_and_append(words)),
+            "confirm" => Command::ConfirmTransfer {
+                destination: GroupId(words.number("to").unwrap() as u32),
+                through: TransferSequence(words.number("through").unwrap()),
+            },
+            "transfer" => Command::AcceptTransfer(Transfer {
+                source: TransferSource::outbox(GroupId(words.number("from").unwrap() as u32)),
+                after: TransferSequence(words.number("after").unwrap()),
+                sequence: TransferSequence(words.number("sequence").unwrap()),
+                batch: self.enqueue(words),
+            }),
             _ => Command::Settle(settle(words)),
         }
     }
@@ -207,6 +220,19 @@ impl Story {
         let lines = self.queue.peek(MessageId(0), 100).into_iter().map(|view| view_in_words(&view));
         let told = lines.collect::<Vec<_>>().join("\n");
         if told.is_empty() { "nothing".to_owned() } else { told }
+    }
+
+    fn outbox(&self) -> String {
+        let (batches, bytes) = self.queue.outbox();
+        let mut told = format!("{batches} batches, {bytes} bytes");
+        for (destination, after) in self.queue.destinations() {
+            write!(told, "\nfor {destination} behind {after}:").unwrap();
+            for batch in self.queue.outgoing(destination, after) {
+                write!(told, " {}@{}+{}", batch.sequence, batch.pointer.index, batch.pointer.position)
+                    .unwrap();
+            }
+        }
+        told
     }
 
     fn stats(&self) -> String {
@@ -324,6 +350,23 @@ fn settle(words: &mut Words) -> Settle {
     Settle { request, items: items.collect() }
 }
 
+/// `ack-and-append 3#7 4#8 request=1 to=20,21`: one batch of 100 bytes for each partition named.
+fn ack_and_append(words: &mut Words) -> AckAndAppend {
+    let request = words.number("request").map(RequestId);
+    let to: Vec<&str> = words.value("to").map_or_else(Vec::new, |to| to.split(',').collect());
+    let length = words.number("bytes").unwrap_or(100) as u32;
+    let outputs = (0..).zip(to).map(|(place, to)| OutputBatch {
+        destination: GroupId(to.parse().unwrap()),
+        position: place * length,
+        length,
+    });
+    let messages = words.rest.drain(..).map(|word| {
+        let (message, lease) = word.split_once('#').unwrap();
+        (MessageId(message.parse().unwrap()), LeaseId(lease.parse().unwrap()))
+    });
+    AckAndAppend { request, messages: messages.collect(), outputs: outputs.collect() }
+}
+
 fn reply_in_words(reply: &Reply) -> String {
     match reply {
         Reply::Enqueued { first, count, duplicates, repeated } => {
@@ -355,6 +398,7 @@ fn reply_in_words(reply: &Reply) -> String {
         Reply::Purged { messages, before, more } => {
             format!("purged {messages} before {before}{}", if *more { ", more to do" } else { "" })
         }
+        Reply::Transferred { through } => format!("taken in through {through}"),
         Reply::Done => "done".to_owned(),
     }
 }

@@ -17,6 +17,7 @@ use weir_runtime::Network;
 use weir_types::{ErrorKind, WeirError};
 
 use crate::connection::channel;
+use crate::services::MESSAGE_BYTES_MAX;
 
 /// Channels that are kept; a cluster has fewer nodes.
 const CHANNELS_MAX: usize = 1_000;
@@ -56,7 +57,7 @@ impl Remote for GrpcRemote {
     ) -> Pin<Box<dyn Future<Output = Result<Bytes, WeirError>> + Send + '_>> {
         let channel = self.channel(address);
         Box::pin(async move {
-            let mut client = PeerClient::new(channel?);
+            let mut client = PeerClient::new(channel?).max_decoding_message_size(MESSAGE_BYTES_MAX);
             let answered = client.call(Request::new(PeerRequest { request })).await;
             answered.map(|response| response.into_inner().answer).map_err(|status| error_from_status(&status))
         })

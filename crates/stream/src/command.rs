@@ -5,7 +5,7 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
-use weir_types::{Offset, ProducerSequence, StreamPolicy};
+use weir_types::{Offset, ProducerSequence, StreamPolicy, TransferSequence, TransferSource};
 
 /// Raised by a group's coordinator whenever a partition gets a new owner; 0 for a group without members.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -52,6 +52,22 @@ pub enum Command {
     },
     /// Nothing but the advance of the clocks. Answer: [`Reply::Done`](crate::Reply::Done).
     Tick,
+    /// Takes in a batch from another partition. Answer: [`Reply::Transferred`](crate::Reply::Transferred), whether
+    /// it was taken in now, before, or has to wait for its turn.
+    AcceptTransfer(Transfer),
+}
+
+/// A batch from another partition, and its place in that one's sequence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Transfer {
+    /// Where it comes from.
+    pub source: TransferSource,
+    /// The batch before it: what has to be the last one taken in.
+    pub after: TransferSequence,
+    /// Its own number.
+    pub sequence: TransferSequence,
+    /// The batch.
+    pub batch: Append,
 }
 
 /// A record batch and what the door read of it. The bytes stay in the entry's bodies.

@@ -23,6 +23,7 @@
 mod apply;
 mod command;
 mod groups;
+mod inbox;
 mod index;
 mod invariants;
 pub mod limits;
@@ -33,7 +34,7 @@ mod retention;
 mod rows;
 mod stream;
 
-pub use command::{Append, Command, CommitOffset, GroupEpoch, Movement};
+pub use command::{Append, Command, CommitOffset, GroupEpoch, Movement, Transfer};
 pub use index::BatchAt;
 pub use output::{Committed, Effect, Rejection, Reply};
 pub use queries::{Lag, OutOfRange};

@@ -1,7 +1,7 @@
 //! What a stream answers: replies, rejections, and hints for the leader.
 
 use serde::{Deserialize, Serialize};
-use weir_types::{ErrorKind, LogIndex, Offset, ProducerEpoch};
+use weir_types::{ErrorKind, LogIndex, Offset, ProducerEpoch, TransferSequence};
 
 use crate::GroupEpoch;
 
@@ -35,6 +35,11 @@ pub enum Reply {
     Trimmed {
         /// The start now.
         start_offset: Offset,
+    },
+    /// What was taken in from the source of a transfer.
+    Transferred {
+        /// The last batch of it. Below the one that was offered: its turn has not come, and nothing changed.
+        through: TransferSequence,
     },
     /// Done; there is nothing to tell.
     Done,

@@ -5,6 +5,7 @@
 //! | `b` ‖ base offset (u64) | a [run](RunRow): up to 64 batches of one Raft entry |
 //! | `f` | the lowest epoch that an unknown group may use |
 //! | `g` ‖ name | a [group](GroupRow): epoch and position |
+//! | `i` ‖ group (u32) ‖ channel (u32) | the last batch taken in from a source of transfers |
 //! | `p` ‖ producer id (u64) ‖ slot (u8) | a [batch](ProducerRow) that is remembered for dedup; slots go round |
 //! | `s` | start offset |
 //! | `t` | the topic's settings |
@@ -14,7 +15,8 @@
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use weir_types::{
-    Corrupt, LeaseClock, LogIndex, Offset, ProducerEpoch, ProducerId, RowChange, Term, WallClock,
+    Corrupt, GroupId, LeaseClock, LogIndex, Offset, ProducerEpoch, ProducerId, RowChange, Term,
+    TransferSource, WallClock,
 };
 
 use crate::{Committed, GroupEpoch};
@@ -30,6 +32,7 @@ pub(crate) enum Key {
     Run(Offset),
     EpochFloor,
     Group(String),
+    Source(TransferSource),
     Producer(ProducerId, u8),
     Start,
     Policy,
@@ -76,6 +79,9 @@ impl Key {
             Self::Run(base_offset) => (b'b', base_offset.0.to_be_bytes().to_vec()),
             Self::EpochFloor => (b'f', Vec::new()),
             Self::Group(name) => (b'g', name.as_bytes().to_vec()),
+            Self::Source(TransferSource { group, channel }) => {
+                (b'i', [group.0.to_be_bytes(), channel.to_be_bytes()].concat())
+            }
             Self::Producer(id, slot) => (b'p', [&id.0.to_be_bytes()[..], &[*slot]].concat()),
             Self::Start => (b's', Vec::new()),
             Self::Policy => (b't', Vec::new()),
@@ -91,6 +97,11 @@ impl Key {
             (b'g', name) => {
                 let name = str::from_utf8(name).map_err(|_| unknown())?;
                 Ok(Self::Group(name.to_owned()))
+            }
+            (b'i', name) => {
+                let both = number(name).ok_or_else(unknown)?;
+                let (group, channel) = (GroupId((both >> 32) as u32), both as u32);
+                Ok(Self::Source(TransferSource { group, channel }))
             }
             (b'p', [id @ .., slot]) => {
                 let id = number(id).ok_or_else(unknown)?;
@@ -152,6 +163,7 @@ mod tests {
             (Key::Run(Offset(258)), &b"b\0\0\0\0\0\0\x01\x02"[..]),
             (Key::EpochFloor, b"f"),
             (Key::Group("sum".to_owned()), b"gsum"),
+            (Key::Source(TransferSource { group: GroupId(258), channel: 3 }), b"i\0\0\x01\x02\0\0\0\x03"),
             (Key::Producer(ProducerId(7), 63), b"p\0\0\0\0\0\0\0\x07\x3f"),
             (Key::Start, b"s"),
             (Key::Policy, b"t"),

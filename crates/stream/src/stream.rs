@@ -6,6 +6,7 @@ use weir_types::mutants::{self, Mutant};
 use weir_types::{At, Corrupt, Offset, Output, ProducerId, Row, RowChange, StreamPolicy};
 
 use crate::groups::Groups;
+use crate::inbox::Inbox;
 use crate::index::Index;
 use crate::producers::Producers;
 use crate::rows::{self, Key, ProducerRow, RunRow};
@@ -20,6 +21,7 @@ pub struct Stream {
     pub(crate) index: Index,
     pub(crate) producers: Producers,
     pub(crate) groups: Groups,
+    pub(crate) inbox: Inbox,
 }
 
 impl Stream {
@@ -31,6 +33,7 @@ impl Stream {
             index: Index::default(),
             producers: Producers::default(),
             groups: Groups::default(),
+            inbox: Inbox::default(),
         }
     }
 
@@ -55,6 +58,10 @@ impl Stream {
             Command::Trim { before } => apply::trim(&mut self.index, before, &mut out.changes),
             Command::SetPolicy { policy } => Ok(apply::set_policy(self, policy, &mut out.changes)),
             Command::Tick => Ok(Reply::Done),
+            Command::AcceptTransfer(transfer) => {
+                let Self { index, producers, inbox, .. } = self;
+                apply::accept_transfer(index, producers, inbox, at, &transfer, out)?
+            }
         };
         self.fire_timers(at, out);
         Ok(answer)
@@ -98,6 +105,7 @@ impl Stream {
                 }
                 Key::Group(name) => stream.groups.restore(name.clone(), rows::read(&key, &value)?),
                 Key::EpochFloor => stream.groups.restore_epoch_floor(rows::read(&key, &value)?),
+                Key::Source(source) => stream.inbox.restore(*source, rows::read(&key, &value)?),
                 Key::Start => start = rows::read(&key, &value)?,
                 Key::Policy => {
                     stream.policy = rows::read(&key, &value)?;
@@ -119,12 +127,13 @@ impl Stream {
     /// Every row of the state, by key: what a store holds that applied all changes. For comparing replicas.
     pub fn rows(&self) -> Vec<Row> {
         let policy = self.policy_is_stored.then(|| rows::put(&Key::Policy, &self.policy));
-        let mut all: Vec<Row> = [self.index.rows(), self.producers.rows(), self.groups.rows()]
-            .into_iter()
-            .flatten()
-            .chain(policy)
-            .filter_map(|RowChange { key, value }| Some(Row { key, value: value? }))
-            .collect();
+        let mut all: Vec<Row> =
+            [self.index.rows(), self.producers.rows(), self.groups.rows(), self.inbox.rows()]
+                .into_iter()
+                .flatten()
+                .chain(policy)
+                .filter_map(|RowChange { key, value }| Some(Row { key, value: value? }))
+                .collect();
         all.sort();
         all
     }

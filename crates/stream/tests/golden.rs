@@ -2,14 +2,22 @@
 
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
-use weir_stream::{Append, Command, CommitOffset, GroupEpoch, Movement};
-use weir_types::{Offset, ProducerEpoch, ProducerId, ProducerSequence, Retention, StreamPolicy};
+use weir_stream::{Append, Command, CommitOffset, GroupEpoch, Movement, Transfer};
+use weir_types::{
+    GroupId, Offset, ProducerEpoch, ProducerId, ProducerSequence, Retention, StreamPolicy, TransferSequence,
+    TransferSource,
+};
 
 #[test]
 fn commands_have_their_bytes() {
     let producer = ProducerSequence { id: ProducerId(7), epoch: ProducerEpoch(1), base_sequence: 300 };
-    let append = |producer| {
-        Command::Append(Append { position: 64, length: 128, count: 3, producer, max_timestamp_ms: -1 })
+    let batch = |producer| Append { position: 64, length: 128, count: 3, producer, max_timestamp_ms: -1 };
+    let append = |producer| Command::Append(batch(producer));
+    let transfer = Transfer {
+        source: TransferSource { group: GroupId(300), channel: 2 },
+        after: TransferSequence(4),
+        sequence: TransferSequence(5),
+        batch: batch(None),
     };
     let commit = |movement| {
         let (group, metadata) = ("sum".to_owned(), "m".to_owned());
@@ -17,7 +25,7 @@ fn commands_have_their_bytes() {
         Command::CommitOffset(CommitOffset { group, epoch, offset, metadata, movement })
     };
     let retention = Retention { age_ms: Some(5), bytes: None };
-    let golden: [(Command, &[u8]); 9] = [
+    let golden: [(Command, &[u8]); 10] = [
         (append(None), &[0, 64, 0x80, 1, 3, 0, 1]),
         (append(Some(producer)), &[0, 64, 0x80, 1, 3, 1, 7, 1, 0xac, 2, 1]),
         (Command::Fence { group: "sum".to_owned(), epoch: GroupEpoch(2) }, b"\x01\x03sum\x02"),
@@ -27,6 +35,7 @@ fn commands_have_their_bytes() {
         (Command::Trim { before: Offset(128) }, &[4, 0x80, 1]),
         (Command::SetPolicy { policy: StreamPolicy { retention } }, &[5, 1, 5, 0]),
         (Command::Tick, &[6]),
+        (Command::AcceptTransfer(transfer), &[7, 0xac, 2, 2, 4, 5, 64, 0x80, 1, 3, 0, 1]),
     ];
     for (command, bytes) in golden {
         assert_eq!(postcard::to_allocvec(&command).unwrap(), bytes, "{command:?}");

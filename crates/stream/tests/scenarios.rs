@@ -10,10 +10,10 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::Path;
 
-use weir_stream::{Append, Command, CommitOffset, Effect, GroupEpoch, Movement, Stream};
+use weir_stream::{Append, Command, CommitOffset, Effect, GroupEpoch, Movement, Stream, Transfer};
 use weir_types::{
-    At, LeaseClock, LogIndex, Offset, Output, ProducerEpoch, ProducerId, ProducerSequence, Retention, Row,
-    StreamPolicy, Term, WallClock,
+    At, GroupId, LeaseClock, LogIndex, Offset, Output, ProducerEpoch, ProducerId, ProducerSequence,
+    Retention, Row, StreamPolicy, Term, TransferSequence, TransferSource, WallClock,
 };
 
 /// One scenario's machine, and the store that its changes are written to.
@@ -141,6 +141,7 @@ fn key_text(key: &[u8]) -> String {
         b'f' => "epoch floor".to_owned(),
         b'g' => format!("group {}", str::from_utf8(&key[1..]).unwrap()),
         b'p' => format!("producer {} slot {}", number(&key[1..9]), key[9]),
+        b'i' => format!("source {}/{}", number(&key[1..5]), number(&key[5..])),
         b's' => "start".to_owned(),
         _ => "policy".to_owned(),
     }
@@ -148,13 +149,20 @@ fn key_text(key: &[u8]) -> String {
 
 fn command(verb: &str, words: &Words) -> Command {
     let (group, epoch) = (words.text("group"), GroupEpoch(words.or("epoch", 0)));
+    let batch = Append {
+        position: words.or("position", 0) as u32,
+        length: words.or("length", 100) as u32,
+        count: words.or("count", 1) as u32,
+        producer: words.producer(),
+        max_timestamp_ms: 0,
+    };
     match verb {
-        "append" => Command::Append(Append {
-            position: words.or("position", 0) as u32,
-            length: words.or("length", 100) as u32,
-            count: words.or("count", 1) as u32,
-            producer: words.producer(),
-            max_timestamp_ms: 0,
+        "append" => Command::Append(batch),
+        "transfer" => Command::AcceptTransfer(Transfer {
+            source: TransferSource::outbox(GroupId(words.or("from", 0) as u32)),
+            after: TransferSequence(words.or("after", 0)),
+            sequence: TransferSequence(words.or("sequence", 1)),
+            batch,
         }),
         "fence" => Command::Fence { group, epoch },
         "commit" | "reset" => Command::CommitOffset(CommitOffset {

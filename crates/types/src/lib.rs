@@ -18,6 +18,7 @@ pub mod mutants;
 mod offset;
 mod policy;
 mod token;
+mod transfer;
 
 pub use batch::{
     BatchBuilder, BatchError, BatchHeader, BatchView, Codec, HeaderView, HeadersView, ProducerSequence,
@@ -34,3 +35,4 @@ pub use machine::{At, Corrupt, Deadlines, Output, Pointer, Row, RowChange};
 pub use offset::{LogIndex, Offset, Term};
 pub use policy::{Backoff, ParkPolicy, QueuePolicy, Retention, StreamPolicy, TopicKind, TopicPolicy};
 pub use token::{LeaseToken, TokenError};
+pub use transfer::{TransferSequence, TransferSource};

@@ -189,6 +189,7 @@ impl Receiver {
             correlation_id: 0,
             items: vec![item(held, how)],
             request_id: self.actor.dice.number() | 1,
+            ..v1::SettleRequest::default()
         };
         for _ in 0..=REPEATS_MAX {
             let request = request.clone();

@@ -1,8 +1,9 @@
 //! The one internal API, used by every front door: what a client may ask, one file per area.
 
 pub mod admin;
-mod bodies;
+pub(crate) mod bodies;
 pub mod digest;
 pub mod groups;
+pub mod outputs;
 pub mod queue;
 pub mod stream;

@@ -54,8 +54,11 @@ impl State for Queue {
     }
 
     fn place_body(command: &mut Command, at: u32) {
-        if let Command::Enqueue(enqueue) = command {
-            enqueue.position = at;
+        match command {
+            Command::Enqueue(batch) => batch.position = at,
+            Command::AcceptTransfer(transfer) => transfer.batch.position = at,
+            Command::AckAndAppend(step) => step.outputs.iter_mut().for_each(|output| output.position += at),
+            _ => {}
         }
     }
 }

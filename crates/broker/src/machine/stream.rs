@@ -50,8 +50,10 @@ impl State for Stream {
     }
 
     fn place_body(command: &mut Command, at: u32) {
-        if let Command::Append(append) = command {
-            append.position = at;
+        match command {
+            Command::Append(batch) => batch.position = at,
+            Command::AcceptTransfer(transfer) => transfer.batch.position = at,
+            _ => {}
         }
     }
 }

@@ -22,6 +22,7 @@ use crate::node::consensus;
 use crate::partition::Partition;
 use crate::remote::Request;
 use crate::replica::{Replica, State};
+use crate::transfers;
 
 /// How long the preferred leader of a new group waits until a majority of its voters is there to vote.
 const OPENING_PATIENCE: Duration = Duration::from_secs(2);
@@ -164,7 +165,15 @@ async fn open(broker: &Broker, desired: DesiredReplica, nudge: &Arc<Notify>) -> 
     };
     let hosted = Hosted { replica: desired.replica, partition };
     let mut leadership = hosted.leadership();
+    let applied = match &hosted.partition {
+        Kind::Queue(queue) => Some(queue.applied()),
+        _ => None,
+    };
     broker.inner().hosted.write().insert(group, hosted);
+    if let Some(applied) = applied {
+        let sender = transfers::run(broker.clone(), group, applied, leadership.clone());
+        broker.inner().tasks.lock().spawn(sender);
+    }
     let (watcher, nudge) = (broker.clone(), Arc::clone(nudge));
     broker.inner().tasks.lock().spawn(async move {
         while leadership.changed().await.is_ok() {

@@ -127,6 +127,7 @@ pub(super) fn stats(partition: u32, stats: v1::QueueStatsResponse) -> QueueStats
         enqueued_total: stats.enqueued_total,
         acked_total: stats.acked_total,
         redelivered_total: stats.redelivered_total,
+        outbox_batches: stats.outbox_batches,
     }
 }
 

@@ -314,6 +314,8 @@ pub struct QueueStats {
     pub acked_total: u64,
     /// Deliveries beyond the first of a message, ever.
     pub redelivered_total: u64,
+    /// Record batches of [`ack_and_append`](crate::Message::ack_and_append) that have not arrived at their partition yet.
+    pub outbox_batches: u64,
 }
 
 /// Where a message stands.

@@ -40,10 +40,7 @@ impl Batch {
         room: OwnedSemaphorePermit,
     ) -> Result<PendingDelivery, BatchError> {
         let index = self.builder.count();
-        let headers: Vec<(&str, Option<&[u8]>)> =
-            record.headers.iter().map(|header| (header.name.as_str(), Some(&*header.value))).collect();
-        let timestamp_ms = i64::try_from(timestamp_ms).unwrap_or(i64::MAX);
-        self.builder.push(record.key.as_deref(), record.value.as_deref(), &headers, timestamp_ms)?;
+        record.add_to(&mut self.builder, timestamp_ms)?;
         match &mut self.room {
             Some(held) => held.merge(room),
             none => *none = Some(room),

@@ -1,21 +1,24 @@
 //! A message in a worker's hands.
 
+use std::fmt;
 use std::ops::Deref;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use weir_types::limits::{DELAY_MS_MAX, LEASE_MS_MAX};
 
-use super::{LeasedMessage, Settle, SettleAction};
-use crate::{Error, Result};
+use super::outputs::OutputBatches;
+use super::{LeasedMessage, Outputs, Settle, SettleAction};
+use crate::call::Core;
+use crate::{Error, Record, Result};
 
-/// A message that this worker leased. Settle it with [`ack`](Self::ack), [`nack`](Self::nack),
-/// [`release`](Self::release) or [`reject`](Self::reject); meanwhile its lease is extended. A message that is dropped
+/// A message that this worker leased. Settle it with [`ack`](Self::ack),
+/// [`ack_and_append`](Self::ack_and_append), [`nack`](Self::nack), [`release`](Self::release) or [`reject`](Self::reject); meanwhile its lease is extended. A message that is dropped
 /// unsettled (by a panic, say) is nacked: it comes back after the queue's backoff.
 ///
 /// The futures of the settling methods may be dropped once polled: the settle goes on, only its answer is not heard.
-#[derive(Debug)]
 pub struct Message {
     leased: LeasedMessage,
     cancelled: CancellationToken,
@@ -27,13 +30,16 @@ pub struct Message {
 #[derive(Debug)]
 pub(crate) struct Ask {
     pub(crate) settle: Settle,
+    /// What is appended in the step that acks the message.
+    pub(crate) outputs: Option<OutputBatches>,
     /// Who waits for the answer, if anybody does.
     pub(crate) answer: Option<oneshot::Sender<Result<()>>>,
 }
 
 /// What ties a message to its session.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Hands {
+    pub(crate) core: Arc<Core>,
     /// Has room for one settle of each message in hand.
     pub(crate) settles: mpsc::Sender<Ask>,
     pub(crate) extensions: mpsc::Sender<Ask>,
@@ -53,6 +59,35 @@ impl Message {
     /// `OutcomeUnknown` when no answer came in time.
     pub async fn ack(self) -> Result<()> {
         self.settle(SettleAction::Ack).await
+    }
+
+    /// Done, and this came out of it: the message is gone and the records are appended to `topic`, a stream or a queue,
+    /// or nothing of it happens. Each record is there once, whatever fails on the way, and shortly after this returns.
+    ///
+    /// ```no_run
+    /// # async fn handle(message: weir_client::Message) -> weir_client::Result<()> {
+    /// use weir_client::Record;
+    ///
+    /// message.ack_and_append("events", [Record::new("resized").key("cat.png")]).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`ack`](Self::ack), and then nothing was appended unless the outcome is unknown; `NotFound` for the topic and
+    /// [`Error::Record`] for a record over a limit, and then the message is nacked as if dropped. While too much waits to
+    /// be appended elsewhere this waits too.
+    pub async fn ack_and_append(self, topic: &str, records: impl IntoIterator<Item = Record>) -> Result<()> {
+        self.ack_with(Outputs::new().append_all(topic, records)).await
+    }
+
+    /// As [`ack_and_append`](Self::ack_and_append), with records for several topics.
+    ///
+    /// # Errors
+    /// As [`ack_and_append`](Self::ack_and_append).
+    pub async fn ack_with(self, outputs: Outputs) -> Result<()> {
+        let outputs = OutputBatches::of(&self.hands.core, outputs).await?;
+        self.settle_with(SettleAction::Ack, Some(outputs)).await
     }
 
     /// Failed: ready again after the queue's backoff; counts as an attempt. `reason` is kept if it was the last one.
@@ -95,7 +130,7 @@ impl Message {
     pub async fn extend(&self, lease: Duration) -> Result<()> {
         at_most("lease", lease, LEASE_MS_MAX)?;
         let (answer, answered) = oneshot::channel();
-        let ask = self.ask(SettleAction::Extend { lease: Some(lease) }, Some(answer));
+        let ask = self.ask(SettleAction::Extend { lease: Some(lease) }, None, Some(answer));
         self.hands.extensions.send(ask).await.map_err(|_| CLOSED)?;
         answered.await.unwrap_or(Err(CLOSED))
     }
@@ -116,16 +151,25 @@ impl Message {
         self.cancelled.clone()
     }
 
-    async fn settle(mut self, action: SettleAction) -> Result<()> {
+    async fn settle(self, action: SettleAction) -> Result<()> {
+        self.settle_with(action, None).await
+    }
+
+    async fn settle_with(mut self, action: SettleAction, outputs: Option<OutputBatches>) -> Result<()> {
         let (answer, answered) = oneshot::channel();
-        let ask = self.ask(action, Some(answer));
+        let ask = self.ask(action, outputs, Some(answer));
         self.settled = true;
         self.hands.settles.try_send(ask).map_err(|_| CLOSED)?;
         answered.await.unwrap_or(Err(CLOSED))
     }
 
-    fn ask(&self, action: SettleAction, answer: Option<oneshot::Sender<Result<()>>>) -> Ask {
-        Ask { settle: Settle { token: self.leased.token, action }, answer }
+    fn ask(
+        &self,
+        action: SettleAction,
+        outputs: Option<OutputBatches>,
+        answer: Option<oneshot::Sender<Result<()>>>,
+    ) -> Ask {
+        Ask { settle: Settle { token: self.leased.token, action }, outputs, answer }
     }
 }
 
@@ -146,7 +190,13 @@ impl Drop for Message {
         }
         let reason = "dropped by its consumer".to_owned();
         // When the session is gone, its leases return by themselves.
-        let _ = self.hands.settles.try_send(self.ask(SettleAction::Nack { delay: None, reason }, None));
+        let _ = self.hands.settles.try_send(self.ask(SettleAction::Nack { delay: None, reason }, None, None));
+    }
+}
+
+impl fmt::Debug for Message {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Message").field("leased", &self.leased).finish_non_exhaustive()
     }
 }
 

@@ -127,7 +127,7 @@ fn session(
         id: client.core.random_id(),
         credit: Credit::new(options.credit),
         options: options.clone(),
-        hands: Hands { settles, extensions, closing: closing.clone() },
+        hands: Hands { core: Arc::clone(&client.core), settles, extensions, closing: closing.clone() },
         settles_asked,
         extensions_asked,
         deliveries: deliveries.clone(),

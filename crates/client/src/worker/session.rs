@@ -15,6 +15,7 @@ use weir_types::{ErrorKind, GroupId};
 use super::credit::Credit;
 use super::held::Held;
 use super::message::{Ask, Hands};
+use super::outputs::OutputBatches;
 use super::settle::milliseconds;
 use super::settles::{Answered, Overdue, Settled, Settles, Wish};
 use super::{LeasedMessage, Message, Settle, SettleAction, WorkerOptions};
@@ -244,12 +245,12 @@ impl Session {
         if !matches!(ask.settle.action, SettleAction::Extend { .. }) {
             self.held.settling(ask.settle.token.lease);
         }
-        self.wish(ask.settle, Waiter::Handler(ask.answer));
+        self.wish(ask.settle, ask.outputs, Waiter::Handler(ask.answer));
     }
 
-    fn wish(&mut self, settle: Settle, waiter: Waiter) {
+    fn wish(&mut self, settle: Settle, outputs: Option<OutputBatches>, waiter: Waiter) {
         let deadline = self.core.now() + self.options.settle_timeout;
-        self.settles.push(Wish { settle, deadline, waiter });
+        self.settles.push(Wish { settle, outputs, deadline, waiter });
     }
 
     /// Does what is due by now.
@@ -257,7 +258,7 @@ impl Session {
         let now = self.core.now();
         for (token, length) in self.held.take_due(now) {
             let action = SettleAction::Extend { lease: Some(length) };
-            self.wish(Settle { token, action }, Waiter::Session);
+            self.wish(Settle { token, action }, None, Waiter::Session);
         }
         self.held.cancel_overdue(now);
         for overdue in self.settles.expire(now) {
@@ -334,7 +335,7 @@ impl Session {
         self.credit.used();
         if self.held.len() >= self.options.credit as usize {
             // More than was asked for: somebody else may be free.
-            return self.wish(Settle { token, action: SettleAction::Release }, Waiter::Handler(None));
+            return self.wish(Settle { token, action: SettleAction::Release }, None, Waiter::Handler(None));
         }
         let total_max = self.options.lease_total_max;
         let cancelled = self.held.add(self.core.now(), token, leased.lease, total_max);

@@ -8,13 +8,19 @@ use weir_types::limits::LEASE_MESSAGES_MAX;
 use weir_types::{ErrorKind, WeirError};
 
 use super::Settle;
+use super::outputs::OutputBatches;
 use super::unary::item_result;
 use crate::{Error, Result};
+
+/// Most bytes of the outputs in one request, unless those of one message alone are more.
+const REQUEST_BYTES_MAX: usize = 1 << 20;
 
 /// A settle that somebody wants. `W` tells who, and is not looked at.
 #[derive(Debug)]
 pub(crate) struct Wish<W> {
     pub(crate) settle: Settle,
+    /// What is appended in the step that acks the message; none for a plain settle.
+    pub(crate) outputs: Option<OutputBatches>,
     /// When it has been tried long enough.
     pub(crate) deadline: Instant,
     pub(crate) waiter: W,
@@ -57,6 +63,13 @@ struct Request<W> {
     refused: bool,
 }
 
+impl<W> Wish<W> {
+    fn to_step(&self) -> Option<v1::AckAndAppend> {
+        let outputs = self.outputs.as_ref()?.to_wire();
+        Some(v1::AckAndAppend { tokens: vec![self.settle.token.to_string()], outputs })
+    }
+}
+
 impl<W> Request<W> {
     /// Whether it is on its way, with an outcome that only its answer tells.
     fn is_open(&self) -> bool {
@@ -92,17 +105,31 @@ impl<W> Settles<W> {
     /// of what waits. `new_id` draws an id.
     pub(crate) fn next_request(&mut self, new_id: impl FnOnce() -> u64) -> Option<v1::SettleRequest> {
         if self.request.is_none() && !self.waiting.is_empty() {
-            let count = self.waiting.len().min(LEASE_MESSAGES_MAX as usize);
-            let wishes = self.waiting.drain(..count).collect();
+            let mut wishes: Vec<_> = self.waiting.drain(..self.fitting()).collect();
+            // Results come in this order.
+            wishes.sort_by_key(|wish| wish.outputs.is_some());
             self.request = Some(Request { id: new_id(), wishes, sent: false, lost: false, refused: false });
         }
         let request = self.request.as_mut().filter(|request| !request.sent)?;
         request.sent = true;
+        let plain = request.wishes.iter().filter(|wish| wish.outputs.is_none());
         Some(v1::SettleRequest {
             correlation_id: request.id,
-            items: request.wishes.iter().map(|wish| wish.settle.to_wire()).collect(),
+            items: plain.map(|wish| wish.settle.to_wire()).collect(),
             request_id: request.id,
+            ack_and_appends: request.wishes.iter().filter_map(Wish::to_step).collect(),
         })
+    }
+
+    /// How many of what waits go into one request.
+    fn fitting(&self) -> usize {
+        let mut bytes = 0;
+        let fits = |wish: &&Wish<W>| {
+            bytes += wish.outputs.as_ref().map_or(0, OutputBatches::bytes);
+            bytes <= REQUEST_BYTES_MAX
+        };
+        let count = self.waiting.iter().take_while(fits).count();
+        count.clamp(1, LEASE_MESSAGES_MAX as usize)
     }
 
     /// An answer came. One item that is to be tried again makes the whole request so: under its id, or the answer to an
@@ -213,7 +240,7 @@ mod tests {
 
     fn wish(n: u64, deadline: Instant) -> Wish<u64> {
         let token = LeaseToken { group: GroupId(1), message: MessageId(n), lease: LeaseId(n) };
-        Wish { settle: Settle { token, action: SettleAction::Ack }, deadline, waiter: n }
+        Wish { settle: Settle { token, action: SettleAction::Ack }, outputs: None, deadline, waiter: n }
     }
 
     fn settles(count: u64) -> Settles<u64> {

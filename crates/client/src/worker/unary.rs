@@ -8,10 +8,11 @@ use futures::stream::FuturesUnordered;
 use weir_proto::v1;
 use weir_proto::v1::queue_client::QueueClient;
 use weir_types::limits::{LEASE_MESSAGES_MAX, POLL_MS_MAX};
-use weir_types::{GroupId, TopicKind};
+use weir_types::{GroupId, LeaseToken, TopicKind};
 
+use super::outputs::OutputBatches;
 use super::settle::milliseconds;
-use super::{LeasedMessage, Settle};
+use super::{LeasedMessage, Outputs, Settle};
 use crate::admin::partition_of;
 use crate::call::{ANSWER_BYTES_MAX, Call, Core};
 use crate::routing::{PartitionRoute, Target};
@@ -102,7 +103,8 @@ impl Client {
             .collect();
         let answers = chunks.into_iter().map(async |(group, indices)| {
             let items = indices.iter().map(|index| settles[*index].to_wire()).collect();
-            (indices, settle_in(&self.core, group, items).await)
+            let request = v1::SettleRequest { items, ..v1::SettleRequest::default() };
+            (indices, settle_in(&self.core, group, request).await)
         });
         let mut results: Vec<Result<()>> = settles.iter().map(|_| Ok(())).collect();
         for (indices, answer) in futures::future::join_all(answers).await {
@@ -114,6 +116,23 @@ impl Client {
             }
         }
         results
+    }
+
+    /// Acks messages of one partition by their tokens and appends what came out of them, in one step: all or nothing.
+    ///
+    /// # Errors
+    /// `LeaseLost` when one of the messages is not under its lease any more, and then none was acked and nothing
+    /// appended; `Invalid` for tokens of several partitions; `NotFound` for a topic.
+    pub async fn ack_and_append(&self, tokens: &[LeaseToken], outputs: Outputs) -> Result<()> {
+        let Some(first) = tokens.first() else {
+            let problem = "is empty: there is nothing to ack".to_owned();
+            return Err(Error::Option { option: "tokens", problem });
+        };
+        let outputs = OutputBatches::of(&self.core, outputs).await?.to_wire();
+        let tokens = tokens.iter().map(ToString::to_string).collect();
+        let ack_and_appends = vec![v1::AckAndAppend { tokens, outputs }];
+        let request = v1::SettleRequest { ack_and_appends, ..v1::SettleRequest::default() };
+        item_result(&settle_in(&self.core, first.group, request).await?, 0)
     }
 }
 
@@ -169,8 +188,8 @@ async fn receive_from(
         .collect()
 }
 
-async fn settle_in(core: &Core, group: GroupId, items: Vec<v1::SettleItem>) -> Result<v1::SettleResponse> {
-    let request = v1::SettleRequest { correlation_id: 0, items, request_id: core.random_id() };
+async fn settle_in(core: &Core, group: GroupId, request: v1::SettleRequest) -> Result<v1::SettleResponse> {
+    let request = v1::SettleRequest { request_id: core.random_id(), ..request };
     core.call(core.operation(Target::Leader(group), "settle messages"), |channel| {
         let request = request.clone();
         async move { QueueClient::new(channel).settle(request).await }

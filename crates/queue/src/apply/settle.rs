@@ -1,7 +1,7 @@
 //! Consumers say what became of their messages.
 
 use weir_types::mutants::{self, Mutant};
-use weir_types::{At, LeaseId, MessageId};
+use weir_types::{At, LeaseId, MessageId, RequestId};
 
 use super::{ack::ack, extend::extend, nack::nack, reject::reject, release::release};
 use crate::command::{Action, Settle, SettleItem};
@@ -13,15 +13,8 @@ use crate::requests::Answer;
 
 impl Queue {
     pub(crate) fn settle(&mut self, at: At, settle: Settle) -> Result<Reply, Rejection> {
-        match settle.request.and_then(|request| self.requests.find(at.lease_clock, request)) {
-            Some(Answer::Settled { outcomes }) => {
-                let outcomes = outcomes.iter().flat_map(|run| run.outcomes()).collect();
-                return Ok(Reply::Settled { outcomes });
-            }
-            Some(Answer::Leased { .. }) => {
-                return Err(Rejection::Invalid("the request id belongs to a lease"));
-            }
-            None => {}
+        if let Some(answered) = self.answered_settle(at, settle.request)? {
+            return Ok(answered);
         }
         if settle.items.len() > SETTLE_ITEMS_MAX {
             return Err(Rejection::Invalid("a settle holds at most 65,536 items"));
@@ -32,6 +25,22 @@ impl Queue {
             self.requests.remember(at.lease_clock, request, Answer::settled(&outcomes));
         }
         Ok(Reply::Settled { outcomes })
+    }
+
+    /// The answer that a retried request has got already.
+    pub(super) fn answered_settle(
+        &self,
+        at: At,
+        request: Option<RequestId>,
+    ) -> Result<Option<Reply>, Rejection> {
+        match request.and_then(|request| self.requests.find(at.lease_clock, request)) {
+            Some(Answer::Settled { outcomes }) => {
+                let outcomes = outcomes.iter().flat_map(|run| run.outcomes()).collect();
+                Ok(Some(Reply::Settled { outcomes }))
+            }
+            Some(Answer::Leased { .. }) => Err(Rejection::Invalid("the request id belongs to a lease")),
+            None => Ok(None),
+        }
     }
 
     fn settle_item(&mut self, at: At, item: SettleItem) -> Settled {
@@ -58,7 +67,7 @@ impl Queue {
     }
 
     /// Whether the lease runs; it may be past its deadline as long as its timer has not fired.
-    fn holds(&self, id: MessageId, lease: LeaseId) -> bool {
+    pub(super) fn holds(&self, id: MessageId, lease: LeaseId) -> bool {
         let state = self.backlog.messages.get(id).map(|message| &message.state);
         matches!(state, Some(State::Leased { grant, .. }) if grant.lease == lease || mutants::on(Mutant::M04))
     }
@@ -74,17 +83,24 @@ impl Queue {
         }
     }
 
+    /// Whether the lease is the message's current one: it runs, or it ran out and nobody else was given the message.
+    pub(super) fn has_lease(&self, id: MessageId, lease: LeaseId) -> bool {
+        self.holds(id, lease) || self.lapsed(id, lease).is_some()
+    }
+
     /// A lease that ran out is still the message's current one until another is granted, so a late consumer is
-    /// heard: its lease is taken up again, up to this very moment, and settled from there. In a FIFO queue only
-    /// while the message is the next of its key, or work would be completed out of turn.
-    fn revive(&mut self, at: At, id: MessageId, lease: LeaseId) -> bool {
-        let Some(message) = self.backlog.messages.get(id) else { return false };
-        let State::Ready { lapsed: Some(lapsed) } = message.state else { return false };
-        let in_turn =
-            self.backlog.index.keys.as_ref().is_none_or(|keys| keys.offered(message.key) == Some(id));
-        if lapsed.lease != lease || !in_turn {
-            return false;
-        }
+    /// heard. In a FIFO queue only while the message is the next of its key, or work would be completed out of turn.
+    fn lapsed(&self, id: MessageId, lease: LeaseId) -> Option<Grant> {
+        let message = self.backlog.messages.get(id)?;
+        let State::Ready { lapsed: Some(lapsed) } = message.state else { return None };
+        let keys = self.backlog.index.keys.as_ref();
+        let in_turn = keys.is_none_or(|keys| keys.offered(message.key) == Some(id));
+        (lapsed.lease == lease && in_turn).then_some(lapsed)
+    }
+
+    /// Takes a [lapsed](Self::lapsed) lease up again, up to this very moment, to be settled from there.
+    pub(super) fn revive(&mut self, at: At, id: MessageId, lease: LeaseId) -> bool {
+        let Some(lapsed) = self.lapsed(id, lease) else { return false };
         let message = self.backlog.detach(id).expect("the message was just read");
         assert!(message.attempts > 0, "the lapsed lease of message {id} was counted");
         let session = lapsed.session.filter(|session| self.sessions.holds_leases(*session));

@@ -58,6 +58,22 @@ pub(crate) enum Step {
         pick: u8,
         max: u32,
     },
+    /// Which grants, and where what came of them goes.
+    AckAndAppend {
+        backs: Vec<u8>,
+        destinations: Vec<u8>,
+    },
+    RepeatAckAndAppend {
+        back: u8,
+    },
+    Send {
+        destination: u8,
+        told: bool,
+    },
+    Transfer {
+        skew: u8,
+        records: usize,
+    },
 }
 
 impl Oracle {
@@ -99,6 +115,13 @@ impl Oracle {
             Step::Purge { pick, max } => {
                 let horizon = queue.stats().next_message.0.saturating_sub(u64::from(*pick % 40));
                 Command::Purge { before: (pick % 2 == 0).then_some(MessageId(horizon)), max: *max }
+            }
+            Step::AckAndAppend { backs, destinations } => self.ack_and_append(backs, destinations)?,
+            Step::RepeatAckAndAppend { back } => self.repeated_step(*back)?,
+            Step::Send { destination, told } => self.send(*destination, *told, queue)?,
+            Step::Transfer { skew, records } => {
+                let batch = self.batch(&vec![(0, 0, 0, 0); *records], false);
+                self.transfer(*skew, batch)
             }
         })
     }

@@ -1,6 +1,7 @@
 //! What a consumer and a producer would swear to, told by the machine's answers alone.
 
 mod commands;
+mod transfers;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,6 +15,7 @@ use weir_types::{
 };
 
 pub(crate) use commands::Step;
+use transfers::Transfers;
 
 /// What is known of a message that came in.
 #[derive(Clone, Debug)]
@@ -56,6 +58,9 @@ pub(crate) struct Oracle {
     last_lease: LeaseId,
     /// Dedup ids, the message that carried each, and when that was.
     ids: BTreeMap<DedupId, (MessageId, LeaseClock)>,
+    /// The next message to arrive.
+    next_message: u64,
+    transfers: Transfers,
 }
 
 impl Oracle {
@@ -74,6 +79,8 @@ impl Oracle {
             requests: 0,
             last_lease: LeaseId(1_000),
             ids: BTreeMap::new(),
+            next_message: 0,
+            transfers: Transfers::default(),
         }
     }
 
@@ -127,6 +134,8 @@ impl Oracle {
                 }
                 (Command::CloseSession { .. } | Command::KeepSession { .. }, _) => self.doubt_sessions(),
                 (Command::Redrive { .. }, Ok(_)) => self.redriven(),
+                (Command::AckAndAppend(step), answer) => self.judge_step(step, answer),
+                (Command::AcceptTransfer(transfer), answer) => self.judge_transfer(transfer, answer),
                 _ => {}
             }
         }
@@ -135,6 +144,7 @@ impl Oracle {
         self.alive.retain(|id, _| *id >= horizon || queue.message(*id).is_some());
         self.check_nothing_lost(queue);
         self.check_prefixes(queue);
+        self.check_outbox(queue);
     }
 
     fn judge_enqueue(&mut self, batch: &Enqueue, reply: &Reply) {
@@ -154,6 +164,8 @@ impl Oracle {
         for duplicate in duplicates {
             self.judge_duplicate(batch, *first, duplicate);
         }
+        assert_eq!(first.0, self.next_message, "message ids are dense");
+        self.next_message += u64::from(*count);
         self.add_messages(batch, *first, &duplicates.iter().map(|duplicate| duplicate.record).collect());
     }
 

@@ -30,7 +30,7 @@ pub(crate) use health::Health;
 /// A stream of answers.
 type Answers<T> = std::pin::Pin<Box<dyn futures::Stream<Item = Result<T, Status>> + Send>>;
 /// Largest message that is taken in: the largest batch and some room around it.
-const MESSAGE_BYTES_MAX: usize = weir_types::limits::BATCH_BYTES_MAX + (1 << 20);
+pub(crate) const MESSAGE_BYTES_MAX: usize = weir_types::limits::BATCH_BYTES_MAX + (1 << 20);
 
 /// What every service holds.
 #[derive(Clone)]
@@ -62,7 +62,7 @@ impl Services {
             .add_service(health.service())
             .add_service(AdminServer::new(self.clone()))
             .add_service(GroupServer::new(self.clone()))
-            .add_service(PeerServer::new(self.clone()))
+            .add_service(PeerServer::new(self.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX))
             .add_service(QueueServer::new(self.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX))
             .add_service(StreamServer::new(self.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX));
         Ok(routes.routes())

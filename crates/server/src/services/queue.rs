@@ -87,7 +87,12 @@ impl Queue for Services {
         request: Request<v1::SettleRequest>,
     ) -> Result<Response<v1::SettleResponse>, Status> {
         let answered = settle(&self.broker()?, request.into_inner()).await.map_err(error_to_status)?;
-        Ok(Response::new(answered))
+        // A single call is repeated as a whole, under its id: what has succeeded is remembered.
+        let again = answered.results.iter().filter_map(|result| result.error.clone()).map(WeirError::from);
+        match again.into_iter().find(|error| !error.kind.is_final()) {
+            Some(error) => Err(error_to_status(error)),
+            None => Ok(Response::new(answered)),
+        }
     }
 
     async fn peek(&self, request: Request<v1::PeekRequest>) -> Result<Response<v1::PeekResponse>, Status> {
@@ -114,6 +119,7 @@ impl Queue for Services {
             enqueued_total: counts.enqueued_total,
             acked_total: counts.acked_total,
             redelivered_total: counts.redelivered_total,
+            outbox_batches: counts.outbox_batches,
         }))
     }
 
@@ -186,25 +192,54 @@ pub(super) async fn settle(
     broker: &Broker,
     request: v1::SettleRequest,
 ) -> Result<v1::SettleResponse, WeirError> {
-    let mut group = None;
+    let correlation_id = request.correlation_id;
+    let request_id = (request.request_id > 0).then_some(RequestId(request.request_id));
+    let mut tokens = Tokens::default();
     let mut items = Vec::with_capacity(request.items.len());
     for item in request.items {
-        let token: LeaseToken = item.token.parse().map_err(|error: weir_types::TokenError| {
+        let LeaseToken { message, lease, .. } = tokens.read(&item.token)?;
+        items.push(SettleItem { message, lease, action: action(item)? });
+    }
+    let mut steps = Vec::with_capacity(request.ack_and_appends.len());
+    for step in request.ack_and_appends {
+        let messages: Result<Vec<_>, _> = step
+            .tokens
+            .iter()
+            .map(|token| tokens.read(token).map(|token| (token.message, token.lease)))
+            .collect();
+        let outputs =
+            step.outputs.into_iter().map(|output| (GroupId(output.group_id), output.batch)).collect();
+        steps.push((messages?, outputs));
+    }
+    let Some(group) = tokens.group else {
+        return Ok(v1::SettleResponse { correlation_id, results: Vec::new() });
+    };
+    let mut outcomes = Vec::with_capacity(items.len() + steps.len());
+    if !items.is_empty() {
+        outcomes.extend(broker.settle(group, request_id, items).await?);
+    }
+    outcomes.extend(broker.ack_and_append(group, request_id, steps).await);
+    let results = outcomes.into_iter().map(|outcome| SettleResult { error: outcome.err().map(Into::into) });
+    Ok(v1::SettleResponse { correlation_id, results: results.collect() })
+}
+
+/// The tokens of one request: all of one partition.
+#[derive(Default)]
+struct Tokens {
+    group: Option<GroupId>,
+}
+
+impl Tokens {
+    fn read(&mut self, token: &str) -> Result<LeaseToken, WeirError> {
+        let token: LeaseToken = token.parse().map_err(|error: weir_types::TokenError| {
             WeirError::new(ErrorKind::Invalid, "bad-token", error.to_string())
         })?;
-        if *group.get_or_insert(token.group) != token.group {
+        if *self.group.get_or_insert(token.group) != token.group {
             let message = "the items of one settle belong to more than one partition";
             return Err(WeirError::new(ErrorKind::Invalid, "settle-of-many-partitions", message));
         }
-        items.push(SettleItem { message: token.message, lease: token.lease, action: action(item)? });
+        Ok(token)
     }
-    let Some(group) = group else {
-        return Ok(v1::SettleResponse { correlation_id: request.correlation_id, results: Vec::new() });
-    };
-    let request_id = (request.request_id > 0).then_some(RequestId(request.request_id));
-    let outcomes = broker.settle(group, request_id, items).await?;
-    let results = outcomes.into_iter().map(|outcome| SettleResult { error: outcome.err().map(Into::into) });
-    Ok(v1::SettleResponse { correlation_id: request.correlation_id, results: results.collect() })
 }
 
 fn action(item: v1::SettleItem) -> Result<Action, WeirError> {

@@ -1,6 +1,7 @@
 //! One command, one file. A handler judges first and changes afterwards, so that commands can later be joined into
 //! one that happens wholly or not at all. It borrows the parts that it uses.
 
+mod accept_transfer;
 mod append;
 mod commit_offset;
 mod delete_group;
@@ -8,6 +9,7 @@ mod fence;
 mod set_policy;
 mod trim;
 
+pub(crate) use accept_transfer::accept_transfer;
 pub(crate) use append::append;
 pub(crate) use commit_offset::commit_offset;
 pub(crate) use delete_group::delete_group;

@@ -189,7 +189,7 @@ impl Conductor<'_> {
         Ok(())
     }
 
-    /// Waits until the queue is empty: what was delivered again is settled, too. Gives the number of redeliveries.
+    /// Waits until the queue is empty and every event has arrived: what was delivered again is settled, too. Gives the number of redeliveries.
     async fn until_drained(&mut self) -> Result<u64, String> {
         let deadline = Instant::now() + FINISH_WITHIN;
         let admin = self.cluster.client().admin();
@@ -201,11 +201,14 @@ impl Conductor<'_> {
                     let open =
                         stats.iter().map(|stats| stats.ready + stats.leased + stats.scheduled + stats.parked);
                     let open: u64 = open.sum();
-                    if open == 0 {
+                    let on_their_way: u64 = stats.iter().map(|stats| stats.outbox_batches).sum();
+                    if open + on_their_way == 0 {
                         return Ok(stats.iter().map(|stats| stats.redelivered_total).sum());
                     }
                     let parked: u64 = stats.iter().map(|stats| stats.parked).sum();
-                    last = format!("{open} messages are in it, {parked} of them parked");
+                    last = format!(
+                        "{open} messages are in it, {parked} of them parked, and {on_their_way} events on their way"
+                    );
                 }
                 Ok(Err(error)) => last = error.to_string(),
                 Err(_) => {}

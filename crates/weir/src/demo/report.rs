@@ -55,7 +55,7 @@ impl Report {
             ("words", against(self.counted.words, self.expected.words)),
             ("killed", kill),
             ("redeliveries", self.redeliveries.to_string()),
-            ("repeated events", format!("{} (before filtering by task)", self.repeated)),
+            ("repeated events", self.repeated.to_string()),
             ("lost", self.lost.to_string()),
             ("doubled", self.doubled.to_string()),
             ("publish latency", format!("p50 {}, p99 {}", millis(p50), millis(p99))),
@@ -76,6 +76,9 @@ impl Report {
         }
         if self.doubled > 0 {
             wrong.push(format!("{} tasks were done more than once after an acknowledged ack", self.doubled));
+        }
+        if self.repeated > 0 {
+            wrong.push(format!("{} events stand in the stream twice", self.repeated));
         }
         if self.counted != self.expected {
             wrong.push(format!(
@@ -109,11 +112,11 @@ mod tests {
         let counts = Counts { lines: 10, words: 70 };
         Report {
             tasks: 5000,
-            events: 5003,
+            events: 5000,
             counted: counts,
             expected: counts,
             redeliveries: 12,
-            repeated: 3,
+            repeated: 0,
             lost: 0,
             doubled: 0,
             publish_micros: (1_234, 56_789),
@@ -141,11 +144,16 @@ mod tests {
     fn every_deviation_fails_the_run_and_is_named() {
         let lost = Report { lost: 2, ..report() };
         let doubled = Report { doubled: 1, ..report() };
+        let repeated = Report { repeated: 3, ..report() };
         let miscounted = Report { counted: Counts { lines: 10, words: 71 }, ..report() };
         let impossible = Report { contradictions: vec!["task 9 was never published".to_owned()], ..report() };
-        for (report, word) in
-            [(lost, "no event"), (doubled, "more than once"), (miscounted, "wc says"), (impossible, "task 9")]
-        {
+        for (report, word) in [
+            (lost, "no event"),
+            (doubled, "more than once"),
+            (repeated, "twice"),
+            (miscounted, "wc says"),
+            (impossible, "task 9"),
+        ] {
             assert!(report.verdict().is_err_and(|why| why.contains(word)), "{word}");
         }
     }

@@ -15,12 +15,12 @@ pub(super) struct EventTally {
 }
 
 impl EventTally {
-    /// Enters an event. Only the first of a task counts.
+    /// Enters an event. All are summed: nobody sorts out repeated ones.
     pub(super) fn enter(&mut self, task: u64, counts: Counts) {
+        self.total += counts;
         match self.by_task.get(&task) {
             None => {
                 self.by_task.insert(task, counts);
-                self.total += counts;
             }
             Some(first) => {
                 self.repeated += 1;
@@ -46,7 +46,7 @@ impl EventTally {
         self.repeated
     }
 
-    /// The sum over tasks.
+    /// The sum over all events.
     pub(super) fn total(&self) -> Counts {
         self.total
     }
@@ -115,13 +115,13 @@ mod tests {
     }
 
     #[test]
-    fn a_repeated_event_is_counted_as_such_and_not_summed() {
+    fn a_repeated_event_is_counted_as_such_and_summed_like_any_other() {
         let mut tally = EventTally::default();
         for (task, lines) in [(0, 1), (2, 10), (0, 1)] {
             tally.enter(task, counts(lines));
         }
         assert_eq!((tally.tasks(), tally.events(), tally.repeated()), (2, 3, 1));
-        assert_eq!(tally.total(), counts(11));
+        assert_eq!(tally.total(), counts(12));
         assert_eq!(tally.lost(3), 1);
         assert!(tally.contradictions(3).is_empty());
     }

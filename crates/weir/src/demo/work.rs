@@ -1,8 +1,7 @@
-//! A process of workers: each leases tasks, counts, appends the result, and then acks.
+//! A process of workers: each leases tasks, counts, and acks them together with their results, in one step.
 
 use std::io::{self, Write as _};
 use std::path::Path;
-use std::sync::Arc;
 
 use clap::Args;
 use futures::StreamExt as _;
@@ -10,7 +9,7 @@ use futures::stream::FuturesUnordered;
 use tokio::io::AsyncReadExt as _;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use weir_client::{Client, Message, Producer, ProducerOptions, Record, WorkerOptions};
+use weir_client::{Client, Message, Record, WorkerOptions};
 
 use super::message::{Event, Task, decode, encode};
 use super::wc::{Counts, WordRule};
@@ -18,10 +17,10 @@ use super::{QUEUE, STREAM};
 use crate::cli::{Connection, standard_input};
 use crate::failure::{Failure, Outcome};
 
-/// Tasks that one worker does at once: while one waits for its event to be on disk, others are counted.
+/// Tasks that one worker does at once: while one waits for its ack to be on disk, others are counted.
 const AT_ONCE: usize = 4;
 
-/// One process of workers: count files, append events, ack, until standard input closes
+/// One process of workers: count files, ack and append the events, until standard input closes
 #[derive(Debug, Args)]
 pub(crate) struct Work {
     /// How many workers
@@ -35,13 +34,11 @@ impl Work {
     pub(super) async fn run(self) -> Outcome {
         let rule = WordRule::of_this_machine().await.map_err(|why| Failure::operation("wc", why))?;
         let client = self.connection.client().await?;
-        let events = Arc::new(client.producer(STREAM, ProducerOptions::default()).await?);
         let stop = CancellationToken::new();
         let mut workers = JoinSet::new();
         for index in 1..=self.workers {
             let name = format!("{}/{index}", std::process::id());
-            let worker =
-                Worker { client: client.clone(), events: Arc::clone(&events), rule, stop: stop.clone() };
+            let worker = Worker { client: client.clone(), rule, stop: stop.clone() };
             workers.spawn(worker.run(name));
         }
         // The conductor holds the other end: it closes it to stop us, and when it dies it is closed too.
@@ -60,7 +57,6 @@ impl Work {
 
 struct Worker {
     client: Client,
-    events: Arc<Producer>,
     rule: WordRule,
     stop: CancellationToken,
 }
@@ -91,37 +87,38 @@ impl Worker {
     /// Does one task. What fails goes back to the queue.
     async fn handle(&self, message: Message) {
         let outcome = match decode(message.value.as_ref()) {
-            Ok(Task::Count { task, path }) => self.count(task, &path).await.map(|()| Some(task)),
+            Ok(Task::Count { task, path }) => {
+                self.counts_of(&path).await.map(|counts| Some(Event::Counted { task, counts }))
+            }
             Ok(Task::Probe) => Ok(None),
             Err(why) => Err(why),
         };
         let settled = match outcome {
-            Ok(task) => message.ack().await.map(|()| task),
+            Ok(Some(event)) => finish(message, &event).await.map(|()| Some(event)),
+            Ok(None) => message.ack().await.map(|()| None),
             Err(why) => {
                 eprintln!("worker: {why}");
                 message.nack(why).await.map(|()| None)
             }
         };
         match settled {
-            Ok(Some(task)) => acked(task),
-            Ok(None) => {}
+            Ok(Some(Event::Counted { task, .. })) => acked(task),
+            Ok(Some(Event::Probe) | None) => {}
             // The message comes again, or somebody else has it: the queue's business.
             Err(error) => eprintln!("worker: {error}"),
         }
-    }
-
-    async fn count(&self, task: u64, path: &Path) -> Result<(), String> {
-        let counts = self.counts_of(path).await?;
-        let record = Record::new(encode(&Event::Counted { task, counts })).key(task.to_string());
-        let answer = async { self.events.send(record).await?.await };
-        answer.await.map_err(|error| format!("the event of task {task}: {error}"))?;
-        Ok(())
     }
 
     async fn counts_of(&self, path: &Path) -> Result<Counts, String> {
         let text = tokio::fs::read(path).await.map_err(|error| format!("{}: {error}", path.display()))?;
         Ok(self.rule.count(&text))
     }
+}
+
+/// The task is done and its event is in the stream, both or neither: whatever is killed now, no event is repeated.
+async fn finish(message: Message, event: &Event) -> weir_client::Result<()> {
+    let key = message.message_id.to_string();
+    message.ack_and_append(STREAM, [Record::new(encode(event)).key(key)]).await
 }
 
 /// Tells the conductor, one line per acknowledged ack. It may be gone; then there is nobody to tell.

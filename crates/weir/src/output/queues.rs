@@ -149,6 +149,7 @@ struct StatsRow {
     enqueued_total: u64,
     acked_total: u64,
     redelivered_total: u64,
+    outbox_batches: u64,
 }
 
 impl StatsRow {
@@ -163,6 +164,7 @@ impl StatsRow {
             enqueued_total: stats.enqueued_total,
             acked_total: stats.acked_total,
             redelivered_total: stats.redelivered_total,
+            outbox_batches: stats.outbox_batches,
         }
     }
 
@@ -177,6 +179,7 @@ impl StatsRow {
             enqueued_total: self.enqueued_total + other.enqueued_total,
             acked_total: self.acked_total + other.acked_total,
             redelivered_total: self.redelivered_total + other.redelivered_total,
+            outbox_batches: self.outbox_batches + other.outbox_batches,
         }
     }
 }
@@ -191,7 +194,7 @@ impl StatsView {
 
 impl View for StatsView {
     fn text(&self, page: Page) -> String {
-        let titles = [
+        let mut titles = vec![
             "partition",
             "#ready",
             "#leased",
@@ -202,9 +205,14 @@ impl View for StatsView {
             "#acked",
             "#redelivered",
         ];
+        // Mostly nothing is on its way, and the table fits a narrow terminal without it.
+        let has_outbox = self.total.outbox_batches > 0;
+        if has_outbox {
+            titles.push("#outbox");
+        }
         let mut grid = Grid::new(page, &titles);
         for row in self.partitions.iter().chain([&self.total]) {
-            grid.row([
+            let mut cells = vec![
                 row.partition.map_or_else(|| "all".to_owned(), |partition| partition.to_string()),
                 row.ready.to_string(),
                 row.leased.to_string(),
@@ -214,7 +222,11 @@ impl View for StatsView {
                 row.enqueued_total.to_string(),
                 row.acked_total.to_string(),
                 row.redelivered_total.to_string(),
-            ]);
+            ];
+            if has_outbox {
+                cells.push(row.outbox_batches.to_string());
+            }
+            grid.row(cells);
         }
         grid.finish("no partitions")
     }

@@ -7,9 +7,10 @@ use clap::Args;
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
 use serde::Serialize;
-use tokio::io::AsyncWriteExt as _;
-use tokio::process::{Child, Command};
-use weir_client::{LeasedMessage, Message, WorkerOptions};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::process::{Child, ChildStdout, Command};
+use weir_client::{LeasedMessage, Message, Record, WorkerOptions};
+use weir_types::limits::RECORD_BYTES_MAX;
 
 use crate::cli::{Connection, value};
 use crate::failure::Outcome;
@@ -20,7 +21,10 @@ use crate::output::{Done, Screen, count};
 The command runs in `sh -c`, with the body on standard input. Its environment has
 WEIR_MESSAGE_ID, WEIR_PARTITION, WEIR_ATTEMPT, WEIR_KEY (when it is text), and
 WEIR_LEASE_ID, a fencing token: it rises with every delivery.
-Exit code 0 acks the message, anything else nacks it. While the command runs, its
+Exit code 0 acks the message, anything else nacks it. With --emit-to, what the
+command wrote to standard output (without the last newline) is appended to that
+topic in the same step, under the message's key: both happen, once, or neither.
+A command that wrote nothing appends nothing. While the command runs, its
 lease is extended; when the lease is lost all the same, the command is killed.
 SIGINT or SIGTERM: no more messages are taken, running commands finish; a second
 one ends them, too.
@@ -28,6 +32,7 @@ one ends them, too.
 Examples:
   weir queue work tasks --exec 'wc -c'
   weir queue work mails --exec './send-mail \"$WEIR_KEY\"' --concurrency 8
+  weir queue work tasks --exec 'wc -w' --emit-to results
   weir queue work tasks --exec 'cat' --max 10")]
 pub(in crate::cli) struct Work {
     /// The queue
@@ -35,6 +40,9 @@ pub(in crate::cli) struct Work {
     /// The command
     #[arg(long, short, value_name = "COMMAND")]
     exec: String,
+    /// Append what the command writes to this stream or queue, in the step that acks
+    #[arg(long, value_name = "TOPIC")]
+    emit_to: Option<String>,
     /// Commands at once
     #[arg(long, short, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1024))]
     concurrency: u32,
@@ -91,7 +99,12 @@ impl Work {
             consumer_name: self.name.clone(),
             ..WorkerOptions::default()
         };
-        let mut worker = self.connection.client().await?.queue_worker(&self.queue, options).await?;
+        let client = self.connection.client().await?;
+        if let Some(topic) = &self.emit_to {
+            // Better now than message by message.
+            client.admin().describe_topic(topic).await?;
+        }
+        let mut worker = client.queue_worker(&self.queue, options).await?;
         let (mut taken, mut worked) = (0, Worked::default());
         let mut running = FuturesUnordered::new();
         let mut stop = std::pin::pin!(stop_signal());
@@ -102,7 +115,7 @@ impl Work {
                 message = worker.next(), if running.len() < self.concurrency as usize => match message {
                     Some(Ok(message)) => {
                         taken += 1;
-                        running.push(handle(&self.exec, message));
+                        running.push(handle(&self.exec, self.emit_to.as_deref(), message));
                     }
                     // Of one partition, which is tried on.
                     Some(Err(error)) => eprintln!("{error}"),
@@ -148,10 +161,10 @@ async fn stop_signal() {
 }
 
 /// Runs the command for one message, and settles it.
-async fn handle(command: &str, message: Message) -> End {
+async fn handle(command: &str, emit_to: Option<&str>, message: Message) -> End {
     let cancelled = message.cancellation();
     let ended = tokio::select! {
-        ended = run_command(command, &message) => ended,
+        ended = run_command(command, &message, emit_to.is_some()) => ended,
         // Dropping the command kills it: another consumer may have the message now.
         () = cancelled.cancelled() => {
             eprintln!("message {}/{}: the lease is lost, the command was killed", message.partition, message.message_id);
@@ -160,7 +173,7 @@ async fn handle(command: &str, message: Message) -> End {
     };
     let name = format!("message {}/{}", message.partition, message.message_id);
     let (end, settled) = match ended {
-        Ok(()) => (End::Acked, message.ack().await),
+        Ok(output) => (End::Acked, finish_message(message, emit_to, output).await),
         Err(why) => {
             eprintln!("{name}: {why}");
             (End::Nacked, message.nack(why).await)
@@ -175,22 +188,46 @@ async fn handle(command: &str, message: Message) -> End {
     }
 }
 
-async fn run_command(command: &str, message: &LeasedMessage) -> Result<(), String> {
+/// Acks the message, together with what came out of it.
+async fn finish_message(message: Message, emit_to: Option<&str>, output: Vec<u8>) -> weir_client::Result<()> {
+    let Some(topic) = emit_to.filter(|_| !output.is_empty()) else { return message.ack().await };
+    let key = message.key.clone();
+    message.ack_and_append(topic, [Record { key, ..Record::new(output) }]).await
+}
+
+/// Runs the command to its end; answers what it wrote, if that is wanted.
+async fn run_command(command: &str, message: &LeasedMessage, capture: bool) -> Result<Vec<u8>, String> {
     let mut child =
-        spawn(command, message).map_err(|error| format!("the command does not start: {error}"))?;
+        spawn(command, message, capture).map_err(|error| format!("the command does not start: {error}"))?;
     let mut input = child.stdin.take().expect("standard input is a pipe");
     let body = message.value.clone().unwrap_or_default();
     // A command that does not read its input to the end is its own business.
     let feed = async move { drop(input.write_all(&body).await) };
-    let ((), status) = tokio::join!(feed, child.wait());
-    match status {
-        Ok(status) if status.success() => Ok(()),
-        Ok(status) => Err(format!("the command ended with {status}")),
-        Err(error) => Err(format!("the command: {error}")),
+    let ((), output) = tokio::join!(feed, read_output(child.stdout.take()));
+    match (child.wait().await, output?) {
+        (Ok(status), output) if status.success() => Ok(output),
+        (Ok(status), _) => Err(format!("the command ended with {status}")),
+        (Err(error), _) => Err(format!("the command: {error}")),
     }
 }
 
-fn spawn(command: &str, message: &LeasedMessage) -> std::io::Result<Child> {
+/// What the command writes, without the last newline.
+async fn read_output(stdout: Option<ChildStdout>) -> Result<Vec<u8>, String> {
+    let mut output = Vec::new();
+    let Some(stdout) = stdout else { return Ok(output) };
+    // One byte more shows that there is too much.
+    let mut bounded = stdout.take(RECORD_BYTES_MAX as u64 + 1);
+    bounded.read_to_end(&mut output).await.map_err(|error| format!("the command's output: {error}"))?;
+    if output.len() > RECORD_BYTES_MAX {
+        return Err(format!("the command wrote more than a record may have: {RECORD_BYTES_MAX} bytes"));
+    }
+    if output.last() == Some(&b'\n') {
+        output.pop();
+    }
+    Ok(output)
+}
+
+fn spawn(command: &str, message: &LeasedMessage, capture: bool) -> std::io::Result<Child> {
     let mut shell = Command::new("sh");
     shell
         .args(["-c", command])
@@ -204,6 +241,9 @@ fn spawn(command: &str, message: &LeasedMessage) -> std::io::Result<Child> {
         message.key.as_deref().and_then(|key| str::from_utf8(key).ok()).filter(|key| !key.contains('\0'));
     if let Some(key) = key {
         shell.env("WEIR_KEY", key);
+    }
+    if capture {
+        shell.stdout(Stdio::piped());
     }
     shell.stdin(Stdio::piped()).kill_on_drop(true).spawn()
 }
@@ -235,24 +275,45 @@ mod tests {
     async fn a_command_gets_the_body_and_what_names_the_message() {
         let check = r#"test "$(cat)" = body && test "$WEIR_KEY:$WEIR_MESSAGE_ID:$WEIR_ATTEMPT" = k:42:3 &&
             test "$WEIR_PARTITION:$WEIR_LEASE_ID" = 2:1001"#;
-        assert_eq!(run_command(check, &message(Some(b"k"), "body")).await, Ok(()));
+        assert_eq!(run_command(check, &message(Some(b"k"), "body"), false).await, Ok(Vec::new()));
     }
 
     #[tokio::test]
     async fn a_key_that_no_variable_can_hold_is_left_out() {
         for key in [b"a\0b".as_slice(), b"\xff"] {
-            assert_eq!(run_command("test -z \"${WEIR_KEY+x}\"", &message(Some(key), "")).await, Ok(()));
+            assert_eq!(
+                run_command("test -z \"${WEIR_KEY+x}\"", &message(Some(key), ""), false).await,
+                Ok(Vec::new())
+            );
         }
     }
 
     #[tokio::test]
     async fn a_command_that_fails_says_how() {
-        let ended = run_command("exit 3", &message(None, "")).await;
+        let ended = run_command("exit 3", &message(None, ""), false).await;
         assert_eq!(ended, Err("the command ended with exit status: 3".to_owned()));
     }
 
     #[tokio::test]
     async fn a_command_need_not_read_a_large_body() {
-        assert_eq!(run_command("true", &message(None, vec![b'x'; 1 << 20])).await, Ok(()));
+        assert_eq!(run_command("true", &message(None, vec![b'x'; 1 << 20]), false).await, Ok(Vec::new()));
+    }
+
+    #[tokio::test]
+    async fn what_a_command_writes_comes_without_its_last_newline() {
+        let written = run_command("cat; echo; echo end", &message(None, "body"), true).await;
+        assert_eq!(written, Ok(b"body\nend".to_vec()));
+    }
+
+    #[tokio::test]
+    async fn a_command_may_not_write_more_than_a_record_holds() {
+        let many = format!("head -c {} /dev/zero", RECORD_BYTES_MAX + 1);
+        let error = run_command(&many, &message(None, ""), true).await.unwrap_err();
+        assert!(error.contains("more than a record may have"), "{error}");
+        let fits = format!("head -c {RECORD_BYTES_MAX} /dev/zero");
+        assert_eq!(
+            run_command(&fits, &message(None, ""), true).await.map(|out| out.len()),
+            Ok(RECORD_BYTES_MAX)
+        );
     }
 }

@@ -1,0 +1,113 @@
+//! Ack-and-append at its source: what came out of finished tasks goes into the queue's outbox, in the step that acks
+//! them. The outbox is emptied by `transfers`.
+
+use bytes::{Bytes, BytesMut};
+use weir_metadata::Contents;
+use weir_queue::{AckAndAppend, Command, OutputBatch, Queue, Reply};
+use weir_types::limits::BATCH_BYTES_MAX;
+use weir_types::{ErrorKind, GroupId, LeaseId, MessageId, RequestId, WeirError};
+
+use crate::broker::Broker;
+use crate::door;
+use crate::partition::Pending;
+use crate::replica::{State as _, unexpected};
+
+/// Messages, each with its lease, and the batches that come out of them, each with its partition.
+pub type Step = (Vec<(MessageId, LeaseId)>, Vec<(GroupId, Bytes)>);
+
+impl Broker {
+    /// Acks messages and appends record batches to other partitions, step by step in order: each wholly or not at all.
+    /// When a step succeeds both are certain: its messages are gone, and its batches will be in their partitions
+    /// once, in order.
+    pub async fn ack_and_append(
+        &self,
+        group: GroupId,
+        request: Option<RequestId>,
+        steps: Vec<Step>,
+    ) -> Vec<Result<(), WeirError>> {
+        let mut pending = Vec::with_capacity(steps.len());
+        for (place, step) in (1..).zip(steps) {
+            let request = request.map(|request| of_step(request, place));
+            pending.push(self.begin_step(group, request, step).await);
+        }
+        let mut outcomes = Vec::with_capacity(pending.len());
+        for step in pending {
+            outcomes.push(match step {
+                Ok(step) => answered(step).await,
+                Err(error) => Err(error),
+            });
+        }
+        outcomes
+    }
+
+    async fn begin_step(
+        &self,
+        group: GroupId,
+        request: Option<RequestId>,
+        (messages, outputs): Step,
+    ) -> Result<Pending<Queue>, WeirError> {
+        self.check_room()?;
+        let partition = self.queue(group)?;
+        let mut places = Vec::with_capacity(outputs.len());
+        let mut position = 0_usize;
+        for (destination, batch) in &outputs {
+            self.check_output(*destination, batch)?;
+            let length = batch.len() as u32;
+            places.push(OutputBatch { destination: *destination, position: position as u32, length });
+            position += batch.len();
+            if position > BATCH_BYTES_MAX {
+                let message = format!("the outputs of one step have more than {BATCH_BYTES_MAX} bytes");
+                return Err(WeirError::new(ErrorKind::Invalid, "outputs-too-large", message));
+            }
+        }
+        let command = Command::AckAndAppend(AckAndAppend { request, messages, outputs: places });
+        partition.admit(command, joined(outputs)).await
+    }
+
+    /// The destination will take the batch: nothing that it would refuse for good may get into an outbox.
+    fn check_output(&self, destination: GroupId, batch: &Bytes) -> Result<(), WeirError> {
+        let contents = self.registry(|registry| {
+            let partition = registry.partition(destination)?;
+            registry.contents(partition)
+        });
+        let sequenced = match contents {
+            Some(Contents::Stream(_)) => door::append(batch)?.producer.is_some(),
+            Some(Contents::Queue(_)) => door::enqueue(batch, self.wall())?.producer.is_some(),
+            Some(Contents::Coordinator) | None => {
+                let message = format!("partition {destination}, to append to, does not exist");
+                return Err(WeirError::new(ErrorKind::NotFound, "partition-not-found", message));
+            }
+        };
+        if sequenced {
+            let message = "an output belongs to the sequence of its queue: it has no producer of its own";
+            return Err(WeirError::new(ErrorKind::Invalid, "output-with-producer", message));
+        }
+        Ok(())
+    }
+}
+
+async fn answered(step: Pending<Queue>) -> Result<(), WeirError> {
+    let (_, answer) = step.answer().await?;
+    match answer.map_err(|rejection| Queue::error(&rejection))? {
+        Reply::Settled { .. } => Ok(()),
+        other => Err(unexpected(&other)),
+    }
+}
+
+/// Each step of a request is remembered by an id of its own, equal when the request is repeated.
+fn of_step(request: RequestId, place: u64) -> RequestId {
+    // The golden ratio's odd multiple spreads the places, as in SplitMix64 (Steele, Lea, Flood 2014).
+    RequestId(request.0.wrapping_add(place.wrapping_mul(0x9e37_79b9_7f4a_7c15)))
+}
+
+/// The bodies of all outputs, end to end; a single one as it is.
+fn joined(mut outputs: Vec<(GroupId, Bytes)>) -> Bytes {
+    if let [_] = &outputs[..] {
+        return outputs.remove(0).1;
+    }
+    let mut bodies = BytesMut::with_capacity(outputs.iter().map(|(_, batch)| batch.len()).sum());
+    for (_, batch) in &outputs {
+        bodies.extend_from_slice(batch);
+    }
+    bodies.freeze()
+}

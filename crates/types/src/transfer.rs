@@ -1,0 +1,51 @@
+//! Names for what one partition hands to another, exactly once.
+//!
+//! A partition's **outbox** holds record batches for other partitions, numbered per destination. The destination's
+//! **inbox** keeps the last number that it took in from each source, for as long as the source exists, and takes a
+//! batch only right behind it. So a batch may be sent as often as one likes, and by more than one leader at once.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::GroupId;
+
+/// The number of a batch among those of one source for one destination: dense, from 1. 0 stands before the first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct TransferSequence(pub u64);
+
+impl TransferSequence {
+    /// The one behind it.
+    #[must_use]
+    pub fn next(self) -> Self {
+        Self(self.0 + 1)
+    }
+}
+
+impl fmt::Display for TransferSequence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Where numbered batches come from. Group ids are never used again, and neither are the channels of a group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct TransferSource {
+    /// The partition that sends.
+    pub group: GroupId,
+    /// What in it: 0 is its outbox.
+    pub channel: u32,
+}
+
+impl TransferSource {
+    /// The outbox of a partition.
+    pub const fn outbox(group: GroupId) -> Self {
+        Self { group, channel: 0 }
+    }
+}
+
+impl fmt::Display for TransferSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.group, self.channel)
+    }
+}
