@@ -9,14 +9,14 @@ use crate::nemesis::Kind::{
     PowerCutAll, Reset, RollingRestart, SingleLink, SlowFsync, Snapshot, TornWrite, Transfer, Wipe,
 };
 use crate::workload::Workload;
-use crate::workload::Workload::{Group, Mixed, Queue, Register, Stream};
+use crate::workload::Workload::{AckAppend, Group, Mixed, Queue, Register, Stream};
 
 /// A set of configurations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Tier {
-    /// For every change: 12 × 60 s
+    /// For every change: 13 × 60 s
     Pr,
-    /// For every night: 30 × 120 s, all kinds of faults
+    /// For every night: 34 × 120 s, all kinds of faults
     Nightly,
     /// For a release: as nightly, 600 s each
     Release,
@@ -33,7 +33,7 @@ pub struct Configuration {
     pub seconds: u64,
 }
 
-const PR: [(Workload, &[Kind]); 12] = [
+const PR: [(Workload, &[Kind]); 13] = [
     (Queue, &[Kill]),
     (Queue, &[Partition]),
     (Queue, &[Pause, OneWay]),
@@ -46,9 +46,10 @@ const PR: [(Workload, &[Kind]); 12] = [
     (Register, &[Kill, Partition]),
     (Mixed, &[Clock, SlowFsync]),
     (Mixed, &[KillAll]),
+    (AckAppend, &[Kill, Partition]),
 ];
 
-const NIGHTLY: [(Workload, &[Kind]); 30] = [
+const NIGHTLY: [(Workload, &[Kind]); 34] = [
     (Queue, &[Kill, Pause]),
     (Queue, &[Partition, Kill]),
     (Queue, &[OneWay, SingleLink]),
@@ -79,6 +80,10 @@ const NIGHTLY: [(Workload, &[Kind]); 30] = [
     (Mixed, &[Membership, Kill]),
     (Mixed, &[FdExhaustion, Garbage]),
     (Mixed, &[KillAll, NetChaos]),
+    (AckAppend, &[Kill, Pause]),
+    (AckAppend, &[Partition, NetChaos]),
+    (AckAppend, &[PowerCutAll, Transfer]),
+    (AckAppend, &[Snapshot, Kill]),
 ];
 
 impl Tier {

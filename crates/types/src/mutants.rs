@@ -117,7 +117,7 @@ mutants! {
     M30 false "every batch of an entry is taken to lie at the front of its bodies"
         at "crates/broker/src/partition/driver.rs" killed by "corrupt-payload, Q1 lost-message, inconsistent-offset";
     M31 true "an ack-and-append appends although a lease was lost"
-        at "crates/queue/src/apply/ack_and_append.rs" killed by "duplicate, P11";
+        at "crates/queue/src/apply/ack_and_append.rs" killed by "Q8 zombie-ack, Q15 torn-pair, P11";
     M32 true "a transfer that comes again is taken in again"
         at "crates/stream/src/apply/accept_transfer.rs" killed by "duplicate, P11";
 }

@@ -25,6 +25,8 @@ use crate::workload::{Stage, create};
 const LOOK: Duration = Duration::from_millis(250);
 /// Until what is left after the load must be consumed, at least.
 const DRAIN_MIN: Duration = Duration::from_secs(90);
+/// How long the looks after the end may take.
+const LAST_LOOK: Duration = Duration::from_mins(1);
 /// How long an actor may take to end.
 const ENDING: Duration = Duration::from_secs(30);
 
@@ -110,6 +112,12 @@ async fn begin(
     course.enter(Phase::Drain, "reading what is left");
     let drained = clients.spawn(drain(options.clone(), stage.clone()));
     course.end(drained, actors, &stage).await?;
+    // The end of the actors is none of its business.
+    let looking = Stage { stop: stop.child_token(), ..stage };
+    let looked = clients.spawn(last_look(options, looking));
+    if !course.until(looked, "last looks").await? {
+        course.progress.say("  not everything could be looked at in time");
+    }
     stop.cancel();
     course.progress.finish();
     Ok(())
@@ -119,6 +127,11 @@ async fn begin(
 async fn drain(options: Options, stage: Stage) -> bool {
     let bound = DRAIN_MIN.max(Duration::from_millis(options.lease_ms) * 4);
     timeout(bound, options.workload.drain(&stage)).await.is_ok()
+}
+
+/// Looks at what can only be judged now, for a bounded time.
+async fn last_look(options: Options, stage: Stage) -> bool {
+    timeout(LAST_LOOK, options.workload.last_look(&stage)).await.is_ok()
 }
 
 fn journal(history: History) -> Journal {

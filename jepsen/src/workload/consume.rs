@@ -4,13 +4,14 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use weir_checker::{Consumer, Delivery, How, MessageId, Op};
+use weir_checker::{Consumer, Delivery, How, MessageId, Op, Value};
 use weir_proto::v1;
 use weir_proto::v1::queue_client::QueueClient;
-use weir_types::ErrorKind;
+use weir_types::{BatchBuilder, ErrorKind};
 
 use super::actor::Actor;
 use super::payload;
+use super::produce::now_ms;
 use super::stage::Stage;
 use crate::history::End;
 use crate::wire::{Route, Trouble};
@@ -23,6 +24,8 @@ pub(super) const WAIT_MAX: Duration = Duration::from_secs(2);
 const REPEATED_PERCENT: u64 = 50;
 /// Of a hundred consumers that hold messages, so many crash at each of them.
 const CRASH_PERCENT: u64 = 2;
+/// Of a hundred acks of a receiver that appends, so many go together with a record.
+const APPENDS_PERCENT: u64 = 80;
 /// How often one call is repeated, at most.
 const REPEATS_MAX: u32 = 4;
 /// Largest answer.
@@ -32,8 +35,12 @@ const ANSWER_BYTES_MAX: usize = 64 << 20;
 pub(super) struct Receiver {
     actor: Actor,
     topics: Vec<String>,
+    /// Streams to which it appends what comes out of messages, in the step that acks them; none for plain acks.
+    outputs: Vec<String>,
     /// Who it is at each partition: one call asks one partition, and one that got nothing says nothing of the others.
     consumers: BTreeMap<u32, Consumer>,
+    /// Under which number it appends, and the next place in that sequence.
+    produces: (u32, u64),
 }
 
 /// A message under a lease.
@@ -56,8 +63,9 @@ enum Fate {
 }
 
 impl Receiver {
-    pub(super) fn new(stage: Stage, seat: u64, topics: Vec<String>) -> Self {
-        Self { actor: Actor::new(stage, seat), topics, consumers: BTreeMap::new() }
+    pub(super) fn new(stage: Stage, seat: u64, topics: Vec<String>, outputs: Vec<String>) -> Self {
+        let produces = (stage.history.producer(), 0);
+        Self { actor: Actor::new(stage, seat), topics, outputs, consumers: BTreeMap::new(), produces }
     }
 
     fn consumer(&mut self, route: &Route) -> Consumer {
@@ -185,12 +193,17 @@ impl Receiver {
 
     /// Settles one message; what nobody knows may be asked again under the same request.
     async fn settle(&mut self, route: &Route, held: &Held, how: How) {
-        let request = v1::SettleRequest {
-            correlation_id: 0,
-            items: vec![item(held, how)],
-            request_id: self.actor.dice.number() | 1,
-            ..v1::SettleRequest::default()
-        };
+        let appends = how == How::Ack && !self.outputs.is_empty() && self.actor.dice.percent(APPENDS_PERCENT);
+        let output = if appends { self.output().await } else { None };
+        let mut request =
+            v1::SettleRequest { request_id: self.actor.dice.number() | 1, ..v1::SettleRequest::default() };
+        match &output {
+            None => request.items.push(item(held, how)),
+            Some((.., outputs)) => {
+                let (tokens, outputs) = (vec![held.token.clone()], outputs.clone());
+                request.ack_and_appends.push(v1::AckAndAppend { tokens, outputs });
+            }
+        }
         for _ in 0..=REPEATS_MAX {
             let request = request.clone();
             let mut asked = self
@@ -200,12 +213,13 @@ impl Receiver {
                 })
                 .await;
             let settled = settled(std::mem::replace(&mut asked.answer, Err(Trouble::nobody())));
-            let op = Op::Settle {
-                topic: route.topic.clone(),
-                consumer: self.consumer(route),
-                message: held.message,
-                lease: held.lease,
-                how,
+            let (consumer, message, lease) = (self.consumer(route), held.message, held.lease);
+            let op = match &output {
+                None => Op::Settle { topic: route.topic.clone(), consumer, message, lease, how },
+                Some((stream, value, _)) => {
+                    let (queue, stream, value) = (route.topic.clone(), stream.clone(), *value);
+                    Op::AckAndAppend { queue, consumer, message, lease, stream, value }
+                }
             };
             self.actor.note(&asked, op, settled.as_ref().err().map_or(End::Ok, Trouble::end));
             let Err(trouble) = settled else { return };
@@ -217,6 +231,23 @@ impl Receiver {
                 return;
             }
         }
+    }
+
+    /// A new record for some partition of some stream.
+    async fn output(&mut self) -> Option<(String, Value, Vec<v1::OutputBatch>)> {
+        let stream = self.actor.dice.pick(&self.outputs).clone();
+        let partitions = self.actor.stage.partitions(&stream).await;
+        if partitions.is_empty() {
+            return None;
+        }
+        let group_id = self.actor.dice.pick(&partitions).group;
+        let (producer, sequence) = self.produces;
+        self.produces.1 += 1;
+        let value = Value { producer, sequence };
+        let mut builder = BatchBuilder::new();
+        builder.push(None, Some(&payload::body(value)), &[], now_ms()).ok()?;
+        let batch = builder.build(None).ok()?;
+        Some((stream, value, vec![v1::OutputBatch { group_id, batch }]))
     }
 }
 

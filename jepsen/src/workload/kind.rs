@@ -15,7 +15,7 @@ use super::consume::{Receiver, WAIT_MAX};
 use super::group::Member;
 use super::parked::Administrator;
 use super::produce::{Door, Producer};
-use super::read::{Reader, read_all, watch_bounds};
+use super::read::{Reader, look_at_bounds, read_all, watch_bounds};
 use super::register::Registrar;
 use super::stage::{Load, Stage};
 
@@ -48,11 +48,15 @@ pub enum Workload {
     Register,
     /// Queues, streams and groups at once
     Mixed,
+    /// Messages that are acked together with a record of a stream
+    #[value(name = "ackappend")]
+    AckAppend,
 }
 
 impl Workload {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Queue, Self::Stream, Self::Group, Self::Register, Self::Mixed];
+    pub const ALL: [Self; 6] =
+        [Self::Queue, Self::Stream, Self::Group, Self::Register, Self::Mixed, Self::AckAppend];
 
     /// As on the command line.
     pub fn name(self) -> &'static str {
@@ -62,11 +66,12 @@ impl Workload {
             Self::Group => "group",
             Self::Register => "register",
             Self::Mixed => "mixed",
+            Self::AckAppend => "ackappend",
         }
     }
 
     fn has_queues(self) -> bool {
-        matches!(self, Self::Queue | Self::Mixed)
+        matches!(self, Self::Queue | Self::Mixed | Self::AckAppend)
     }
 
     fn queues(self) -> Vec<String> {
@@ -78,7 +83,7 @@ impl Workload {
         let count = match self {
             Self::Queue => 0,
             Self::Stream => STREAMS,
-            Self::Group | Self::Register | Self::Mixed => 1,
+            Self::Group | Self::Register | Self::Mixed | Self::AckAppend => 1,
         };
         (0..count).map(|number| format!("stream-{number}")).collect()
     }
@@ -87,7 +92,7 @@ impl Workload {
         let count = match self {
             Self::Group | Self::Mixed => 2,
             Self::Register => 3,
-            Self::Queue | Self::Stream => 0,
+            Self::Queue | Self::Stream | Self::AckAppend => 0,
         };
         (0..count).map(|number| format!("group-{number}")).collect()
     }
@@ -139,6 +144,10 @@ impl Workload {
             Self::Stream => self.start_streams(stage, &mut actors, stage.load.concurrency),
             Self::Group => self.start_groups(stage, &mut actors, stage.load.concurrency),
             Self::Register => self.start_registers(stage, &mut actors),
+            Self::AckAppend => {
+                self.start_queues(stage, &mut actors, stage.load.concurrency);
+                self.start_readers(stage, &mut actors, stage.load.partitions);
+            }
             Self::Mixed => {
                 let share = stage.load.concurrency / 3 + 1;
                 let mut third = stage.clone();
@@ -159,7 +168,8 @@ impl Workload {
             actors.spawn(producer.run());
         }
         for seat in 0..clients.saturating_sub(producers).max(1) {
-            let receiver = Receiver::new(stage.clone(), CONSUMER + u64::from(seat), self.queues());
+            let outputs = if self == Self::AckAppend { self.streams() } else { Vec::new() };
+            let receiver = Receiver::new(stage.clone(), CONSUMER + u64::from(seat), self.queues(), outputs);
             actors.spawn(receiver.run());
         }
         actors.spawn(Administrator::new(stage.clone(), WATCHER, self.queues()).run());
@@ -167,7 +177,11 @@ impl Workload {
 
     fn start_streams(self, stage: &Stage, actors: &mut JoinSet<()>, clients: u32) {
         let producers = self.start_appenders(stage, actors, clients / 2);
-        for seat in 0..clients.saturating_sub(producers).max(stage.load.partitions) {
+        self.start_readers(stage, actors, clients.saturating_sub(producers).max(stage.load.partitions));
+    }
+
+    fn start_readers(self, stage: &Stage, actors: &mut JoinSet<()>, readers: u32) {
+        for seat in 0..readers {
             for topic in self.streams() {
                 let number = CONSUMER + 100 + u64::from(seat);
                 let reader = Reader::new(stage.clone(), number, topic, seat as usize);
@@ -227,9 +241,20 @@ impl Workload {
             read_all(stage.clone(), LAST + 1, topic).await;
         }
     }
+
+    /// What a history needs to be looked at when all is over: whether a record that went with an ack is there can only
+    /// be said then.
+    pub async fn last_look(self, stage: &Stage) {
+        if self == Self::AckAppend {
+            for topic in self.streams() {
+                look_at_bounds(&mut Actor::new(stage.clone(), LAST + 3), &topic).await;
+                read_all(stage.clone(), LAST + 4, topic).await;
+            }
+        }
+    }
 }
 
-/// Waits until a queue holds nothing but parked messages.
+/// Waits until a queue holds nothing but parked messages, and what was appended by its acks has arrived.
 async fn empty(stage: &Stage, topic: &str) {
     let mut actor = Actor::new(stage.clone(), LAST + 2);
     for route in stage.partitions(topic).await {
@@ -240,7 +265,10 @@ async fn empty(stage: &Stage, topic: &str) {
                     QueueClient::new(channel).stats(request).await
                 })
                 .await;
-            let left = asked.answer.map_or(1, |stats| stats.ready + stats.leased + stats.scheduled);
+            let left = |stats: v1::QueueStatsResponse| {
+                stats.ready + stats.leased + stats.scheduled + stats.outbox_batches
+            };
+            let left = asked.answer.map_or(1, left);
             if left == 0 || !stage.sleep(DRAIN_PAUSE).await {
                 break;
             }

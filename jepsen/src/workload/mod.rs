@@ -7,6 +7,7 @@
 //! | `group` | producers, members of two consumer groups, a reader |
 //! | `register` | producers, clients that write and read the positions of groups |
 //! | `mixed` | the first three on one cluster |
+//! | `ackappend` | as `queue`, but most acks append a record to a stream in the same step; readers of that stream |
 //!
 //! Every call is one operation of the history ([`wire`](crate::wire)): nothing here repeats a call behind its back.
 

@@ -184,6 +184,6 @@ fn base_offset(asked: &mut Asked<v1::ProduceResponse>) -> Result<u64, Trouble> {
 }
 
 /// Milliseconds since the Unix epoch, as a record's timestamp.
-fn now_ms() -> i64 {
+pub(super) fn now_ms() -> i64 {
     jiff::Timestamp::now().as_millisecond()
 }

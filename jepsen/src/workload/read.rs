@@ -177,18 +177,23 @@ impl Reader {
 pub(super) async fn watch_bounds(stage: Stage, number: u64, topic: String) {
     let mut actor = Actor::new(stage, number);
     while actor.stage.sleep(BOUNDS_PAUSE).await {
-        for route in actor.stage.partitions(&topic).await {
-            let request = v1::OffsetsRequest { group_id: route.group, time_ms: None };
-            let asked = actor
-                .ask(route.group, Duration::ZERO, |channel| async move {
-                    StreamClient::new(channel).offsets(request).await
-                })
-                .await;
-            let (start, end) =
-                asked.answer.as_ref().map_or((0, 0), |answer| (answer.start_offset, answer.end_offset));
-            let op = Op::Bounds { topic: route.topic.clone(), partition: route.partition, start, end };
-            actor.note(&asked, op, asked.end_of_read());
-        }
+        look_at_bounds(&mut actor, &topic).await;
+    }
+}
+
+/// Asks once for the first and next offsets of each partition.
+pub(super) async fn look_at_bounds(actor: &mut Actor, topic: &str) {
+    for route in actor.stage.partitions(topic).await {
+        let request = v1::OffsetsRequest { group_id: route.group, time_ms: None };
+        let asked = actor
+            .ask(route.group, Duration::ZERO, |channel| async move {
+                StreamClient::new(channel).offsets(request).await
+            })
+            .await;
+        let (start, end) =
+            asked.answer.as_ref().map_or((0, 0), |answer| (answer.start_offset, answer.end_offset));
+        let op = Op::Bounds { topic: route.topic, partition: route.partition, start, end };
+        actor.note(&asked, op, asked.end_of_read());
     }
 }
 
