@@ -33,9 +33,10 @@ mod stream;
 mod worker;
 
 pub use admin::types::{
-    ClusterStatus, GroupDescription, GroupMember, GroupPosition, GroupSummary, MessageState, NewTopic,
-    NodeInfo, PartitionOffsets, PartitionStatus, PeekedMessage, QueuePartition, QueueSettings, QueueStats,
-    ResetTo, Settings, StreamPartition, StreamSettings, TopicDescription, TopicInfo,
+    ClusterStatus, GroupDescription, GroupMember, GroupPosition, GroupSummary, LinkInfo, LinkKind,
+    MessageState, NewTopic, NodeInfo, PartitionOffsets, PartitionStatus, PeekedMessage, QueuePartition,
+    QueueSettings, QueueStats, ResetTo, Settings, StreamPartition, StreamSettings, TopicDescription,
+    TopicInfo,
 };
 pub use admin::{Admin, MessageRef, NodeDigest, ParkedSelection, PeekOptions, ReplicaDigest};
 pub use client::Client;

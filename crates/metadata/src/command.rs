@@ -9,6 +9,7 @@ use weir_types::{
     TopicPolicy,
 };
 
+use crate::link::LinkKind;
 use crate::node::Addresses;
 
 /// A node that a cluster is formed with. The founders agree on the ids before there is a registry.
@@ -139,6 +140,24 @@ pub enum Command {
     RemoveNode {
         /// The node.
         node: NodeId,
+    },
+    /// Lets messages or records go from one topic to another by themselves. Repeating it changes nothing.
+    CreateLink {
+        /// What goes over it.
+        kind: LinkKind,
+        /// Where it comes from.
+        from: TopicId,
+        /// Where it goes to.
+        to: TopicId,
+    },
+    /// Ends that.
+    DeleteLink {
+        /// What goes over it.
+        kind: LinkKind,
+        /// Where it comes from.
+        from: TopicId,
+        /// Where it goes to.
+        to: TopicId,
     },
 }
 

@@ -41,6 +41,11 @@ impl Registry {
                 holds(replicas.insert(replica), || format!("replica {replica} is in two groups"))?;
             }
         }
+        for (id, link) in &self.links {
+            let known = self.topics.contains_key(&link.from) && self.topics.contains_key(&link.to);
+            let issued = link.id == *id && u64::from(*id) <= cluster.version;
+            holds(known && issued, || format!("link {id}: {link:?} without its topics"))?;
+        }
         let producers: BTreeSet<_> = self.producers.values().map(|producer| producer.id).collect();
         holds(producers.len() == self.producers.len(), || "two producers share an id".into())?;
         holds(producers.last().is_none_or(|id| *id < cluster.next_producer), || {

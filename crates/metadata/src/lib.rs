@@ -24,6 +24,7 @@ mod apply;
 mod command;
 mod invariants;
 pub mod limits;
+mod link;
 mod membership;
 pub mod moves;
 mod node;
@@ -38,6 +39,7 @@ mod rows;
 mod topic;
 
 pub use command::{Command, Founder, PolicyChange};
+pub use link::{Link, LinkKind};
 pub use membership::{Membership, ReplicaSet};
 pub use moves::Step;
 pub use node::{Addresses, Node, NodeState, Reissue, ReissuedReplica};

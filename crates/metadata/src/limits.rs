@@ -16,5 +16,7 @@ pub const METADATA_VOTERS_MAX: usize = 5;
 pub const COORDINATOR_SHARDS_MAX: u32 = 64;
 /// Replicas of a coordinator shard, if there are as many founders.
 pub const COORDINATOR_REPLICAS: usize = 3;
+/// Most links between topics.
+pub const LINKS_MAX: usize = 10_000;
 /// Longest address or rack, in bytes.
 pub const ADDRESS_BYTES_MAX: usize = 300;

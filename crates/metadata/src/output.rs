@@ -6,6 +6,7 @@ use weir_types::{
     TopicKind, WeirError,
 };
 
+use crate::link::LinkKind;
 use crate::node::ReissuedReplica;
 
 /// The answer to a command that was carried out.
@@ -58,6 +59,16 @@ pub enum Reply {
     NodeLeaving {
         /// Its id.
         node: NodeId,
+    },
+    /// The link is there.
+    LinkCreated {
+        /// Its id.
+        link: u32,
+    },
+    /// The link is gone.
+    LinkDeleted {
+        /// Its id.
+        link: u32,
     },
 }
 
@@ -240,6 +251,52 @@ pub enum Rejection {
         /// What is wrong.
         reason: String,
     },
+    /// Messages that leave a queue go to one place.
+    #[error("topic `{from}` has a {kind} already, to `{to}`")]
+    LinkExists {
+        /// What goes over it.
+        kind: LinkKind,
+        /// Where it comes from.
+        from: String,
+        /// Where it goes to.
+        to: String,
+    },
+    /// No such link.
+    #[error("topic {from} has no {kind} to topic {to}")]
+    LinkNotFound {
+        /// What would go over it.
+        kind: LinkKind,
+        /// Where it would come from.
+        from: TopicId,
+        /// Where it would go to.
+        to: TopicId,
+    },
+    /// What goes over the link would come back.
+    #[error("a {kind} from `{from}` to `{to}` would close a cycle: `{to}` leads to `{from}`")]
+    LinkCycle {
+        /// What would go over it.
+        kind: LinkKind,
+        /// Where it would come from.
+        from: String,
+        /// Where it would go to.
+        to: String,
+    },
+    /// The cluster has as many links as it may.
+    #[error("the cluster has {limit} links between topics, the most allowed")]
+    TooManyLinks {
+        /// The limit.
+        limit: usize,
+    },
+    /// Another topic's messages go there.
+    #[error("topic `{name}` cannot be deleted: topic `{from}` has a {kind} to it")]
+    TopicInUse {
+        /// The topic.
+        name: String,
+        /// What goes over the link.
+        kind: LinkKind,
+        /// Where it comes from.
+        from: String,
+    },
     /// The cluster remembers as many named producers as it may.
     #[error("the cluster has {limit} named producers, the most allowed")]
     TooManyProducers {
@@ -253,12 +310,14 @@ impl Rejection {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::NotFormed => ErrorKind::Retry,
-            Self::NodeUnknown { .. } | Self::TopicNotFound { .. } | Self::GroupUnknown { .. } => {
-                ErrorKind::NotFound
-            }
-            Self::AlreadyFormed { .. } | Self::TopicExists { .. } | Self::TopicDiffers { .. } => {
-                ErrorKind::AlreadyExists
-            }
+            Self::NodeUnknown { .. }
+            | Self::TopicNotFound { .. }
+            | Self::GroupUnknown { .. }
+            | Self::LinkNotFound { .. } => ErrorKind::NotFound,
+            Self::AlreadyFormed { .. }
+            | Self::TopicExists { .. }
+            | Self::TopicDiffers { .. }
+            | Self::LinkExists { .. } => ErrorKind::AlreadyExists,
             Self::NodeRemoved { .. } | Self::NodeReplaced { .. } | Self::WrongIncarnation { .. } => {
                 ErrorKind::Fenced
             }
@@ -293,6 +352,11 @@ impl Rejection {
             Self::GroupUnknown { .. } => "group-unknown",
             Self::InvalidMembership { .. } => "invalid-membership",
             Self::TooManyProducers { .. } => "too-many-producers",
+            Self::LinkExists { .. } => "link-exists",
+            Self::LinkNotFound { .. } => "link-not-found",
+            Self::LinkCycle { .. } => "link-cycle",
+            Self::TooManyLinks { .. } => "too-many-links",
+            Self::TopicInUse { .. } => "topic-in-use",
         }
     }
 }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use weir_types::{ClusterId, GroupId, Incarnation, KeyHash, NodeId, ReplicaId, TopicId};
 
+use crate::link::{Link, LinkKind};
 use crate::membership::{Membership, ReplicaSet};
 use crate::moves::{self, Step};
 use crate::node::Node;
@@ -111,6 +112,21 @@ impl Registry {
     pub fn partition_for(&self, topic: TopicId, key: KeyHash) -> Option<&Partition> {
         let (_, group) = self.ranges.range((topic, KeyHash(0))..=(topic, key)).next_back()?;
         self.partitions.get(group).filter(|partition| partition.range.contains(key))
+    }
+
+    /// All links, in order of creation.
+    pub fn links(&self) -> impl Iterator<Item = &Link> {
+        self.links.values()
+    }
+
+    /// The links that go out from a topic.
+    pub fn links_from(&self, topic: TopicId) -> impl Iterator<Item = &Link> {
+        self.links.values().filter(move |link| link.from == topic)
+    }
+
+    /// One link.
+    pub fn link(&self, kind: LinkKind, from: TopicId, to: TopicId) -> Option<&Link> {
+        self.links.values().find(|link| (link.kind, link.from, link.to) == (kind, from, to))
     }
 
     /// The coordinator's shard that a consumer group belongs to, for ever.

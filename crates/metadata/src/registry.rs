@@ -10,6 +10,7 @@ use weir_types::{
 
 use crate::apply::{CreateTopic, FormCluster, MembershipChanged, RegisterNode};
 use crate::command::Command;
+use crate::link::Link;
 use crate::membership::Membership;
 use crate::node::{Node, Reissue};
 use crate::output::{Effect, Rejection, Reply};
@@ -72,6 +73,7 @@ pub struct Registry {
     /// Of every partition, and of the metadata group.
     pub(crate) memberships: BTreeMap<GroupId, Membership>,
     pub(crate) producers: BTreeMap<String, NamedProducer>,
+    pub(crate) links: BTreeMap<u32, Link>,
     // Derived from the above, never stored.
     pub(crate) node_by_incarnation: BTreeMap<Incarnation, NodeId>,
     pub(crate) topic_by_name: BTreeMap<String, TopicId>,
@@ -115,6 +117,8 @@ impl Registry {
                 self.membership_changed(MembershipChanged { group, voters, learners, generation }, out)
             }
             Command::RemoveNode { node } => self.remove_node(node, out),
+            Command::CreateLink { kind, from, to } => self.create_link(kind, (from, to), at.wall_clock, out),
+            Command::DeleteLink { kind, from, to } => self.delete_link(kind, (from, to), out),
         })
     }
 

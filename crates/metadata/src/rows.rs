@@ -9,6 +9,7 @@
 //! | `05` group u32 | [`Membership`]: what moves; of the metadata group too |
 //! | `06` name | [`NamedProducer`] |
 //! | `07` node u64 | [`Reissue`] |
+//! | `08` link u32 | [`Link`] |
 //!
 //! Keys that start with `00` belong to consensus.
 
@@ -16,6 +17,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use weir_types::{Corrupt, GroupId, NodeId, Output, Row, RowChange, TopicId};
 
+use crate::link::Link;
 use crate::membership::Membership;
 use crate::node::{Node, Reissue};
 use crate::output::Effect;
@@ -33,6 +35,7 @@ const PARTITION: u8 = 4;
 const MEMBERSHIP: u8 = 5;
 const PRODUCER: u8 = 6;
 const REISSUE: u8 = 7;
+const LINK: u8 = 8;
 
 /// Version byte, then postcard.
 pub(crate) fn encode<T: Serialize>(version: u8, value: &T) -> Vec<u8> {
@@ -98,6 +101,10 @@ impl Registry {
             REISSUE => {
                 let node = NodeId(u64::from_be_bytes(fixed(id)?));
                 self.reissues.insert(node, decode(VERSION, value, "reissue row")?);
+            }
+            LINK => {
+                let id = u32::from_be_bytes(fixed(id)?);
+                self.links.insert(id, decode(VERSION, value, "link row")?);
             }
             other => return Err(Corrupt(format!("metadata row with unknown tag {other}"))),
         }
@@ -178,6 +185,16 @@ impl Registry {
     pub(crate) fn put_producer(&mut self, name: String, producer: NamedProducer, out: &mut Output<Effect>) {
         put(out, key(PRODUCER, name.as_bytes()), &producer);
         self.producers.insert(name, producer);
+    }
+
+    pub(crate) fn put_link(&mut self, link: Link, out: &mut Output<Effect>) {
+        put(out, key(LINK, &link.id.to_be_bytes()), &link);
+        self.links.insert(link.id, link);
+    }
+
+    pub(crate) fn drop_link(&mut self, id: u32, out: &mut Output<Effect>) {
+        out.changes.push(RowChange::delete(key(LINK, &id.to_be_bytes())));
+        self.links.remove(&id);
     }
 
     pub(crate) fn put_reissue(&mut self, node: NodeId, reissue: Reissue, out: &mut Output<Effect>) {

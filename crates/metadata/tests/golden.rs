@@ -8,7 +8,7 @@ mod expected;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use weir_metadata::{Addresses, Command, Founder, PolicyChange, Registry};
+use weir_metadata::{Addresses, Command, Founder, LinkKind, PolicyChange, Registry};
 use weir_types::{
     At, Backoff, ClusterId, Corrupt, GroupId, Incarnation, NodeId, Output, ParkPolicy, ReplicaId, RequestId,
     TopicId, TopicKind, TopicPolicy, WallClock,
@@ -117,6 +117,9 @@ fn commands() -> Vec<Command> {
         },
         Command::RemoveNode { node: NodeId(2) },
         registered(0x0300, "n3"),
+        Command::CreateLink { kind: LinkKind::Forward, from: TopicId(1), to: TopicId(2) },
+        Command::DeleteLink { kind: LinkKind::Forward, from: TopicId(1), to: TopicId(2) },
+        Command::CreateLink { kind: LinkKind::DeadLetter, from: TopicId(1), to: TopicId(2) },
         Command::DeleteTopic { topic: TopicId(1) },
     ]
 }

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use proptest::prelude::*;
 use stored::Stored;
 use weir_metadata::{
-    Addresses, Command, Fate, Founder, NodeState, PolicyChange, Registry, ReplicaSet, Role, Step,
+    Addresses, Command, Fate, Founder, LinkKind, NodeState, PolicyChange, Registry, ReplicaSet, Role, Step,
 };
 use weir_types::{
     At, ClusterId, GroupId, Incarnation, LogIndex, NodeId, Output, ReplicaId, RequestId, Term, TopicId,
@@ -28,6 +28,7 @@ enum Wish {
     Create { name: u8, partitions: u32, replicas: u32, request: u8 },
     Alter { topic: usize, attempts: u32 },
     Delete { topic: usize },
+    Link { kind: u8, from: usize, to: usize, gone: bool },
     Produce { name: Option<u8>, request: u8 },
     Form { group: usize },
     Walk { group: usize },
@@ -46,6 +47,8 @@ fn wish() -> impl Strategy<Value = Wish> {
         }),
         1 => (pick.clone(), 0..4u32).prop_map(|(topic, attempts)| Wish::Alter { topic, attempts }),
         1 => pick.clone().prop_map(|topic| Wish::Delete { topic }),
+        4 => (0..3u8, pick.clone(), pick.clone(), prop::bool::weighted(0.2))
+            .prop_map(|(kind, from, to, gone)| Wish::Link { kind, from, to, gone }),
         2 => (prop::option::of(0..3u8), 0..4u8).prop_map(|(name, request)| Wish::Produce { name, request }),
         6 => pick.clone().prop_map(|group| Wish::Form { group }),
         12 => pick.prop_map(|group| Wish::Walk { group }),
@@ -106,7 +109,12 @@ impl World {
             Wish::Create { name, partitions, replicas, request } => Some(Command::CreateTopic {
                 request: RequestId(request.into()),
                 name: format!("topic-{name}"),
-                policy: TopicPolicy::default_for(TopicKind::Queue),
+                // Every third name is a stream's.
+                policy: TopicPolicy::default_for(if name % 3 == 0 {
+                    TopicKind::Stream
+                } else {
+                    TopicKind::Queue
+                }),
                 partitions,
                 replicas,
             }),
@@ -114,6 +122,16 @@ impl World {
                 topic: self.topic(topic)?,
                 changes: vec![PolicyChange::AttemptsMax(attempts)],
             }),
+            Wish::Link { kind, from, to, gone } => {
+                let kind =
+                    [LinkKind::Forward, LinkKind::DeadLetter, LinkKind::Subscription][usize::from(kind)];
+                let (from, to) = (self.topic(from)?, self.topic(to)?);
+                Some(if gone {
+                    Command::DeleteLink { kind, from, to }
+                } else {
+                    Command::CreateLink { kind, from, to }
+                })
+            }
             Wish::Delete { topic } => Some(Command::DeleteTopic { topic: self.topic(topic)? }),
             Wish::Produce { name, request } => Some(Command::InitProducer {
                 name: name.map(|name| format!("producer-{name}")),
@@ -224,7 +242,23 @@ impl World {
         assert!(same || registry.version() > before.version(), "routing changed without a new version");
         assert_eq!(silent, registry.version() == before.version());
         self.check_replicas(before);
+        self.check_links();
         self.groups.retain(|group, _| self.registry.membership(*group).is_some());
+    }
+
+    /// Nothing that leaves a topic comes back to it, and a message leaves to one place.
+    fn check_links(&self) {
+        let mut left: Vec<_> = self.registry.links().collect();
+        // Topics to which nothing leads go first; in a cycle there is none.
+        while !left.is_empty() {
+            let fed: BTreeSet<TopicId> = left.iter().map(|link| link.to).collect();
+            let before = left.len();
+            left.retain(|link| fed.contains(&link.from));
+            assert!(left.len() < before, "links make a cycle: {left:?}");
+        }
+        let single: Vec<_> = self.registry.links().filter(|link| link.kind.is_single()).collect();
+        let places: BTreeSet<_> = single.iter().map(|link| (link.kind, link.from)).collect();
+        assert_eq!(places.len(), single.len(), "a message is to go to two places");
     }
 
     fn check_replicas(&mut self, before: &Registry) {

@@ -12,7 +12,8 @@ use std::str::FromStr;
 
 use stored::Stored;
 use weir_metadata::{
-    Addresses, Command, DesiredReplica, Founder, Membership, PolicyChange, Registry, ReplicaSet, Role, Step,
+    Addresses, Command, DesiredReplica, Founder, LinkKind, Membership, PolicyChange, Registry, ReplicaSet,
+    Role, Step,
 };
 use weir_types::{
     At, ClusterId, GroupId, Incarnation, KeyHash, LogIndex, NodeId, Output, ReplicaId, RequestId, RowChange,
@@ -128,6 +129,20 @@ impl Words<'_> {
     }
 }
 
+fn link(verb: &str, words: &Words<'_>) -> Command {
+    let kind = match words.text("kind").unwrap().as_str() {
+        "forward" => LinkKind::Forward,
+        "dead-letter" => LinkKind::DeadLetter,
+        _ => LinkKind::Subscription,
+    };
+    let (from, to) = (TopicId(words.number("from")), TopicId(words.number("to")));
+    if verb == "link" {
+        Command::CreateLink { kind, from, to }
+    } else {
+        Command::DeleteLink { kind, from, to }
+    }
+}
+
 fn command(verb: &str, words: &Words<'_>) -> Command {
     match verb {
         "form" => form(words),
@@ -142,6 +157,7 @@ fn command(verb: &str, words: &Words<'_>) -> Command {
             incarnation: Incarnation(words.number("incarnation")),
             request: RequestId(words.number("request")),
         },
+        "link" | "unlink" => link(verb, words),
         "create" => Command::CreateTopic {
             request: RequestId(words.number("request")),
             name: words.text("name").unwrap_or_default(),
@@ -291,6 +307,7 @@ fn row(change: &RowChange) -> String {
         5 => format!("membership {}", number()),
         6 => format!("producer {}", String::from_utf8_lossy(id)),
         7 => format!("reissue {}", number()),
+        8 => format!("link {}", number()),
         other => panic!("unknown row {other}"),
     };
     match change.value {

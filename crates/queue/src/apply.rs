@@ -9,6 +9,7 @@ mod enqueue;
 mod extend;
 mod give_back;
 mod lease;
+mod move_on;
 mod nack;
 mod park;
 mod policy;

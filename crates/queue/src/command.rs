@@ -83,6 +83,29 @@ pub enum Command {
     /// Takes in a batch from another partition. Answer: [`Reply::Transferred`](crate::Reply::Transferred), whether
     /// it was taken in now, before, or has to wait for its turn.
     AcceptTransfer(Transfer),
+    /// Messages leave for other partitions, all or none. Answer: [`Reply::Moved`](crate::Reply::Moved), or
+    /// [`Rejection::NotWaiting`](crate::Rejection::NotWaiting) for the first that does not wait as named.
+    Move(Move),
+}
+
+/// Messages that leave, and what they become elsewhere.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Move {
+    /// In which state all of them have to be.
+    pub waiting: Waiting,
+    /// The messages, each once.
+    pub messages: Vec<MessageId>,
+    /// The batches, in order. Their positions count from the start of this command's own bodies.
+    pub outputs: Vec<OutputBatch>,
+}
+
+/// What messages that leave were waiting for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Waiting {
+    /// For a consumer; in a FIFO queue as the next of their keys.
+    Ready,
+    /// For an operator: dead letters.
+    Parked,
 }
 
 /// Messages that are done, and what came out of them.

@@ -52,8 +52,8 @@ mod span;
 mod table;
 
 pub use command::{
-    AckAndAppend, Action, Attributes, Command, DedupId, DedupRecord, Enqueue, Lease, OutputBatch, ParkKind,
-    ProducerBatch, Run, Select, SessionEnding, Settle, SettleItem, Transfer,
+    AckAndAppend, Action, Attributes, Command, DedupId, DedupRecord, Enqueue, Lease, Move, OutputBatch,
+    ParkKind, ProducerBatch, Run, Select, SessionEnding, Settle, SettleItem, Transfer, Waiting,
 };
 pub use message::ParkReason;
 pub use outbox::Outgoing;

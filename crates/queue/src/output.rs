@@ -50,6 +50,11 @@ pub enum Reply {
         /// Whether messages below the horizon are left.
         more: bool,
     },
+    /// Messages left for other partitions.
+    Moved {
+        /// How many.
+        count: u32,
+    },
     /// What was taken in from the source of a transfer.
     Transferred {
         /// The last batch of it. Below the one that was offered: its turn has not come, and nothing changed.
@@ -188,6 +193,12 @@ pub enum Rejection {
         /// The lease that was named.
         lease: LeaseId,
     },
+    /// A message that was to leave is not there, or not in the state that was named; none left.
+    #[error("message {message} does not wait to be moved: none was")]
+    NotWaiting {
+        /// The message.
+        message: MessageId,
+    },
     /// What was to be appended elsewhere has not arrived there yet, and no more of it fits.
     #[error(
         "{batches} batches of {bytes} bytes wait in the outbox, at most {batches_max} of {bytes_max} fit"
@@ -220,6 +231,8 @@ impl Rejection {
             | Self::TooManySessions { .. }
             | Self::OutboxFull { .. } => ErrorKind::Throttled,
             Self::LeaseLost { .. } => ErrorKind::LeaseLost,
+            // The leader looks again.
+            Self::NotWaiting { .. } => ErrorKind::Retry,
             Self::OutOfSequence { .. } | Self::FifoIsFixed | Self::Invalid(_) => ErrorKind::Invalid,
             Self::Fenced { .. } => ErrorKind::Fenced,
             Self::SessionNotOpen { .. } | Self::NotParked { .. } | Self::NotScheduled { .. } => {
@@ -242,6 +255,7 @@ impl Rejection {
             Self::NotScheduled { .. } => "message-not-scheduled",
             Self::LeaseLost { .. } => "lease-lost",
             Self::OutboxFull { .. } => "outbox-full",
+            Self::NotWaiting { .. } => "message-not-waiting",
             Self::FifoIsFixed => "fifo-is-fixed",
             Self::Invalid(_) => "invalid-command",
         }

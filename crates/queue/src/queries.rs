@@ -202,6 +202,18 @@ impl Queue {
         found
     }
 
+    /// At most `max` messages that may be leased next, in the order of handing out; of a FIFO queue the next one of each
+    /// key that may go on.
+    pub fn next_ready(&self, max: usize) -> Vec<MessageView> {
+        let whole_spans = self.backlog.index.keys.is_none();
+        let ids = self.backlog.index.ready.iter().flat_map(|name| {
+            let first = self.backlog.first_of(name);
+            let last = if whole_spans { name } else { first };
+            (first.0..=last.0).map(MessageId)
+        });
+        ids.take(max.min(PEEK_MESSAGES_MAX)).filter_map(|id| self.message(id)).collect()
+    }
+
     /// At most `max` parked messages from `from` on, of one kind or of all, in order of arrival.
     pub fn parked(&self, kind: Option<ParkKind>, from: MessageId, max: usize) -> Vec<MessageView> {
         let ids = self.backlog.index.parked.list(kind, from, max.min(PEEK_MESSAGES_MAX));

@@ -208,6 +208,7 @@ impl Queue {
                 known.then_some(Reply::Done).ok_or(Rejection::Invalid("more has arrived than was ever sent"))
             }
             Command::AcceptTransfer(transfer) => self.accept_transfer(at, &transfer),
+            Command::Move(step) => self.move_on(at, &step),
         }
     }
 

@@ -43,6 +43,11 @@ impl Ready {
         self.items.first().map(|(_, item)| *item)
     }
 
+    /// All items, in the order of handing out.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = MessageId> {
+        self.items.iter().map(|(_, item)| *item)
+    }
+
     /// The first item of each rank: one of them arrived first of all.
     pub(crate) fn first_of_each_rank(&self) -> impl Iterator<Item = MessageId> {
         (0..=PRIORITY_MAX).filter_map(|rank| {

@@ -6,8 +6,8 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use weir_queue::{
-    AckAndAppend, Action, Attributes, Command, DedupId, DedupRecord, Enqueue, Lease, OutputBatch, ParkKind,
-    ProducerBatch, Queue, Reply, Run, Select, SessionEnding, Settle, SettleItem, Transfer,
+    AckAndAppend, Action, Attributes, Command, DedupId, DedupRecord, Enqueue, Lease, Move, OutputBatch,
+    ParkKind, ProducerBatch, Queue, Reply, Run, Select, SessionEnding, Settle, SettleItem, Transfer, Waiting,
 };
 use weir_types::{
     At, GroupId, KeyHash, LeaseClock, LeaseId, LogIndex, MessageId, Output, ProducerEpoch, ProducerId,
@@ -111,6 +111,11 @@ fn commands_are_logged_in_these_bytes() {
         Command::AckAndAppend(ack_and_append(4)),
         Command::ConfirmTransfer { destination: GroupId(300), through: TransferSequence(2) },
         Command::AcceptTransfer(transfer()),
+        Command::Move(Move {
+            waiting: Waiting::Parked,
+            messages: vec![MessageId(300)],
+            outputs: ack_and_append(0).outputs,
+        }),
     ];
     let bytes: Vec<Vec<u8>> =
         commands.iter().map(|command| postcard::to_allocvec(command).unwrap()).collect();

@@ -71,6 +71,8 @@ fn steps() -> impl Strategy<Value = Step> {
         1 => any::<u8>().prop_map(|back| Step::RepeatAckAndAppend { back }),
         3 => (1..4_u8, any::<bool>()).prop_map(|(destination, told)| Step::Send { destination, told }),
         2 => (0..3_u8, 1..4_usize).prop_map(|(skew, records)| Step::Transfer { skew, records }),
+        2 => (any::<bool>(), 1..4_usize, 1..4_u8)
+            .prop_map(|(parked, max, destination)| Step::Move { parked, max, destination }),
     ]
 }
 

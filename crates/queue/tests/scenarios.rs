@@ -12,7 +12,7 @@
 //!   hint: 1 ready                      effects
 //! ```
 //!
-//! `peek`, `stats` and `outbox` are questions, not commands, and stand alone. The first block may say `policy …`.
+//! `peek`, `stats`, `next` and `outbox` are questions, not commands, and stand alone. The first block may say `policy …`.
 //! `WEIR_UPDATE=1 cargo test -p weir-queue --test scenarios` writes the answers anew.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
@@ -23,8 +23,8 @@ use std::path::Path;
 
 use weir_queue::{
     AckAndAppend, Action, Attributes, Command, DedupId, DedupRecord, Effect, Enqueue, Granted, Lease,
-    MessageState, MessageView, OutputBatch, ParkKind, ProducerBatch, Queue, Reply, Run, Select,
-    SessionEnding, Settle, SettleItem, Settled, Transfer, describe,
+    MessageState, MessageView, Move, OutputBatch, ParkKind, ProducerBatch, Queue, Reply, Run, Select,
+    SessionEnding, Settle, SettleItem, Settled, Transfer, Waiting, describe,
 };
 use weir_types::{
     At, Backoff, GroupId, KeyHash, LeaseClock, LeaseId, LogIndex, MessageId, Output, ParkPolicy,
@@ -94,6 +94,7 @@ impl Story {
                 "peek" => return self.peek(),
                 "stats" => return self.stats(),
                 "outbox" => return self.outbox(),
+                "next" => return self.next(),
                 "wait" => self.wait(line),
                 _ => commands.push(self.command(&mut words)),
             }
@@ -171,6 +172,8 @@ impl Story {
             "set-policy" => Command::SetPolicy { policy: policy(words) },
             "tick" => Command::Tick,
             "ack-and-append" => Command::AckAndAppend(ack_and_append(words)),
+            "move-ready" => Command::Move(move_on(Waiting::Ready, words)),
+            "move-parked" => Command::Move(move_on(Waiting::Parked, words)),
             "confirm" => Command::ConfirmTransfer {
                 destination: GroupId(words.number("to").unwrap() as u32),
                 through: TransferSequence(words.number("through").unwrap()),
@@ -220,6 +223,11 @@ impl Story {
         let lines = self.queue.peek(MessageId(0), 100).into_iter().map(|view| view_in_words(&view));
         let told = lines.collect::<Vec<_>>().join("\n");
         if told.is_empty() { "nothing".to_owned() } else { told }
+    }
+
+    fn next(&self) -> String {
+        let ids = self.queue.next_ready(100).into_iter().map(|view| view.message.to_string());
+        "next: ".to_owned() + &ids.collect::<Vec<_>>().join(" ")
     }
 
     fn outbox(&self) -> String {
@@ -350,6 +358,17 @@ fn settle(words: &mut Words) -> Settle {
     Settle { request, items: items.collect() }
 }
 
+/// `move-ready 3 4 to=20`: messages 3 and 4 leave as one batch for partition 20.
+fn move_on(waiting: Waiting, words: &mut Words) -> Move {
+    let outputs = words.number("to").map(|to| OutputBatch {
+        destination: GroupId(to as u32),
+        position: 0,
+        length: 100,
+    });
+    let messages = words.rest.drain(..).map(|word| MessageId(word.parse().unwrap())).collect();
+    Move { waiting, messages, outputs: outputs.into_iter().collect() }
+}
+
 /// `ack-and-append 3#7 4#8 request=1 to=20,21`: one batch of 100 bytes for each partition named.
 fn ack_and_append(words: &mut Words) -> AckAndAppend {
     let request = words.number("request").map(RequestId);
@@ -398,6 +417,7 @@ fn reply_in_words(reply: &Reply) -> String {
         Reply::Purged { messages, before, more } => {
             format!("purged {messages} before {before}{}", if *more { ", more to do" } else { "" })
         }
+        Reply::Moved { count } => format!("moved {count}"),
         Reply::Transferred { through } => format!("taken in through {through}"),
         Reply::Done => "done".to_owned(),
     }

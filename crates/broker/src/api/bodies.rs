@@ -76,6 +76,12 @@ pub(crate) fn pick(batch: &Bytes, wanted: &[u32]) -> Result<Vec<Record>, WeirErr
     }
 }
 
+/// All records of a batch, in order.
+pub(crate) fn all(batch: &Bytes) -> Result<Vec<Record>, WeirError> {
+    let count = BatchView::parse(batch).map_err(damaged)?.header().count;
+    pick(batch, &(0..count).collect::<Vec<_>>())
+}
+
 fn owned(section: &Bytes, record: &RecordView<'_>, first_timestamp_ms: i64) -> Record {
     let slice = |bytes: &[u8]| if bytes.is_empty() { Bytes::new() } else { section.slice_ref(bytes) };
     Record {

@@ -4,6 +4,7 @@ pub mod admin;
 pub(crate) mod bodies;
 pub mod digest;
 pub mod groups;
+pub mod links;
 pub mod outputs;
 pub mod queue;
 pub mod stream;

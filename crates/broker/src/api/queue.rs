@@ -443,7 +443,7 @@ async fn show(
     Ok(shown.collect())
 }
 
-fn describe(reason: &ParkReason) -> String {
+pub(crate) fn describe(reason: &ParkReason) -> String {
     match reason {
         ParkReason::AttemptsUsedUp => "attempts used up".to_owned(),
         ParkReason::Rejected(reason) => reason.clone(),
@@ -451,7 +451,7 @@ fn describe(reason: &ParkReason) -> String {
 }
 
 /// Reads records, each batch once; those that were retired meanwhile are missing.
-async fn read_records(
+pub(crate) async fn read_records(
     partition: &Partition<Queue>,
     places: impl Iterator<Item = (Pointer, u32)>,
 ) -> Result<BTreeMap<(Pointer, u32), Record>, WeirError> {

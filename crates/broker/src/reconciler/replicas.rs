@@ -18,6 +18,7 @@ use super::{Memory, update_addresses};
 use crate::broker::Broker;
 use crate::founding::storage;
 use crate::hosted::{Hosted, Kind};
+use crate::links;
 use crate::node::consensus;
 use crate::partition::Partition;
 use crate::remote::Request;
@@ -165,15 +166,8 @@ async fn open(broker: &Broker, desired: DesiredReplica, nudge: &Arc<Notify>) -> 
     };
     let hosted = Hosted { replica: desired.replica, partition };
     let mut leadership = hosted.leadership();
-    let applied = match &hosted.partition {
-        Kind::Queue(queue) => Some(queue.applied()),
-        _ => None,
-    };
-    broker.inner().hosted.write().insert(group, hosted);
-    if let Some(applied) = applied {
-        let sender = transfers::run(broker.clone(), group, applied, leadership.clone());
-        broker.inner().tasks.lock().spawn(sender);
-    }
+    broker.inner().hosted.write().insert(group, hosted.clone());
+    start_senders(broker, group, &hosted);
     let (watcher, nudge) = (broker.clone(), Arc::clone(nudge));
     broker.inner().tasks.lock().spawn(async move {
         while leadership.changed().await.is_ok() {
@@ -182,6 +176,23 @@ async fn open(broker: &Broker, desired: DesiredReplica, nudge: &Arc<Notify>) -> 
         }
     });
     Ok(())
+}
+
+/// What its leader sends to other partitions by itself.
+fn start_senders(broker: &Broker, group: GroupId, hosted: &Hosted) {
+    let mut tasks = broker.inner().tasks.lock();
+    let leadership = hosted.leadership();
+    match &hosted.partition {
+        Kind::Queue(queue) => {
+            let (applied, again) = (queue.applied(), queue.applied());
+            tasks.spawn(transfers::run(broker.clone(), group, applied, leadership.clone()));
+            tasks.spawn(links::moves::run(broker.clone(), group, again, leadership));
+        }
+        Kind::Stream(stream) => {
+            tasks.spawn(links::subscriptions::run(broker.clone(), group, stream.applied(), leadership));
+        }
+        Kind::Coordinator(_) => {}
+    }
 }
 
 /// A queue's order is fixed when its topic is created, so every replica begins with it; the other settings, which

@@ -3,6 +3,7 @@
 pub(crate) mod convert;
 mod digest;
 mod groups;
+mod links;
 mod queues;
 mod topics;
 pub(crate) mod types;

@@ -267,6 +267,31 @@ pub struct GroupPosition {
     pub owner: Option<String>,
 }
 
+/// What goes over a link between two topics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LinkKind {
+    /// Every message of a queue that can be leased. It leaves the queue, for a stream or another queue.
+    Forward,
+    /// Every message that a queue parks. It leaves the queue, for a stream or another queue, with its reason, attempts
+    /// and origin in the headers `weir-dead-letter-reason`, `weir-dead-letter-attempts` and `weir-dead-letter-origin`.
+    DeadLetter,
+    /// Every record of a stream, for a queue. It stays in the stream.
+    Subscription,
+}
+
+/// A link between two topics.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LinkInfo {
+    /// What goes over it.
+    pub kind: LinkKind,
+    /// Where it comes from.
+    pub from: String,
+    /// Where it goes to.
+    pub to: String,
+    /// When it was made, in milliseconds since the Unix epoch.
+    pub created_at_ms: u64,
+}
+
 /// Where to move a consumer group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ResetTo {

@@ -61,6 +61,27 @@ impl Admin for Services {
         not_faked()
     }
 
+    async fn create_link(
+        &self,
+        _: Request<v1::CreateLinkRequest>,
+    ) -> Result<Response<v1::CreateLinkResponse>, Status> {
+        not_faked()
+    }
+
+    async fn delete_link(
+        &self,
+        _: Request<v1::DeleteLinkRequest>,
+    ) -> Result<Response<v1::DeleteLinkResponse>, Status> {
+        not_faked()
+    }
+
+    async fn list_links(
+        &self,
+        _: Request<v1::ListLinksRequest>,
+    ) -> Result<Response<v1::ListLinksResponse>, Status> {
+        not_faked()
+    }
+
     async fn list_topics(
         &self,
         _: Request<v1::ListTopicsRequest>,

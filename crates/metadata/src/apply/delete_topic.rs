@@ -1,4 +1,4 @@
-//! `DeleteTopic`: the reconcilers then destroy the replicas, since [`Fate`](crate::Fate) says so.
+//! `DeleteTopic`: its own links go with it, one that leads to it forbids it. The reconcilers then destroy the replicas, since [`Fate`](crate::Fate) says so.
 
 use weir_types::{GroupId, Output, TopicId};
 
@@ -13,7 +13,15 @@ impl Registry {
         if !issued {
             return Err(Rejection::TopicNotFound { topic: id });
         }
-        if self.topics.contains_key(&id) {
+        if let Some(topic) = self.topics.get(&id) {
+            if let Some(link) = self.links.values().find(|link| link.to == id) {
+                let from = self.topics.get(&link.from).map_or_else(String::new, |from| from.name.clone());
+                return Err(Rejection::TopicInUse { name: topic.name.clone(), kind: link.kind, from });
+            }
+            let leaving: Vec<u32> = self.links_from(id).map(|link| link.id).collect();
+            for link in leaving {
+                self.drop_link(link, out);
+            }
             let groups: Vec<GroupId> = self.partitions(id).map(|partition| partition.group).collect();
             for group in groups {
                 self.drop_partition(group, out);

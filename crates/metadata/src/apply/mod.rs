@@ -6,6 +6,7 @@ mod create_topic;
 mod delete_topic;
 mod form_cluster;
 mod init_producer;
+mod links;
 mod register_node;
 mod reissue_replicas;
 mod remove_node;

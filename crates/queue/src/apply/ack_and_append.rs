@@ -34,10 +34,7 @@ impl Queue {
             }
         }
         self.header.set(Header { acked, ..*self.header.get() });
-        for OutputBatch { destination, position, length } in &step.outputs {
-            let pointer = Pointer { term: at.term, index: at.index, position: *position, length: *length };
-            self.outbox.put(*destination, pointer);
-        }
+        self.put_outputs(at, &step.outputs);
         let outcomes = vec![Settled::Done; step.messages.len()];
         if let Some(request) = step.request {
             self.requests.remember(at.lease_clock, request, Answer::settled(&outcomes));
@@ -45,7 +42,14 @@ impl Queue {
         Ok(Reply::Settled { outcomes })
     }
 
-    fn check_outbox(&self, outputs: &[OutputBatch]) -> Result<(), Rejection> {
+    pub(super) fn put_outputs(&mut self, at: At, outputs: &[OutputBatch]) {
+        for OutputBatch { destination, position, length } in outputs {
+            let pointer = Pointer { term: at.term, index: at.index, position: *position, length: *length };
+            self.outbox.put(*destination, pointer);
+        }
+    }
+
+    pub(super) fn check_outbox(&self, outputs: &[OutputBatch]) -> Result<(), Rejection> {
         let (batches, bytes) = (self.outbox.len(), self.outbox.bytes());
         let more: u64 = outputs.iter().map(|output| u64::from(output.length)).sum();
         // What is larger than the whole outbox could never be sent: an empty one takes anything.

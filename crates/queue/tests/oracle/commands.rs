@@ -74,6 +74,11 @@ pub(crate) enum Step {
         skew: u8,
         records: usize,
     },
+    Move {
+        parked: bool,
+        max: usize,
+        destination: u8,
+    },
 }
 
 impl Oracle {
@@ -119,6 +124,7 @@ impl Oracle {
             Step::AckAndAppend { backs, destinations } => self.ack_and_append(backs, destinations)?,
             Step::RepeatAckAndAppend { back } => self.repeated_step(*back)?,
             Step::Send { destination, told } => self.send(*destination, *told, queue)?,
+            Step::Move { parked, max, destination } => self.move_on(*parked, *max, *destination, queue)?,
             Step::Transfer { skew, records } => {
                 let batch = self.batch(&vec![(0, 0, 0, 0); *records], false);
                 self.transfer(*skew, batch)

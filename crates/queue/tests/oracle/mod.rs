@@ -135,6 +135,7 @@ impl Oracle {
                 (Command::CloseSession { .. } | Command::KeepSession { .. }, _) => self.doubt_sessions(),
                 (Command::Redrive { .. }, Ok(_)) => self.redriven(),
                 (Command::AckAndAppend(step), answer) => self.judge_step(step, answer),
+                (Command::Move(step), answer) => self.judge_move(step, answer),
                 (Command::AcceptTransfer(transfer), answer) => self.judge_transfer(transfer, answer),
                 _ => {}
             }

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use weir_queue::{AckAndAppend, Command, Enqueue, OutputBatch, Queue, Rejection, Reply, Settled, Transfer};
+use weir_queue::{
+    AckAndAppend, Command, Enqueue, Move, OutputBatch, Queue, Rejection, Reply, Settled, Transfer, Waiting,
+};
 use weir_types::{GroupId, MessageId, RequestId, TransferSequence, TransferSource};
 
 use super::{Oracle, Running};
@@ -44,6 +46,42 @@ impl Oracle {
             messages: messages.into_iter().collect(),
             outputs,
         }))
+    }
+
+    /// What waits leaves, in one batch. Other steps of the entry may come in between.
+    pub(crate) fn move_on(
+        &mut self,
+        parked: bool,
+        max: usize,
+        destination: u8,
+        queue: &Queue,
+    ) -> Option<Command> {
+        let (waiting, views) = if parked {
+            (Waiting::Parked, queue.parked(None, MessageId(0), max))
+        } else {
+            (Waiting::Ready, queue.next_ready(max))
+        };
+        self.transfers.next_position += 1;
+        let destination = GroupId(u32::from(destination));
+        let outputs = vec![OutputBatch { destination, position: self.transfers.next_position, length: 100 }];
+        let messages: Vec<_> = views.into_iter().map(|view| view.message).collect();
+        (!messages.is_empty()).then_some(Command::Move(Move { waiting, messages, outputs }))
+    }
+
+    pub(crate) fn judge_move(&mut self, step: &Move, answer: &Result<Reply, Rejection>) {
+        if let Err(rejection) = answer {
+            assert!(matches!(rejection, Rejection::NotWaiting { .. }), "{rejection}");
+            return;
+        }
+        for id in &step.messages {
+            let gone = self.alive.remove(id).unwrap_or_else(|| panic!("{id} is gone, and leaves"));
+            assert!(gone.deliver_at <= self.at.wall_clock, "P8: message {id} leaves before its time");
+            let runs = matches!(gone.grant, Some((_, Running::Surely)));
+            assert!(!runs, "P3: message {id} leaves while it is leased");
+        }
+        for output in &step.outputs {
+            self.transfers.promised.entry(output.destination).or_default().push(output.position);
+        }
     }
 
     pub(crate) fn repeated_step(&self, back: u8) -> Option<Command> {

@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use tonic::{Request, Response, Status};
-use weir_broker::Broker;
 use weir_broker::api::admin::NewTopic;
 use weir_broker::api::digest::Detail;
+use weir_broker::api::links::NamedLink;
+use weir_broker::{Broker, LinkKind, ResetTo};
 use weir_proto::error_to_status;
 use weir_proto::v1::admin_server::Admin;
 use weir_proto::v1::{self, TopicSettings};
-use weir_types::{GroupId, NodeId, RequestId, TopicPolicy};
+use weir_types::{GroupId, NodeId, Offset, RequestId, TopicPolicy, WallClock};
 
 use super::{Answers, Services, digest, invalid, status};
 
@@ -62,6 +63,41 @@ impl Admin for Services {
     ) -> Result<Response<v1::DeleteTopicResponse>, Status> {
         self.broker()?.delete_topic(&request.into_inner().name).await.map_err(error_to_status)?;
         Ok(Response::new(v1::DeleteTopicResponse {}))
+    }
+
+    async fn create_link(
+        &self,
+        request: Request<v1::CreateLinkRequest>,
+    ) -> Result<Response<v1::CreateLinkResponse>, Status> {
+        use v1::create_link_request::Start;
+        let request = request.into_inner();
+        let kind = link_kind(request.kind())?;
+        let start = match request.start {
+            Some(Start::Earliest(_)) | None => ResetTo::Earliest,
+            Some(Start::Latest(_)) => ResetTo::Latest,
+            Some(Start::Offset(offset)) => ResetTo::Offset(Offset(offset)),
+            Some(Start::TimeMs(time)) => ResetTo::Time(WallClock(time)),
+        };
+        let made = self.broker()?.create_link(kind, &request.from, &request.to, start).await;
+        Ok(Response::new(v1::CreateLinkResponse { link: Some(link(&made.map_err(error_to_status)?)) }))
+    }
+
+    async fn delete_link(
+        &self,
+        request: Request<v1::DeleteLinkRequest>,
+    ) -> Result<Response<v1::DeleteLinkResponse>, Status> {
+        let request = request.into_inner();
+        let kind = link_kind(request.kind())?;
+        self.broker()?.delete_link(kind, &request.from, &request.to).await.map_err(error_to_status)?;
+        Ok(Response::new(v1::DeleteLinkResponse {}))
+    }
+
+    async fn list_links(
+        &self,
+        _: Request<v1::ListLinksRequest>,
+    ) -> Result<Response<v1::ListLinksResponse>, Status> {
+        let links = self.broker()?.links().iter().map(link).collect();
+        Ok(Response::new(v1::ListLinksResponse { links }))
     }
 
     async fn list_topics(
@@ -175,4 +211,23 @@ fn settings(set: Option<&TopicSettings>, policy: &TopicPolicy) -> Result<TopicPo
             invalid("wrong-topic-kind", message)
         }),
     }
+}
+
+fn link_kind(kind: v1::LinkKind) -> Result<LinkKind, Status> {
+    match kind {
+        v1::LinkKind::Forward => Ok(LinkKind::Forward),
+        v1::LinkKind::DeadLetter => Ok(LinkKind::DeadLetter),
+        v1::LinkKind::Subscription => Ok(LinkKind::Subscription),
+        v1::LinkKind::Unspecified => Err(invalid("link-kind-missing", "the kind of the link is not set")),
+    }
+}
+
+fn link(named: &NamedLink) -> v1::Link {
+    let kind = match named.link.kind {
+        LinkKind::Forward => v1::LinkKind::Forward,
+        LinkKind::DeadLetter => v1::LinkKind::DeadLetter,
+        LinkKind::Subscription => v1::LinkKind::Subscription,
+    };
+    let (from, to) = (named.from.clone(), named.to.clone());
+    v1::Link { kind: kind as i32, from, to, created_at_ms: named.link.created.0 }
 }

@@ -9,5 +9,11 @@ pub const PRIORITY: &str = "weir-priority";
 pub const DELIVER_AT: &str = "weir-deliver-at";
 /// Gone this long after its arrival if not acked: milliseconds.
 pub const TTL: &str = "weir-ttl";
+/// Why a message became a dead letter; on those that were moved to another topic.
+pub const DEAD_LETTER_REASON: &str = "weir-dead-letter-reason";
+/// How often it was delivered before.
+pub const DEAD_LETTER_ATTEMPTS: &str = "weir-dead-letter-attempts";
+/// Where it was: `topic/partition/message id`.
+pub const DEAD_LETTER_ORIGIN: &str = "weir-dead-letter-origin";
 /// Id for dedup within the queue's window: any bytes.
 pub const MESSAGE_ID: &str = "weir-message-id";

@@ -1,7 +1,6 @@
 //! `weir group`: list, describe, reset.
 
 use clap::{Args, Subcommand};
-use weir_client::ResetTo;
 
 use super::Connection;
 use super::value::Place;
@@ -68,20 +67,11 @@ impl Group {
                 screen.show(&GroupView::of(&group))
             }
             Self::Reset(reset) => {
-                let to = target(reset.to);
+                let to = reset.to.into();
                 let admin = reset.connection.admin().await?;
                 let positions = admin.reset_group(&reset.group, &reset.topic, to).await?;
                 screen.show(&PositionList::of(&positions))
             }
         }
-    }
-}
-
-fn target(place: Place) -> ResetTo {
-    match place {
-        Place::Earliest => ResetTo::Earliest,
-        Place::Latest => ResetTo::Latest,
-        Place::Offset(offset) => ResetTo::Offset(offset),
-        Place::TimeMs(ms) => ResetTo::TimeMs(ms),
     }
 }

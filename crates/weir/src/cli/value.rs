@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use weir_client::MessageRef;
+use weir_client::ResetTo;
 
 /// A span such as `30s`, `5m`, `7d`, in milliseconds.
 pub(super) fn span_ms(text: &str) -> Result<u64, String> {
@@ -71,6 +72,17 @@ pub(super) enum Place {
     Offset(u64),
     /// The first record at or after this time, in milliseconds since the Unix epoch.
     TimeMs(u64),
+}
+
+impl From<Place> for ResetTo {
+    fn from(place: Place) -> Self {
+        match place {
+            Place::Earliest => Self::Earliest,
+            Place::Latest => Self::Latest,
+            Place::Offset(offset) => Self::Offset(offset),
+            Place::TimeMs(ms) => Self::TimeMs(ms),
+        }
+    }
 }
 
 impl Place {

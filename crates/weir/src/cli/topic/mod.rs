@@ -1,4 +1,6 @@
-//! `weir topic`: create, list, describe, alter, delete.
+//! `weir topic`: create, list, describe, alter, delete, and the links between topics.
+
+mod links;
 
 use std::io::{self, BufRead as _, IsTerminal as _};
 
@@ -8,11 +10,13 @@ use serde_json::json;
 use weir_client::{NewTopic, QueueSettings, Settings, StreamSettings};
 use weir_types::TopicKind;
 
+use links::{DeadLetters, Forward, Links, Subscribe};
+
 use super::{Connection, value};
 use crate::failure::{Failure, Outcome};
 use crate::output::{Done, Screen, TopicList, TopicView, count};
 
-/// Create, show, alter and delete topics
+/// Create, show, alter, delete and link topics
 #[derive(Debug, Subcommand)]
 pub(super) enum Topic {
     /// Create a queue or a stream
@@ -25,6 +29,14 @@ pub(super) enum Topic {
     Alter(Alter),
     /// Delete a topic and everything in it
     Delete(Delete),
+    /// Move every message of a queue on to another topic
+    Forward(Forward),
+    /// Move dead letters of a queue to another topic
+    DeadLetters(DeadLetters),
+    /// Feed a queue from a stream
+    Subscribe(Subscribe),
+    /// List the links between topics
+    Links(Links),
 }
 
 #[derive(Debug, Args)]
@@ -186,6 +198,10 @@ impl Topic {
             Self::Describe(describe) => describe.run(screen).await,
             Self::Alter(alter) => alter.run(screen).await,
             Self::Delete(delete) => delete.run(screen).await,
+            Self::Forward(forward) => forward.run(screen).await,
+            Self::DeadLetters(letters) => letters.run(screen).await,
+            Self::Subscribe(subscribe) => subscribe.run(screen).await,
+            Self::Links(links) => links.run(screen).await,
         }
     }
 }

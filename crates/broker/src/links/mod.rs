@@ -1,0 +1,91 @@
+//! Links between topics: what the leader of a partition sends to another topic by itself, exactly once.
+//!
+//! | link | from | how |
+//! |---|---|---|
+//! | forward, dead-letter | a queue | a `Move` takes messages out and puts their records into the outbox (`moves.rs`) |
+//! | subscription | a stream | records are sent under their offsets; a committed position tells how far (`subscriptions.rs`) |
+//!
+//! Either is driven by the leader alone and keeps nothing that the next leader would miss.
+
+pub(crate) mod moves;
+pub(crate) mod subscriptions;
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+use weir_metadata::Link;
+use weir_types::batch::reserved_headers;
+use weir_types::{BatchBuilder, BatchError, ErrorKind, GroupId, KeyHash, TopicId, WeirError};
+
+use crate::api::bodies::Record;
+use crate::broker::Broker;
+
+/// Most bytes that one step takes along, unless its first record alone is larger.
+const STEP_BYTES_MAX: usize = 1 << 20;
+/// Pause after a step that failed: doubled each time, up to the longest.
+const PAUSE_MIN: Duration = Duration::from_millis(50);
+const PAUSE_MAX: Duration = Duration::from_secs(5);
+
+/// When a step that failed is tried again.
+#[derive(Debug, Default)]
+struct Rest {
+    until: Option<Instant>,
+    pause: Duration,
+}
+
+impl Rest {
+    fn over(&self, now: Instant) -> bool {
+        self.until.is_none_or(|until| until <= now)
+    }
+
+    fn succeeded(&mut self) {
+        *self = Self::default();
+    }
+
+    fn failed(&mut self, broker: &Broker) {
+        self.pause = (self.pause * 2).clamp(PAUSE_MIN, PAUSE_MAX);
+        self.until = Some(Instant::now() + broker.inner().runtime.jittered(self.pause));
+    }
+}
+
+/// The links that go out from the topic of a partition.
+fn links_of(broker: &Broker, group: GroupId) -> Vec<Link> {
+    broker.registry(|registry| {
+        let topic = registry.partition(group).map(|partition| partition.topic);
+        topic.map_or_else(Vec::new, |topic| registry.links_from(topic).copied().collect())
+    })
+}
+
+/// The partition of a topic that a record belongs to: that of its key, or any for a record without one.
+fn destination(broker: &Broker, topic: TopicId, key: Option<&[u8]>, any: u64) -> Result<GroupId, WeirError> {
+    let found = broker.registry(|registry| {
+        if let Some(key) = key {
+            return registry.partition_for(topic, KeyHash::of(key)).map(|partition| partition.group);
+        }
+        let partitions: Vec<_> = registry.partitions(topic).map(|partition| partition.group).collect();
+        partitions.get((any % partitions.len().max(1) as u64) as usize).copied()
+    });
+    found.ok_or_else(|| {
+        let message = format!("topic {topic} has no partition for a record");
+        WeirError::new(ErrorKind::Retry, "partition-not-found", message).after_ms(100)
+    })
+}
+
+/// Adds a record to a batch, with headers left out and others put behind.
+fn add(
+    batch: &mut BatchBuilder,
+    record: &Record,
+    keeps: impl Fn(&str) -> bool,
+    more: &[(&str, &[u8])],
+) -> Result<(), BatchError> {
+    let kept = record.headers.iter().filter(|(name, _)| keeps(name));
+    let mut headers: Vec<(&str, Option<&[u8]>)> =
+        kept.map(|(name, value)| (name.as_str(), Some(&value[..]))).collect();
+    headers.extend(more.iter().map(|(name, value)| (*name, Some(*value))));
+    batch.push(record.key.as_deref(), record.value.as_deref(), &headers, record.timestamp_ms)
+}
+
+/// Whether a header is no condition on the delivery of the message that carried it.
+fn is_free(name: &str) -> bool {
+    !name.starts_with(reserved_headers::PREFIX)
+}

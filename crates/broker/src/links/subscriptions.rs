@@ -1,0 +1,217 @@
+//! Subscriptions: queues that are fed by a stream.
+//!
+//! A record is sent under its offset, one above it so that 0 stands before the first: the queue's inbox takes each in
+//! once, whoever sends. How far all partitions of the queue are is a committed position of the stream's partition, under
+//! a group name of its own; a new leader goes on from there, and hears from each inbox what is there already.
+
+use std::collections::BTreeMap;
+
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until};
+use tracing::{debug, warn};
+use weir_consensus::Leadership;
+use weir_metadata::{Link, LinkKind};
+use weir_stream::{Command, CommitOffset, Movement, Stream};
+use weir_types::{
+    BatchBuilder, ErrorKind, GroupId, LogIndex, Offset, TopicId, TransferSequence, TransferSource, WeirError,
+};
+
+use super::{Rest, STEP_BYTES_MAX, add, destination, is_free, links_of};
+use crate::api::bodies::{BatchReader, Record, all, read_error};
+use crate::broker::Broker;
+use crate::door;
+use crate::partition::Partition;
+use crate::remote::{Answer, Request, unexpected};
+
+/// How often one step is cut anew for a partition of the queue that knows of other records.
+const CUTS_MAX: u32 = 4;
+
+/// The group under whose name a subscription's position is committed.
+pub(crate) fn group_name(queue: TopicId) -> String {
+    format!("_subscription.{queue}")
+}
+
+/// Feeds queues from one stream partition while this node leads it; ends when its replica is closed.
+pub(crate) async fn run(
+    broker: Broker,
+    group: GroupId,
+    mut applied: watch::Receiver<LogIndex>,
+    mut leadership: watch::Receiver<Leadership>,
+) {
+    let mut registry = broker.metadata().partition().applied();
+    let mut feeds = feeds_of(&broker, group, Vec::new());
+    let mut rest = Rest::default();
+    loop {
+        applied.borrow_and_update();
+        let Leadership { here, .. } = *leadership.borrow_and_update();
+        if here && !feeds.is_empty() && rest.over(Instant::now()) {
+            let mut outcome = Ok(());
+            for feed in &mut feeds {
+                outcome = outcome.and(feed.send_all(&broker, group).await);
+            }
+            match outcome {
+                Ok(()) => rest.succeeded(),
+                Err(error) => {
+                    debug!(%group, %error, "a subscription has to wait");
+                    rest.failed(&broker);
+                }
+            }
+        }
+        let again = rest.until.filter(|_| here);
+        let open = tokio::select! {
+            changed = applied.changed() => changed.is_ok(),
+            changed = leadership.changed() => changed.is_ok(),
+            changed = registry.changed() => {
+                feeds = feeds_of(&broker, group, feeds);
+                changed.is_ok()
+            }
+            () = sleep_until(again.unwrap_or_else(Instant::now)), if again.is_some() => true,
+        };
+        if !open {
+            return;
+        }
+    }
+}
+
+/// One subscription of one stream partition.
+struct Feed {
+    link: Link,
+    /// What each partition of the queue was last known to have; a guess costs one question.
+    known: BTreeMap<GroupId, TransferSequence>,
+}
+
+/// The subscriptions that there are, with what is known of those that there were.
+fn feeds_of(broker: &Broker, group: GroupId, mut before: Vec<Feed>) -> Vec<Feed> {
+    let links = links_of(broker, group).into_iter().filter(|link| link.kind == LinkKind::Subscription);
+    links
+        .map(|link| {
+            let place = before.iter().position(|feed| feed.link == link);
+            place.map_or_else(|| Feed { link, known: BTreeMap::new() }, |place| before.swap_remove(place))
+        })
+        .collect()
+}
+
+impl Feed {
+    /// Until the end of the stream.
+    async fn send_all(&mut self, broker: &Broker, group: GroupId) -> Result<(), WeirError> {
+        let partition = broker.stream(group)?;
+        while self.send_some(broker, group, &partition).await? {}
+        Ok(())
+    }
+
+    /// One step; answers whether there may be more to send.
+    async fn send_some(
+        &mut self,
+        broker: &Broker,
+        group: GroupId,
+        partition: &Partition<Stream>,
+    ) -> Result<bool, WeirError> {
+        let name = group_name(self.link.to);
+        let (position, epoch) = partition.read(|replica| {
+            let stream = replica.state();
+            let committed = stream.committed(&name).map(|committed| committed.offset);
+            (committed.unwrap_or(Offset(0)).max(stream.start_offset()), stream.group_epoch(&name))
+        });
+        let (records, next) = read_from(partition, position).await?;
+        if next == position {
+            return Ok(false);
+        }
+        let mut shares: BTreeMap<GroupId, Vec<(Offset, Record)>> = BTreeMap::new();
+        for (offset, record) in records {
+            let to = destination(broker, self.link.to, record.key.as_deref(), offset.0)?;
+            shares.entry(to).or_default().push((offset, record));
+        }
+        let source = TransferSource { group, channel: self.link.id };
+        let sends = shares.into_iter().map(|(to, share)| {
+            let known = self.known.get(&to).copied().unwrap_or(TransferSequence(position.0));
+            async move { (to, send(broker, source, to, known, &share).await) }
+        });
+        let mut outcome = Ok(());
+        for (to, sent) in futures::future::join_all(sends).await {
+            match sent {
+                Ok(through) => drop(self.known.insert(to, through)),
+                Err(error) => {
+                    self.known.remove(&to);
+                    outcome = outcome.and(Err(error));
+                }
+            }
+        }
+        outcome?;
+        let commit = CommitOffset {
+            group: name,
+            epoch,
+            offset: next,
+            metadata: String::new(),
+            movement: Movement::Forward,
+        };
+        partition.propose(Command::CommitOffset(commit)).await?;
+        Ok(true)
+    }
+}
+
+/// The records from an offset on, about a step's worth, and the offset behind them.
+async fn read_from(
+    partition: &Partition<Stream>,
+    from: Offset,
+) -> Result<(Vec<(Offset, Record)>, Offset), WeirError> {
+    let located = partition.read(|replica| replica.state().locate(from, STEP_BYTES_MAX as u64));
+    let located = located.map_err(|out| WeirError::new(ErrorKind::Retry, out.code(), out.to_string()))?;
+    let mut reader = BatchReader::new(partition.group());
+    let (mut records, mut next) = (Vec::new(), from);
+    for at in located {
+        let batch = reader.read(at.pointer).await.map_err(|error| read_error(&error))?;
+        let offsets = (at.base_offset.0..).map(Offset);
+        records.extend(offsets.zip(all(&batch)?).filter(|(offset, _)| *offset >= from));
+        next = at.base_offset + u64::from(at.count);
+    }
+    Ok((records, next))
+}
+
+/// Sends what a partition of the queue has not got yet; answers how far it is then.
+async fn send(
+    broker: &Broker,
+    source: TransferSource,
+    to: GroupId,
+    mut known: TransferSequence,
+    share: &[(Offset, Record)],
+) -> Result<TransferSequence, WeirError> {
+    for _ in 0..CUTS_MAX {
+        let rest: Vec<_> = share.iter().filter(|(offset, _)| sequence(*offset) > known).collect();
+        let Some((last, _)) = rest.last() else { return Ok(known) };
+        let (sequence, batch) = (sequence(*last), batch_of(broker, &rest)?);
+        let batches = vec![(sequence, batch)];
+        let request = Request::Transfer { destination: to, source, after: known, batches };
+        match broker.at_leader(to, request).await? {
+            Answer::Transferred { through } if through == sequence => return Ok(through),
+            Answer::Transferred { through } => known = through,
+            other => return Err(unexpected(&other)),
+        }
+    }
+    let message = format!("partition {to} takes in what others send at the same time");
+    Err(WeirError::new(ErrorKind::Retry, "transfer-raced", message))
+}
+
+fn sequence(offset: Offset) -> TransferSequence {
+    TransferSequence(offset.0 + 1)
+}
+
+/// The records as messages. Conditions on their delivery that no queue takes are left out: they were never checked.
+fn batch_of(broker: &Broker, records: &[&(Offset, Record)]) -> Result<bytes::Bytes, WeirError> {
+    let build = |keeps: fn(&str) -> bool| {
+        let mut batch = BatchBuilder::new();
+        for (_, record) in records {
+            add(&mut batch, record, keeps, &[])?;
+        }
+        batch.build(None)
+    };
+    let failed =
+        |error: weir_types::BatchError| WeirError::new(error.kind(), error.code(), error.to_string());
+    let whole = build(|_| true).map_err(failed)?;
+    match door::enqueue(&whole, broker.wall()) {
+        Ok(_) => Ok(whole),
+        Err(error) => {
+            warn!(%error, "records of a subscription lose their reserved headers");
+            build(is_free).map_err(failed)
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! `CreateLink` and `DeleteLink`.
+
+use std::collections::BTreeSet;
+
+use weir_types::{Output, TopicId, TopicKind, WallClock};
+
+use crate::limits::LINKS_MAX;
+use crate::link::{Link, LinkKind};
+use crate::output::{Effect, Rejection, Reply};
+use crate::registry::Registry;
+use crate::topic::Topic;
+
+impl Registry {
+    /// Making a link that is there already changes nothing.
+    pub(crate) fn create_link(
+        &mut self,
+        kind: LinkKind,
+        (from, to): (TopicId, TopicId),
+        created: WallClock,
+        out: &mut Output<Effect>,
+    ) -> Result<Reply, Rejection> {
+        let source = self.of_kind(from, Some(kind.source()), kind)?.name.clone();
+        let destination = self.of_kind(to, kind.destination(), kind)?.name.clone();
+        if let Some(known) = self.link(kind, from, to) {
+            return Ok(Reply::LinkCreated { link: known.id });
+        }
+        let other = self.links.values().find(|link| (link.kind, link.from) == (kind, from));
+        if let Some(other) = other.filter(|_| kind.is_single()) {
+            let to = self.topics.get(&other.to).map_or_else(String::new, |topic| topic.name.clone());
+            return Err(Rejection::LinkExists { kind, from: source, to });
+        }
+        if self.leads_to(to, from) {
+            return Err(Rejection::LinkCycle { kind, from: source, to: destination });
+        }
+        if self.links.len() >= LINKS_MAX {
+            return Err(Rejection::TooManyLinks { limit: LINKS_MAX });
+        }
+        self.routing_changed(out);
+        let id = self.formed().version as u32;
+        self.put_link(Link { id, kind, from, to, created }, out);
+        Ok(Reply::LinkCreated { link: id })
+    }
+
+    /// What is on its way arrives all the same.
+    pub(crate) fn delete_link(
+        &mut self,
+        kind: LinkKind,
+        (from, to): (TopicId, TopicId),
+        out: &mut Output<Effect>,
+    ) -> Result<Reply, Rejection> {
+        let Some(link) = self.link(kind, from, to).copied() else {
+            return Err(Rejection::LinkNotFound { kind, from, to });
+        };
+        self.drop_link(link.id, out);
+        self.routing_changed(out);
+        Ok(Reply::LinkDeleted { link: link.id })
+    }
+
+    fn of_kind(&self, id: TopicId, wanted: Option<TopicKind>, kind: LinkKind) -> Result<&Topic, Rejection> {
+        let topic = self.topics.get(&id).ok_or(Rejection::TopicNotFound { topic: id })?;
+        let is = topic.policy.kind();
+        match wanted.filter(|wanted| *wanted != is) {
+            None => Ok(topic),
+            Some(wanted) => {
+                let (name, setting) = (topic.name.clone(), kind.to_string());
+                Err(Rejection::WrongKind { name, is, wanted, setting })
+            }
+        }
+    }
+
+    /// Whether what is in `from` may come to `to`, over whatever links; every topic leads to itself.
+    fn leads_to(&self, from: TopicId, to: TopicId) -> bool {
+        let (mut seen, mut next) = (BTreeSet::new(), vec![from]);
+        while let Some(topic) = next.pop() {
+            if topic == to {
+                return true;
+            }
+            if seen.insert(topic) {
+                next.extend(self.links.values().filter(|link| link.from == topic).map(|link| link.to));
+            }
+        }
+        false
+    }
+}
