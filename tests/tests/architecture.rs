@@ -111,7 +111,7 @@ impl Workspace {
     fn read() -> Self {
         let output = Command::new(env!("CARGO"))
             .args(["metadata", "--format-version", "1", "--filter-platform", "x86_64-unknown-linux-gnu"])
-            .args(["--manifest-path", concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml")])
+            .args(["--manifest-path", "../Cargo.toml"])
             .output()
             .unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

@@ -11,7 +11,7 @@ use weir_types::mutants::Mutant;
 const PLANTING: &str = "mutants::on(Mutant::";
 
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+    PathBuf::from("..")
 }
 
 fn sources(folder: &Path, found: &mut Vec<PathBuf>) {

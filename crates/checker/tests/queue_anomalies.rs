@@ -11,7 +11,7 @@ mod notation;
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use notation::history;
 use weir_checker::{Options, QUEUE_ANOMALIES, QueueOptions, Report, judge};
@@ -68,7 +68,7 @@ fn anomalies(report: &Report) -> Vec<String> {
 fn bad_histories_show_their_anomaly_and_clean_ones_none() {
     let mut wrong = Vec::new();
     for name in QUEUE_ANOMALIES {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/histories/queue/{name}.txt"));
+        let path = PathBuf::from(format!("tests/histories/queue/{name}.txt"));
         let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         let cases = cases(&text);
         for bad in [true, false] {
@@ -89,7 +89,7 @@ fn bad_histories_show_their_anomaly_and_clean_ones_none() {
 
 #[test]
 fn every_file_of_histories_belongs_to_an_anomaly_and_sentences_are_told_once() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/histories/queue");
+    let folder = Path::new("tests/histories/queue");
     for file in fs::read_dir(folder).expect("the folder of histories") {
         let path = file.expect("an entry").path();
         let name = path.file_stem().and_then(|name| name.to_str()).expect("a name").to_owned();
@@ -105,7 +105,7 @@ fn every_file_of_histories_belongs_to_an_anomaly_and_sentences_are_told_once() {
 #[test]
 fn a_history_is_judged_alike_by_one_worker_and_by_many() {
     for name in QUEUE_ANOMALIES {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/histories/queue/{name}.txt"));
+        let path = PathBuf::from(format!("tests/histories/queue/{name}.txt"));
         let text = fs::read_to_string(&path).expect("a file");
         for case in cases(&text) {
             assert_eq!(report(&case, 1), report(&case, 5), "{name}: {}", case.sentence);

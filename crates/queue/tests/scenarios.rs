@@ -37,7 +37,7 @@ const START: WallClock = WallClock(1_000_000);
 
 #[test]
 fn every_story_goes_as_written() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scenarios");
+    let folder = Path::new("tests/scenarios");
     let mut stories: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     stories.sort();
     assert!(!stories.is_empty(), "there are stories");

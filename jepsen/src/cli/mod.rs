@@ -11,6 +11,7 @@ mod shrink;
 
 use std::fmt;
 use std::io::{self, Write as _};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -22,13 +23,20 @@ const EXAMPLES: &str = "\
 Examples:
   weir-jepsen --workload queue --nemesis partition,kill --time-limit 300 --seed 7
   weir-jepsen doctor                        which faults this host can make
-  weir-jepsen matrix --tier pr              twelve configurations of a minute each
+  weir-jepsen matrix --tier pr              thirteen configurations of a minute each
   weir-jepsen replay jepsen-results/latest  the same schedule once more
   weir-jepsen shrink jepsen-results/latest  fewer faults that still break something
   weir-jepsen mutants --engine process      planted bugs, which have to be noticed
   weir-jepsen export --edn jepsen-results/latest
 
 Exit codes: 0 valid, 1 invalid, 2 unknown: nothing was proved, or the host cannot make a fault that was asked for.";
+
+/// The checkout that this program is of: where cargo runs it, or else where it was built. Cargo shares what it has built
+/// among checkouts, so that the latter may be another one.
+fn source() -> PathBuf {
+    let package = std::env::var_os("CARGO_MANIFEST_DIR");
+    package.map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from).join("..")
+}
 
 /// Runs real nodes under faults, and judges what their clients saw.
 #[derive(Debug, Parser)]

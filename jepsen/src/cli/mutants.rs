@@ -11,7 +11,7 @@ use weir_checker::Verdict;
 use weir_types::mutants::{Mutant, Planted};
 
 use super::run::{Amount, Ground, Plan, RESULTS, fresh_seed, options};
-use super::{Outcome, Screen};
+use super::{Outcome, Screen, source};
 use crate::nemesis::Kind;
 use crate::run::{self, Folder, Options, Voice};
 use crate::workload::Workload;
@@ -101,10 +101,10 @@ impl Mutants {
 
     /// The script of the simulator prints its own lines.
     fn simulate(&self, wanted: &[Mutant]) -> Result<bool, Box<dyn std::error::Error>> {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts/mutants");
+        let script = source().join("scripts/mutants");
         let mut command = Command::new(script);
         command.args(wanted.iter().map(|mutant| mutant.planted().name));
-        command.args(["--seeds", &self.seeds.to_string()]);
+        command.args(["--runs", &self.seeds.to_string()]);
         Ok(command.stdin(Stdio::null()).status()?.success())
     }
 
@@ -208,10 +208,9 @@ fn built_with_mutants() -> Result<PathBuf, Box<dyn std::error::Error>> {
     let target = own.parent().and_then(Path::parent).ok_or("the harness lies in no target directory")?;
     let target = target.join("mutants");
     eprintln!("building weir with planted bugs");
-    let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml");
     let mut build = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     build.args(["build", "--locked", "--profile", "sim", "--package", "weir", "--features", "mutants"]);
-    build.args(["--manifest-path", manifest]).arg("--target-dir").arg(&target);
+    build.arg("--manifest-path").arg(source().join("Cargo.toml")).arg("--target-dir").arg(&target);
     let status = build.status().map_err(|error| format!("cargo: {error}"))?;
     let built = target.join("sim/weir");
     if status.success() { Ok(built) } else { Err(format!("building it ended with {status}").into()) }

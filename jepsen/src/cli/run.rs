@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use clap::Args;
 
-use super::{Outcome, Screen, code};
+use super::{Outcome, Screen, code, source};
 use crate::env::{Disk, Net};
 use crate::nemesis::Kind;
 use crate::run::{self, Folder, Options, Voice};
@@ -177,9 +177,10 @@ fn built_beside() -> Result<PathBuf, Box<dyn std::error::Error>> {
         return Ok(beside);
     }
     eprintln!("building weir, which is not beside this program yet");
-    let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml");
     let mut build = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    build.args(["build", "--package", "weir", "--bin", "weir", "--manifest-path", manifest]);
+    build
+        .args(["build", "--package", "weir", "--bin", "weir", "--manifest-path"])
+        .arg(source().join("Cargo.toml"));
     if own.parent().is_some_and(|folder| folder.ends_with("release")) {
         build.arg("--release");
     }

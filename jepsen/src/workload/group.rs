@@ -20,6 +20,9 @@ const SESSION: Duration = Duration::from_secs(5);
 const HEARTBEAT: Duration = Duration::from_secs(1);
 /// How long a node is asked to wait for records.
 const WAIT: Duration = Duration::from_millis(200);
+/// Between two rounds of reads, whatever there is to read: after the heal members neither dawdle nor crash, and would load the
+/// nodes more than they did when it was measured what is normal.
+const PACE: Duration = Duration::from_millis(100);
 /// Of a hundred rounds, a member leaves in so many, crashes in so many, and is too slow for its session in so many
 /// of a thousand.
 const LEAVE_PERMILLE: u64 = 10;
@@ -69,6 +72,9 @@ impl Member {
                 beaten = Some(now);
             }
             self.work().await;
+            if !self.actor.stage.drains() {
+                self.actor.stage.sleep(PACE).await;
+            }
             if self.actor.stage.careless() && self.misbehave().await {
                 beaten = None;
             }

@@ -34,7 +34,7 @@ struct Case {
 
 impl Corpus<'_> {
     fn path(&self, name: &str) -> PathBuf {
-        Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/histories/{}/{name}.txt", self.folder))
+        PathBuf::from(format!("tests/histories/{}/{name}.txt", self.folder))
     }
 
     fn cases(&self, name: &str) -> Vec<Case> {

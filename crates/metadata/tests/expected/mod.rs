@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 pub(crate) fn path(below_tests: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests").join(below_tests)
+    Path::new("tests").join(below_tests)
 }
 
 pub(crate) fn compare(file: &Path, actual: &str) {
