@@ -12,10 +12,12 @@ pub(crate) mod subscriptions;
 
 use std::time::Duration;
 
-use tokio::time::Instant;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until};
+use weir_consensus::Leadership;
 use weir_metadata::Link;
 use weir_types::batch::reserved_headers;
-use weir_types::{BatchBuilder, BatchError, ErrorKind, GroupId, KeyHash, TopicId, WeirError};
+use weir_types::{BatchBuilder, BatchError, ErrorKind, GroupId, KeyHash, LogIndex, TopicId, WeirError};
 
 use crate::api::bodies::Record;
 use crate::broker::Broker;
@@ -45,6 +47,39 @@ impl Rest {
     fn failed(&mut self, broker: &Broker) {
         self.pause = (self.pause * 2).clamp(PAUSE_MIN, PAUSE_MAX);
         self.until = Some(Instant::now() + broker.inner().runtime.jittered(self.pause));
+    }
+}
+
+/// What the leader of a partition waits for before it looks again.
+pub(crate) struct Wakes {
+    applied: watch::Receiver<LogIndex>,
+    leadership: watch::Receiver<Leadership>,
+    registry: watch::Receiver<LogIndex>,
+}
+
+impl Wakes {
+    pub(crate) fn new(
+        broker: &Broker,
+        applied: watch::Receiver<LogIndex>,
+        leadership: watch::Receiver<Leadership>,
+    ) -> Self {
+        Self { applied, leadership, registry: broker.metadata().partition().applied() }
+    }
+
+    /// Whether this node leads the partition; what has changed until now is seen.
+    fn leads(&mut self) -> bool {
+        self.applied.borrow_and_update();
+        self.leadership.borrow_and_update().here
+    }
+
+    /// Waits for the next change, or until a time. None when the replica was closed, else whether the registry changed.
+    async fn next(&mut self, again: Option<Instant>) -> Option<bool> {
+        tokio::select! {
+            changed = self.applied.changed() => changed.ok().map(|()| false),
+            changed = self.leadership.changed() => changed.ok().map(|()| false),
+            changed = self.registry.changed() => changed.ok().map(|()| true),
+            () = sleep_until(again.unwrap_or_else(Instant::now)), if again.is_some() => Some(false),
+        }
     }
 }
 

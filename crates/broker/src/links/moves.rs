@@ -3,16 +3,14 @@
 use std::collections::BTreeMap;
 
 use bytes::{Bytes, BytesMut};
-use tokio::sync::watch;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 use tracing::{debug, warn};
-use weir_consensus::Leadership;
 use weir_metadata::{Link, LinkKind};
 use weir_queue::{Command, MessageView, Move, OutputBatch, Queue, Waiting};
 use weir_types::batch::reserved_headers;
-use weir_types::{BatchBuilder, BatchError, GroupId, LogIndex, MessageId, WeirError};
+use weir_types::{BatchBuilder, BatchError, GroupId, MessageId, WeirError};
 
-use super::{Rest, STEP_BYTES_MAX, add, destination, is_free, links_of};
+use super::{Rest, STEP_BYTES_MAX, Wakes, add, destination, is_free, links_of};
 use crate::api::bodies::Record;
 use crate::api::queue::{describe, read_records};
 use crate::broker::Broker;
@@ -23,18 +21,11 @@ use crate::replica::State as _;
 const STEP_MESSAGES_MAX: usize = 256;
 
 /// Moves messages of one queue partition while this node leads it; ends when its replica is closed.
-pub(crate) async fn run(
-    broker: Broker,
-    group: GroupId,
-    mut applied: watch::Receiver<LogIndex>,
-    mut leadership: watch::Receiver<Leadership>,
-) {
-    let mut registry = broker.metadata().partition().applied();
+pub(crate) async fn run(broker: Broker, group: GroupId, mut wakes: Wakes) {
     let mut links = links_of(&broker, group);
     let mut rest = Rest::default();
     loop {
-        applied.borrow_and_update();
-        let Leadership { here, .. } = *leadership.borrow_and_update();
+        let here = wakes.leads();
         if here && !links.is_empty() && rest.over(Instant::now()) {
             match move_all(&broker, group, &links).await {
                 Ok(()) => rest.succeeded(),
@@ -44,18 +35,10 @@ pub(crate) async fn run(
                 }
             }
         }
-        let again = rest.until.filter(|_| here);
-        let open = tokio::select! {
-            changed = applied.changed() => changed.is_ok(),
-            changed = leadership.changed() => changed.is_ok(),
-            changed = registry.changed() => {
-                links = links_of(&broker, group);
-                changed.is_ok()
-            }
-            () = sleep_until(again.unwrap_or_else(Instant::now)), if again.is_some() => true,
-        };
-        if !open {
-            return;
+        match wakes.next(rest.until.filter(|_| here)).await {
+            Some(true) => links = links_of(&broker, group),
+            Some(false) => {}
+            None => return,
         }
     }
 }

@@ -6,17 +6,15 @@
 
 use std::collections::BTreeMap;
 
-use tokio::sync::watch;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 use tracing::{debug, warn};
-use weir_consensus::Leadership;
 use weir_metadata::{Link, LinkKind};
 use weir_stream::{Command, CommitOffset, Movement, Stream};
 use weir_types::{
-    BatchBuilder, ErrorKind, GroupId, LogIndex, Offset, TopicId, TransferSequence, TransferSource, WeirError,
+    BatchBuilder, ErrorKind, GroupId, Offset, TopicId, TransferSequence, TransferSource, WeirError,
 };
 
-use super::{Rest, STEP_BYTES_MAX, add, destination, is_free, links_of};
+use super::{Rest, STEP_BYTES_MAX, Wakes, add, destination, is_free, links_of};
 use crate::api::bodies::{BatchReader, Record, all, read_error};
 use crate::broker::Broker;
 use crate::door;
@@ -32,18 +30,11 @@ pub(crate) fn group_name(queue: TopicId) -> String {
 }
 
 /// Feeds queues from one stream partition while this node leads it; ends when its replica is closed.
-pub(crate) async fn run(
-    broker: Broker,
-    group: GroupId,
-    mut applied: watch::Receiver<LogIndex>,
-    mut leadership: watch::Receiver<Leadership>,
-) {
-    let mut registry = broker.metadata().partition().applied();
+pub(crate) async fn run(broker: Broker, group: GroupId, mut wakes: Wakes) {
     let mut feeds = feeds_of(&broker, group, Vec::new());
     let mut rest = Rest::default();
     loop {
-        applied.borrow_and_update();
-        let Leadership { here, .. } = *leadership.borrow_and_update();
+        let here = wakes.leads();
         if here && !feeds.is_empty() && rest.over(Instant::now()) {
             let mut outcome = Ok(());
             for feed in &mut feeds {
@@ -57,18 +48,10 @@ pub(crate) async fn run(
                 }
             }
         }
-        let again = rest.until.filter(|_| here);
-        let open = tokio::select! {
-            changed = applied.changed() => changed.is_ok(),
-            changed = leadership.changed() => changed.is_ok(),
-            changed = registry.changed() => {
-                feeds = feeds_of(&broker, group, feeds);
-                changed.is_ok()
-            }
-            () = sleep_until(again.unwrap_or_else(Instant::now)), if again.is_some() => true,
-        };
-        if !open {
-            return;
+        match wakes.next(rest.until.filter(|_| here)).await {
+            Some(true) => feeds = feeds_of(&broker, group, feeds),
+            Some(false) => {}
+            None => return,
         }
     }
 }

@@ -184,12 +184,13 @@ fn start_senders(broker: &Broker, group: GroupId, hosted: &Hosted) {
     let leadership = hosted.leadership();
     match &hosted.partition {
         Kind::Queue(queue) => {
-            let (applied, again) = (queue.applied(), queue.applied());
-            tasks.spawn(transfers::run(broker.clone(), group, applied, leadership.clone()));
-            tasks.spawn(links::moves::run(broker.clone(), group, again, leadership));
+            let wakes = links::Wakes::new(broker, queue.applied(), leadership.clone());
+            tasks.spawn(links::moves::run(broker.clone(), group, wakes));
+            tasks.spawn(transfers::run(broker.clone(), group, queue.applied(), leadership));
         }
         Kind::Stream(stream) => {
-            tasks.spawn(links::subscriptions::run(broker.clone(), group, stream.applied(), leadership));
+            let wakes = links::Wakes::new(broker, stream.applied(), leadership);
+            tasks.spawn(links::subscriptions::run(broker.clone(), group, wakes));
         }
         Kind::Coordinator(_) => {}
     }

@@ -9,15 +9,9 @@ use crate::cli::value::Place;
 use crate::failure::Outcome;
 use crate::output::{Done, LinkList, LinkView, Screen};
 
+/// Messages that leave a queue.
 #[derive(Debug, Args)]
-#[command(after_help = "\
-Every message that is ready leaves the queue for the other topic, exactly once and in
-the order of its key. Workers of the queue may take messages meanwhile.
-
-Examples:
-  weir topic forward done --to events
-  weir topic forward done --to events --off")]
-pub(in crate::cli) struct Forward {
+struct Leaving {
     /// The queue
     queue: String,
     /// A stream or another queue
@@ -32,6 +26,19 @@ pub(in crate::cli) struct Forward {
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
+Every message that is ready leaves the queue for the other topic, exactly once and in
+the order of its key. Workers of the queue may take messages meanwhile.
+
+Examples:
+  weir topic forward done --to events
+  weir topic forward done --to events --off")]
+pub(in crate::cli) struct Forward {
+    #[command(flatten)]
+    leaving: Leaving,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
 Every message that the queue parks leaves it for the other topic, exactly once. Why it
 was parked, its attempts and where it came from are in the headers
 weir-dead-letter-reason, weir-dead-letter-attempts and weir-dead-letter-origin.
@@ -41,16 +48,8 @@ Examples:
   weir topic dead-letters tasks --to graveyard
   weir topic dead-letters tasks --to graveyard --off")]
 pub(in crate::cli) struct DeadLetters {
-    /// The queue
-    queue: String,
-    /// A stream or another queue
-    #[arg(long, value_name = "TOPIC")]
-    to: String,
-    /// End it; what is on its way arrives all the same
-    #[arg(long)]
-    off: bool,
     #[command(flatten)]
-    connection: Connection,
+    leaving: Leaving,
 }
 
 #[derive(Debug, Args)]
@@ -96,14 +95,19 @@ struct Pair {
 
 impl Forward {
     pub(super) async fn run(self, screen: Screen) -> Outcome {
-        let pair = Pair { kind: LinkKind::Forward, from: self.queue, to: self.to };
-        pair.set(&self.connection, ResetTo::Earliest, self.off, screen).await
+        self.leaving.run(LinkKind::Forward, screen).await
     }
 }
 
 impl DeadLetters {
     pub(super) async fn run(self, screen: Screen) -> Outcome {
-        let pair = Pair { kind: LinkKind::DeadLetter, from: self.queue, to: self.to };
+        self.leaving.run(LinkKind::DeadLetter, screen).await
+    }
+}
+
+impl Leaving {
+    async fn run(self, kind: LinkKind, screen: Screen) -> Outcome {
+        let pair = Pair { kind, from: self.queue, to: self.to };
         pair.set(&self.connection, ResetTo::Earliest, self.off, screen).await
     }
 }
