@@ -11,15 +11,18 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tonic::Status;
 use tonic::transport::Channel;
-use weir_client::{Client, NewTopic, ProducerOptions, ReaderOptions, ReceiveOptions, Record};
+use weir_client::{Client, NewTopic, Outputs, ProducerOptions, ReaderOptions, ReceiveOptions, Record};
 use weir_proto::error_from_status;
 use weir_proto::v1::peer_client::PeerClient;
 use weir_proto::v1::queue_client::QueueClient;
 use weir_proto::v1::stream_client::StreamClient;
-use weir_proto::v1::{PeerRequest, ProduceRequest, ReadRequest, ReceiveRequest, SettleItem, SettleRequest};
+use weir_proto::v1::{
+    AckAndAppend, CommitOffsetRequest, OutputBatch, PeerRequest, ProduceRequest, ReadRequest, ReceiveRequest,
+    SettleItem, SettleRequest,
+};
 use weir_tests::{Cluster, Dice, Settings, Site, Weir, within};
 use weir_types::limits::{BATCH_BYTES_MAX, KEY_BYTES_MAX, RECORD_BYTES_MAX};
-use weir_types::{BatchBuilder, Codec, ErrorKind};
+use weir_types::{BatchBuilder, Codec, ErrorKind, ProducerEpoch, ProducerId, ProducerSequence};
 
 /// From here on, a batch is covered by its CRC.
 const CRC_FROM: usize = 21;
@@ -218,6 +221,13 @@ async fn requests_that_make_no_sense_get_their_codes() {
     assert_eq!(code(streams.read(read).await.unwrap_err()), "wrong-topic-kind");
     let beyond = ReadRequest { group_id: stream, offset: u64::MAX, bytes_max: 1, wait_ms: 0 };
     assert_eq!(code(streams.read(beyond).await.unwrap_err()), "offset-out-of-range");
+    // The position of a subscription is kept under a name that no group may have.
+    let commit = CommitOffsetRequest {
+        group_id: stream,
+        consumer_group: "subscription/1".to_owned(),
+        ..Default::default()
+    };
+    assert_eq!(code(streams.commit_offset(commit).await.unwrap_err()), "invalid-name");
     let items = vec![SettleItem { token: "nonsense".to_owned(), action: 1, ..SettleItem::default() }];
     let settle = SettleRequest { items, request_id: 8, ..SettleRequest::default() };
     let refused = match queues.settle(settle).await {
@@ -235,6 +245,50 @@ async fn requests_that_make_no_sense_get_their_codes() {
             error_from_status(&peers.call(PeerRequest { request: request.into() }).await.unwrap_err());
         assert_eq!(error.kind, ErrorKind::Invalid, "{error}");
     }
+    bench.is_unharmed().await;
+}
+
+#[tokio::test]
+async fn outputs_that_no_partition_would_take_are_refused_and_nothing_is_acked() {
+    let site = Site::take().await;
+    let mut bench = Bench::start(&site).await;
+    let (queue, stream) = (bench.queue, bench.stream);
+    bench
+        .client
+        .producer("tasks", ProducerOptions::default())
+        .await
+        .unwrap()
+        .send(Record::new("one"))
+        .await
+        .unwrap()
+        .await
+        .unwrap();
+    let leased = bench.client.receive("tasks", ReceiveOptions::default()).await.unwrap();
+    let token = leased[0].token.to_string();
+    let mut queues = QueueClient::new(bench.channel.clone());
+    let stamp = ProducerSequence { id: ProducerId(1), epoch: ProducerEpoch(0), base_sequence: 0 };
+    let stamped = builder(&[b"one"]).build(Some(stamp)).unwrap();
+    let large = batch(&[&vec![7; RECORD_BYTES_MAX - 100][..]; 2]);
+    for (outputs, code) in [
+        (vec![(99_999, batch(&[b"one"]))], "partition-not-found"),
+        (vec![(0, batch(&[b"one"]))], "partition-not-found"),
+        (vec![(stream, batch(&[b"one"])), (stream, Bytes::from_static(b"no batch"))], "batch-malformed"),
+        (vec![(stream, stamped)], "output-with-producer"),
+        (vec![(stream, large.clone()), (queue, large), (stream, batch(&[&[7; 1_000]]))], "outputs-too-large"),
+    ] {
+        let outputs = outputs.into_iter().map(|(group_id, batch)| OutputBatch { group_id, batch }).collect();
+        let step = AckAndAppend { tokens: vec![token.clone()], outputs };
+        let settle = SettleRequest { ack_and_appends: vec![step], ..SettleRequest::default() };
+        let settled = queues.settle(settle).await;
+        let refused = match settled {
+            Err(status) => error_from_status(&status).code,
+            Ok(answer) => answer.into_inner().results[0].error.clone().unwrap().code,
+        };
+        assert_eq!(refused, code);
+    }
+    let stats = bench.client.admin().queue_stats("tasks").await.unwrap();
+    assert_eq!((stats[0].leased, stats[0].acked_total, stats[0].outbox_batches), (1, 0, 0));
+    bench.client.ack_and_append(&[leased[0].token], Outputs::new()).await.unwrap();
     bench.is_unharmed().await;
 }
 

@@ -49,6 +49,16 @@ fn number(value: Option<&[u8]>) -> u64 {
     text(value).parse().unwrap()
 }
 
+/// Waits until so many records are at the end.
+async fn arrived(client: &Client, count: u64) {
+    eventually("records at the end", REST, async || {
+        let offsets = client.admin().offsets("sink", None).await.map_err(|error| error.to_string())?;
+        let there: u64 = offsets.iter().map(|partition| partition.end_offset).sum();
+        if there >= count { Ok(()) } else { Err(format!("{there} of {count}")) }
+    })
+    .await;
+}
+
 /// Each key has its numbers once, in order.
 fn check(found: &BTreeMap<String, Vec<u64>>) {
     assert_eq!(found.len() as u64, KEYS);
@@ -77,22 +87,21 @@ async fn what_goes_through_a_stream_a_queue_and_another_stream_is_there_once_alt
     send(&client, "source", 0..COUNT / 4).await;
     admin.create_link(LinkKind::Subscription, "source", "between", ResetTo::Earliest).await.unwrap();
     admin.create_link(LinkKind::Forward, "between", "sink", ResetTo::Earliest).await.unwrap();
-    let sending = tokio::spawn({
-        let client = client.clone();
-        async move { send(&client, "source", COUNT / 4..COUNT).await }
-    });
-    for _ in 0..3 {
+    for quarter in 1..4 {
+        let sent = COUNT / 4 * quarter;
+        let sending = tokio::spawn({
+            let client = client.clone();
+            async move { send(&client, "source", sent..sent + COUNT / 4).await }
+        });
+        // Some of this quarter has come through, so that the kill meets the rest on its way.
+        arrived(&client, sent + 1).await;
         let victim = cluster.busiest(&client).await;
         cluster.nodes()[victim].kill().await;
         cluster.nodes()[victim].start();
         cluster.whole(&client).await;
+        sending.await.unwrap();
     }
-    sending.await.unwrap();
-    eventually("everything at its end", REST, async || {
-        let there: u64 = in_stream(&client, "sink").await.values().map(|records| records.len() as u64).sum();
-        if there >= COUNT { Ok(()) } else { Err(format!("{there} of {COUNT}")) }
-    })
-    .await;
+    arrived(&client, COUNT).await;
     let found = in_stream(&client, "sink").await;
     assert!(found.values().flatten().all(|record| record.headers[0].name == "number"), "headers come along");
     let numbers =

@@ -268,6 +268,7 @@ impl Broker {
             Request::Position { group, consumer_group } => {
                 self.position(group, &consumer_group).await.map(Answer::Position)
             }
+            Request::Locate { group, place } => self.locate(group, place).await.map(Answer::Located),
             Request::ResetPosition { group, consumer_group, to } => {
                 self.reset_position(group, consumer_group, to).await.map(Answer::Position)
             }

@@ -30,6 +30,7 @@ mod partition;
 mod reconciler;
 mod remote;
 mod replica;
+mod rest;
 mod transfers;
 
 pub use broker::Broker;

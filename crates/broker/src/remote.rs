@@ -42,6 +42,8 @@ pub(crate) enum Request {
     PartitionView(GroupId),
     /// A consumer group's position in a stream partition; answered by its leader only.
     Position { group: GroupId, consumer_group: String },
+    /// The offset of a place in a stream partition; answered by its leader only.
+    Locate { group: GroupId, place: ResetTo },
     /// Moves a consumer group's position; answered by the partition's leader only.
     ResetPosition { group: GroupId, consumer_group: String, to: ResetTo },
     /// These new groups are open on `node`: their preferred leader may form them.
@@ -68,6 +70,7 @@ pub(crate) enum Answer {
     Assignment(weir_groups::Assignment),
     PartitionView(PartitionView),
     Position(PositionView),
+    Located(Offset),
     NodeView {
         version: String,
     },

@@ -12,7 +12,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::pin::Pin;
-use std::time::Duration;
 
 use bytes::Bytes;
 use futures::StreamExt as _;
@@ -31,14 +30,14 @@ use crate::hosted::Kind;
 use crate::partition::{Partition, Pending};
 use crate::remote::{Answer, Request, unexpected};
 use crate::replica::{self, State};
+use crate::rest::Rest;
 
 /// Most bytes of one request, unless its first batch alone is larger.
 const REQUEST_BYTES_MAX: usize = 1 << 20;
 /// Most batches of one request.
 const REQUEST_BATCHES_MAX: usize = 256;
-/// Pause before a destination that took nothing is tried again: doubled each time, up to the longest.
-const PAUSE_MIN: Duration = Duration::from_millis(50);
-const PAUSE_MAX: Duration = Duration::from_secs(5);
+/// Most destinations that are sent to at once; the others get their turn.
+const SENDS_MAX: usize = 16;
 
 /// Sends for one source while this node leads it; ends when the source's replica is closed.
 pub(crate) async fn run(
@@ -80,26 +79,33 @@ struct Sender {
     source: GroupId,
     sending: FuturesUnordered<Sending>,
     busy: BTreeSet<GroupId>,
-    /// Destinations that rest, until when, and how long the next rest is.
-    resting: BTreeMap<GroupId, (Instant, Duration)>,
+    /// The last destination that was begun with: the next turn is that of the one behind it.
+    last: GroupId,
+    /// Destinations that took nothing.
+    resting: BTreeMap<GroupId, Rest>,
 }
 
 impl Sender {
     fn new(broker: Broker, source: GroupId) -> Self {
         let (sending, busy, resting) = (FuturesUnordered::new(), BTreeSet::new(), BTreeMap::new());
-        Self { broker, source, sending, busy, resting }
+        Self { broker, source, sending, busy, last: GroupId(0), resting }
     }
 
-    /// Begins to send to every destination for which something waits.
+    /// Begins to send to destinations for which something waits, in turn.
     fn begin(&mut self) {
         let Ok(partition) = self.broker.queue(self.source) else { return };
-        let waiting: Vec<_> = partition.read(|replica| replica.state().destinations().collect());
-        let now = Instant::now();
+        let mut waiting: Vec<_> = partition.read(|replica| replica.state().destinations().collect());
+        let behind = waiting.partition_point(|(destination, _)| *destination <= self.last);
+        waiting.rotate_left(behind);
         for (destination, after) in waiting {
-            let rests = self.resting.get(&destination).is_some_and(|(until, _)| *until > now);
+            if self.busy.len() >= SENDS_MAX {
+                return;
+            }
+            let rests = self.resting.get(&destination).is_some_and(|rest| rest.until().is_some());
             if rests || !self.busy.insert(destination) {
                 continue;
             }
+            self.last = destination;
             let (broker, source, partition) = (self.broker.clone(), self.source, partition.clone());
             self.sending.push(Box::pin(async move {
                 (destination, send(&broker, source, &partition, destination, after).await)
@@ -120,7 +126,6 @@ impl Sender {
             self.resting.remove(&destination);
             return;
         };
-        let pause = self.resting.get(&destination).map_or(PAUSE_MIN, |(_, pause)| *pause);
         let source = self.source;
         if error.kind.is_final() {
             warn!(%source, %destination, %error, "a transfer is refused; it will be tried again");
@@ -128,14 +133,12 @@ impl Sender {
             debug!(%source, %destination, %error, "a transfer has to wait");
         }
         metrics::counter!("weir_transfers_failed_total", "code" => error.code).increment(1);
-        let until = Instant::now() + self.broker.inner().runtime.jittered(pause);
-        self.resting.insert(destination, (until, (pause * 2).min(PAUSE_MAX)));
+        self.resting.entry(destination).or_default().failed(&self.broker.inner().runtime);
     }
 
     fn next_try(&self) -> Option<Instant> {
         let idle = self.resting.iter().filter(|(destination, _)| !self.busy.contains(destination));
-        let now = Instant::now();
-        idle.map(|(_, (until, _))| *until).filter(|until| *until > now).min()
+        idle.filter_map(|(_, rest)| rest.until()).min()
     }
 }
 

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use weir_types::{
-    Backoff, ClusterId, Corrupt, GroupId, Incarnation, NodeId, ParkPolicy, ReplicaId, RequestId, TopicId,
-    TopicPolicy,
+    Backoff, ClusterId, Corrupt, GroupId, Incarnation, NodeId, Offset, ParkPolicy, ReplicaId, RequestId,
+    TopicId, TopicPolicy,
 };
 
 use crate::link::LinkKind;
@@ -149,6 +149,8 @@ pub enum Command {
         from: TopicId,
         /// Where it goes to.
         to: TopicId,
+        /// Of a subscription: where it begins in each partition of the stream.
+        starts: BTreeMap<GroupId, Offset>,
     },
     /// Ends that.
     DeleteLink {

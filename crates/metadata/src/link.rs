@@ -1,9 +1,10 @@
 //! Links between topics: what goes from one to another by itself, exactly once.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
-use weir_types::{TopicId, TopicKind, WallClock};
+use weir_types::{GroupId, Offset, TopicId, TopicKind, WallClock};
 
 /// What goes over a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -50,7 +51,7 @@ impl fmt::Display for LinkKind {
 }
 
 /// A link.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Link {
     /// The registry's version that brought it: no link ever has that of another. It is the channel under which a
     /// subscription's transfers are known, above that of every outbox, which is 0.
@@ -63,4 +64,7 @@ pub struct Link {
     pub to: TopicId,
     /// When it was made.
     pub created: WallClock,
+    /// Of a subscription: the first record of each partition of the stream that goes over it; of one that is not named, the
+    /// first that there is.
+    pub starts: BTreeMap<GroupId, Offset>,
 }

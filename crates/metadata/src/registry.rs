@@ -8,7 +8,7 @@ use weir_types::{
     TopicId,
 };
 
-use crate::apply::{CreateTopic, FormCluster, MembershipChanged, RegisterNode};
+use crate::apply::{CreateLink, CreateTopic, FormCluster, MembershipChanged, RegisterNode};
 use crate::command::Command;
 use crate::link::Link;
 use crate::membership::Membership;
@@ -117,7 +117,9 @@ impl Registry {
                 self.membership_changed(MembershipChanged { group, voters, learners, generation }, out)
             }
             Command::RemoveNode { node } => self.remove_node(node, out),
-            Command::CreateLink { kind, from, to } => self.create_link(kind, (from, to), at.wall_clock, out),
+            Command::CreateLink { kind, from, to, starts } => {
+                self.create_link(CreateLink { kind, from, to, starts, created: at.wall_clock }, out)
+            }
             Command::DeleteLink { kind, from, to } => self.delete_link(kind, (from, to), out),
         })
     }

@@ -10,8 +10,8 @@ use std::fmt::Write;
 
 use weir_metadata::{Addresses, Command, Founder, LinkKind, PolicyChange, Registry};
 use weir_types::{
-    At, Backoff, ClusterId, Corrupt, GroupId, Incarnation, NodeId, Output, ParkPolicy, ReplicaId, RequestId,
-    TopicId, TopicKind, TopicPolicy, WallClock,
+    At, Backoff, ClusterId, Corrupt, GroupId, Incarnation, NodeId, Offset, Output, ParkPolicy, ReplicaId,
+    RequestId, TopicId, TopicKind, TopicPolicy, WallClock,
 };
 
 #[test]
@@ -54,6 +54,11 @@ fn bytes_of_another_version_or_length_are_refused() {
     longer.push(0);
     assert_eq!(refused(&longer), Corrupt("metadata command has 1 bytes too many".to_owned()));
     assert!(refused(&good[..good.len() - 1]).0.starts_with("metadata command cannot be read"));
+}
+
+fn link(kind: LinkKind, starts: &[(GroupId, Offset)]) -> Command {
+    let (from, to) = (TopicId(1), TopicId(2));
+    Command::CreateLink { kind, from, to, starts: starts.iter().copied().collect() }
 }
 
 /// Every command and every setting once, in an order in which none is rejected.
@@ -117,9 +122,9 @@ fn commands() -> Vec<Command> {
         },
         Command::RemoveNode { node: NodeId(2) },
         registered(0x0300, "n3"),
-        Command::CreateLink { kind: LinkKind::Forward, from: TopicId(1), to: TopicId(2) },
+        link(LinkKind::Forward, &[(GroupId(300), Offset(301))]),
         Command::DeleteLink { kind: LinkKind::Forward, from: TopicId(1), to: TopicId(2) },
-        Command::CreateLink { kind: LinkKind::DeadLetter, from: TopicId(1), to: TopicId(2) },
+        link(LinkKind::DeadLetter, &[]),
         Command::DeleteTopic { topic: TopicId(1) },
     ]
 }

@@ -129,7 +129,7 @@ impl World {
                 Some(if gone {
                     Command::DeleteLink { kind, from, to }
                 } else {
-                    Command::CreateLink { kind, from, to }
+                    Command::CreateLink { kind, from, to, starts: BTreeMap::new() }
                 })
             }
             Wish::Delete { topic } => Some(Command::DeleteTopic { topic: self.topic(topic)? }),

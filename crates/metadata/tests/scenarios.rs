@@ -137,7 +137,7 @@ fn link(verb: &str, words: &Words<'_>) -> Command {
     };
     let (from, to) = (TopicId(words.number("from")), TopicId(words.number("to")));
     if verb == "link" {
-        Command::CreateLink { kind, from, to }
+        Command::CreateLink { kind, from, to, starts: BTreeMap::new() }
     } else {
         Command::DeleteLink { kind, from, to }
     }

@@ -32,7 +32,7 @@ pub use id::{
 };
 pub use key::{KeyHash, KeyRange};
 pub use machine::{At, Corrupt, Deadlines, Output, Pointer, Row, RowChange};
-pub use offset::{LogIndex, Offset, Term};
+pub use offset::{LogIndex, Offset, Term, TransferSequence};
 pub use policy::{Backoff, ParkPolicy, QueuePolicy, Retention, StreamPolicy, TopicKind, TopicPolicy};
 pub use token::{LeaseToken, TokenError};
-pub use transfer::{TransferSequence, TransferSource};
+pub use transfer::TransferSource;

@@ -1,4 +1,5 @@
-//! Positions: of a record in a stream partition, of an entry in a Raft log, and the leader's term.
+//! Positions: of a record in a stream partition, of an entry in a Raft log, of a batch between partitions, and the leader's
+//! term.
 
 use std::fmt;
 use std::ops::{Add, Sub};
@@ -54,4 +55,9 @@ position!(
 position!(
     /// A leader's term; also the leader epoch that a record batch carries.
     Term
+);
+position!(
+    /// The number of a batch among those of one source for one destination ([`TransferSource`](crate::TransferSource)):
+    /// dense from an outbox, from 1; 0 stands before the first.
+    TransferSequence
 );

@@ -10,24 +10,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::GroupId;
 
-/// The number of a batch among those of one source for one destination: dense, from 1. 0 stands before the first.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct TransferSequence(pub u64);
-
-impl TransferSequence {
-    /// The one behind it.
-    #[must_use]
-    pub fn next(self) -> Self {
-        Self(self.0 + 1)
-    }
-}
-
-impl fmt::Display for TransferSequence {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
 /// Where numbered batches come from. Group ids are never used again, and neither are the channels of a group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct TransferSource {

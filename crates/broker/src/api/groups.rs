@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep_until, timeout};
 use weir_groups::{Assignment, Command, Coordinator, GroupDescription, MemberId, Reply};
 use weir_metadata::Topic;
+use weir_types::limits::name_is_valid;
 use weir_types::{ErrorKind, GroupId, RequestId, TopicId, TopicKind, WeirError};
 
 use crate::broker::Broker;
@@ -187,9 +188,7 @@ impl Broker {
         topic: &str,
         to: ResetTo,
     ) -> Result<Vec<GroupPosition>, WeirError> {
-        if !weir_types::limits::name_is_valid(name) {
-            return Err(invalid("invalid-name", format!("`{name}` is not a valid group name")));
-        }
+        check_group_name(name)?;
         let members = self.group(name).await?.map_or(0, |group| group.members.len());
         if members > 0 {
             return Err(invalid(
@@ -228,9 +227,7 @@ impl Broker {
     }
 
     fn shard_of(&self, group: &str) -> Result<GroupId, WeirError> {
-        if !weir_types::limits::name_is_valid(group) {
-            return Err(invalid("invalid-name", format!("`{group}` is not a valid group name")));
-        }
+        check_group_name(group)?;
         self.registry(|registry| registry.coordinator_for(group).map(|shard| shard.group)).ok_or_else(|| {
             WeirError::new(ErrorKind::Retry, "cluster-forming", "the cluster is not formed yet").after_ms(100)
         })
@@ -363,6 +360,15 @@ fn owners(group: &GroupView) -> BTreeMap<GroupId, String> {
         member.assignment.partitions.iter().map(|assigned| (assigned.partition, member.id.0.clone()))
     });
     owned.collect()
+}
+
+/// A consumer group's name. Names of our own, such as those of subscriptions, are none.
+pub(super) fn check_group_name(name: &str) -> Result<(), WeirError> {
+    if name_is_valid(name) {
+        return Ok(());
+    }
+    let shown: String = name.chars().take(60).collect();
+    Err(invalid("invalid-name", format!("`{shown}` is not a valid group name")))
 }
 
 fn invalid(code: &str, message: String) -> WeirError {

@@ -1,12 +1,17 @@
 //! Links between topics: made, ended, listed.
 
-use weir_metadata::{Command, Link, LinkKind, Reply};
-use weir_types::{TopicKind, WeirError};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use weir_metadata::{Command, Link, LinkKind, Registry, Reply};
+use weir_types::{ErrorKind, WeirError};
 
 use crate::broker::Broker;
-use crate::links::subscriptions::group_name;
-use crate::remote::{Request, ResetTo};
+use crate::remote::{self, Answer, Request, ResetTo};
 use crate::replica::unexpected;
+
+/// How long a new link may take to reach this node's copy of the registry.
+const LINK_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A link, with the names of its topics.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,20 +34,24 @@ impl Broker {
         start: ResetTo,
     ) -> Result<NamedLink, WeirError> {
         let (source, destination) = (self.topic(from)?, self.topic(to)?);
-        let known = self.registry(|registry| registry.link(kind, source.id, destination.id).is_some());
-        if kind == LinkKind::Subscription && !known && source.policy.kind() == TopicKind::Stream {
+        let mut starts = BTreeMap::new();
+        if kind == LinkKind::Subscription && source.policy.kind() == kind.source() {
             for (_, group) in self.partitions_of(source.id) {
-                let consumer_group = group_name(destination.id);
-                self.at_leader(group, Request::ResetPosition { group, consumer_group, to: start }).await?;
+                match self.at_leader(group, Request::Locate { group, place: start }).await? {
+                    Answer::Located(offset) => starts.insert(group, offset),
+                    other => return Err(remote::unexpected(&other)),
+                };
             }
         }
-        let command = Command::CreateLink { kind, from: source.id, to: destination.id };
+        let command = Command::CreateLink { kind, from: source.id, to: destination.id, starts };
         match self.metadata().propose(command).await? {
             Reply::LinkCreated { link: id } => {
-                let created = self.wall();
-                let link = self.registry(|registry| registry.links().find(|link| link.id == id).copied());
-                let link = link.unwrap_or(Link { id, kind, from: source.id, to: destination.id, created });
-                Ok(NamedLink { link, from: source.name, to: destination.name })
+                let there = |registry: &Registry| registry.links().any(|link| link.id == id);
+                self.metadata().wait_for(LINK_TIMEOUT, there).await;
+                self.links().into_iter().find(|named| named.link.id == id).ok_or_else(|| {
+                    let message = format!("link {id} was made, and has not reached this node yet");
+                    WeirError::new(ErrorKind::Retry, "link-starting", message).after_ms(100)
+                })
             }
             other => Err(unexpected(&other)),
         }
@@ -62,7 +71,8 @@ impl Broker {
     pub fn links(&self) -> Vec<NamedLink> {
         self.registry(|registry| {
             let name = |topic| registry.topic(topic).map_or_else(String::new, |topic| topic.name.clone());
-            let named = |link: &Link| NamedLink { link: *link, from: name(link.from), to: name(link.to) };
+            let named =
+                |link: &Link| NamedLink { link: link.clone(), from: name(link.from), to: name(link.to) };
             registry.links().map(named).collect()
         })
     }

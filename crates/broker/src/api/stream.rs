@@ -9,6 +9,7 @@ use weir_types::batch::restamp;
 use weir_types::{ErrorKind, GroupId, Offset, Term, WallClock, WeirError};
 
 use super::bodies::{BatchReader, read_error};
+use super::groups::check_group_name;
 use crate::broker::Broker;
 use crate::door;
 use crate::partition::{Partition, Pending};
@@ -174,6 +175,7 @@ impl Broker {
 
     /// Moves a consumer group's position; answers when a majority has it on disk.
     pub async fn commit_offset(&self, group: GroupId, commit: Commit) -> Result<Offset, WeirError> {
+        check_group_name(&commit.consumer_group)?;
         let command = Command::CommitOffset(CommitOffset {
             group: commit.consumer_group,
             epoch: GroupEpoch(commit.epoch),
@@ -202,6 +204,7 @@ impl Broker {
         epoch: u64,
     ) -> Result<PositionView, WeirError> {
         let partition = self.stream(group)?;
+        check_group_name(&consumer_group)?;
         let command = Command::Fence { group: consumer_group.clone(), epoch: GroupEpoch(epoch) };
         match partition.propose(command).await? {
             // The fence is applied here, so what is read now includes it.
@@ -222,6 +225,18 @@ impl Broker {
         Ok(())
     }
 
+    /// The offset of a place in a partition that this node leads. Never stale.
+    pub(crate) async fn locate(&self, group: GroupId, place: ResetTo) -> Result<Offset, WeirError> {
+        let time = if let ResetTo::Time(time) = place { Some(time) } else { None };
+        let offsets = self.offsets(group, time).await?;
+        Ok(match place {
+            ResetTo::Earliest => offsets.start,
+            ResetTo::Latest => offsets.end,
+            ResetTo::Offset(offset) => offset.clamp(offsets.start, offsets.end),
+            ResetTo::Time(_) => offsets.at_time.unwrap_or(offsets.end),
+        })
+    }
+
     /// An operator moves a consumer group's position in a partition that it leads.
     pub(crate) async fn reset_position(
         &self,
@@ -229,14 +244,7 @@ impl Broker {
         consumer_group: String,
         to: ResetTo,
     ) -> Result<PositionView, WeirError> {
-        let time = if let ResetTo::Time(time) = to { Some(time) } else { None };
-        let offsets = self.offsets(group, time).await?;
-        let offset = match to {
-            ResetTo::Earliest => offsets.start,
-            ResetTo::Latest => offsets.end,
-            ResetTo::Offset(offset) => offset.clamp(offsets.start, offsets.end),
-            ResetTo::Time(_) => offsets.at_time.unwrap_or(offsets.end),
-        };
+        let offset = self.locate(group, to).await?;
         let epoch = self.stream(group)?.read(|replica| replica.state().group_epoch(&consumer_group)).0;
         let metadata = String::new();
         let commit = Commit { consumer_group: consumer_group.clone(), epoch, offset, metadata, reset: true };

@@ -10,8 +10,6 @@
 pub(crate) mod moves;
 pub(crate) mod subscriptions;
 
-use std::time::Duration;
-
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 use weir_consensus::Leadership;
@@ -24,32 +22,6 @@ use crate::broker::Broker;
 
 /// Most bytes that one step takes along, unless its first record alone is larger.
 const STEP_BYTES_MAX: usize = 1 << 20;
-/// Pause after a step that failed: doubled each time, up to the longest.
-const PAUSE_MIN: Duration = Duration::from_millis(50);
-const PAUSE_MAX: Duration = Duration::from_secs(5);
-
-/// When a step that failed is tried again.
-#[derive(Debug, Default)]
-struct Rest {
-    until: Option<Instant>,
-    pause: Duration,
-}
-
-impl Rest {
-    fn over(&self, now: Instant) -> bool {
-        self.until.is_none_or(|until| until <= now)
-    }
-
-    fn succeeded(&mut self) {
-        *self = Self::default();
-    }
-
-    fn failed(&mut self, broker: &Broker) {
-        self.pause = (self.pause * 2).clamp(PAUSE_MIN, PAUSE_MAX);
-        self.until = Some(Instant::now() + broker.inner().runtime.jittered(self.pause));
-    }
-}
-
 /// What the leader of a partition waits for before it looks again.
 pub(crate) struct Wakes {
     applied: watch::Receiver<LogIndex>,
@@ -72,12 +44,14 @@ impl Wakes {
         self.leadership.borrow_and_update().here
     }
 
-    /// Waits for the next change, or until a time. None when the replica was closed, else whether the registry changed.
+    /// Waits for the next change, or until a time. None when the replica was closed, else whether the registry changed:
+    /// that is told first, so that a link that has ended carries nothing more.
     async fn next(&mut self, again: Option<Instant>) -> Option<bool> {
         tokio::select! {
+            biased;
+            changed = self.registry.changed() => changed.ok().map(|()| true),
             changed = self.applied.changed() => changed.ok().map(|()| false),
             changed = self.leadership.changed() => changed.ok().map(|()| false),
-            changed = self.registry.changed() => changed.ok().map(|()| true),
             () = sleep_until(again.unwrap_or_else(Instant::now)), if again.is_some() => Some(false),
         }
     }
@@ -87,7 +61,7 @@ impl Wakes {
 fn links_of(broker: &Broker, group: GroupId) -> Vec<Link> {
     broker.registry(|registry| {
         let topic = registry.partition(group).map(|partition| partition.topic);
-        topic.map_or_else(Vec::new, |topic| registry.links_from(topic).copied().collect())
+        topic.map_or_else(Vec::new, |topic| registry.links_from(topic).cloned().collect())
     })
 }
 

@@ -6,16 +6,17 @@ use bytes::{Bytes, BytesMut};
 use tokio::time::Instant;
 use tracing::{debug, warn};
 use weir_metadata::{Link, LinkKind};
-use weir_queue::{Command, MessageView, Move, OutputBatch, Queue, Waiting};
+use weir_queue::{Command, MessageView, Move, OutputBatch, Queue, Reply, Waiting};
 use weir_types::batch::reserved_headers;
 use weir_types::{BatchBuilder, BatchError, GroupId, MessageId, WeirError};
 
-use super::{Rest, STEP_BYTES_MAX, Wakes, add, destination, is_free, links_of};
+use super::{STEP_BYTES_MAX, Wakes, add, destination, is_free, links_of};
 use crate::api::bodies::Record;
 use crate::api::queue::{describe, read_records};
 use crate::broker::Broker;
 use crate::partition::Partition;
-use crate::replica::State as _;
+use crate::replica::{State as _, unexpected};
+use crate::rest::Rest;
 
 /// Most messages that one step takes along.
 const STEP_MESSAGES_MAX: usize = 256;
@@ -25,17 +26,20 @@ pub(crate) async fn run(broker: Broker, group: GroupId, mut wakes: Wakes) {
     let mut links = links_of(&broker, group);
     let mut rest = Rest::default();
     loop {
-        let here = wakes.leads();
-        if here && !links.is_empty() && rest.over(Instant::now()) {
-            match move_all(&broker, group, &links).await {
-                Ok(()) => rest.succeeded(),
+        let mut again = None;
+        if wakes.leads() && !links.is_empty() && rest.until().is_none() {
+            match move_round(&broker, group, &links).await {
+                Ok(more) => {
+                    rest.succeeded();
+                    again = more.then(Instant::now);
+                }
                 Err(error) => {
                     debug!(%group, %error, "messages have to wait before they are moved");
-                    rest.failed(&broker);
+                    rest.failed(&broker.inner().runtime);
                 }
             }
         }
-        match wakes.next(rest.until.filter(|_| here)).await {
+        match wakes.next(again.or_else(|| rest.until())).await {
             Some(true) => links = links_of(&broker, group),
             Some(false) => {}
             None => return,
@@ -43,13 +47,14 @@ pub(crate) async fn run(broker: Broker, group: GroupId, mut wakes: Wakes) {
     }
 }
 
-/// Until nothing waits to be moved.
-async fn move_all(broker: &Broker, group: GroupId, links: &[Link]) -> Result<(), WeirError> {
+/// One step for each link, so that none waits for another's backlog; answers whether there may be more to do.
+async fn move_round(broker: &Broker, group: GroupId, links: &[Link]) -> Result<bool, WeirError> {
     let partition = broker.queue(group)?;
+    let mut more = false;
     for link in links {
-        while move_some(broker, group, &partition, link).await? {}
+        more |= move_some(broker, group, &partition, link).await?;
     }
-    Ok(())
+    Ok(more)
 }
 
 /// One step; answers whether there may be more to do.
@@ -89,10 +94,14 @@ async fn move_some(
     }
     let Some((command, bodies)) = step.finish() else { return Ok(false) };
     let (_, answer) = partition.admit(command, bodies).await?.answer().await?;
-    answer.map_err(|rejection| Queue::error(&rejection))?;
-    metrics::counter!("weir_moved_messages_total", "link" => link.kind.to_string())
-        .increment(views.len() as u64);
-    Ok(true)
+    match answer.map_err(|rejection| Queue::error(&rejection))? {
+        Reply::Moved { count } => {
+            let link = link.kind.to_string();
+            metrics::counter!("weir_moved_messages_total", "link" => link).increment(count.into());
+            Ok(true)
+        }
+        other => Err(unexpected(&other)),
+    }
 }
 
 /// A step in the making.

@@ -2,7 +2,7 @@
 //!
 //! A record is sent under its offset, one above it so that 0 stands before the first: the queue's inbox takes each in
 //! once, whoever sends. How far all partitions of the queue are is a committed position of the stream's partition, under
-//! a group name of its own; a new leader goes on from there, and hears from each inbox what is there already.
+//! the name of the link, which no consumer group can have; a new leader goes on from there, and hears from each inbox what is there already.
 
 use std::collections::BTreeMap;
 
@@ -10,50 +10,54 @@ use tokio::time::Instant;
 use tracing::{debug, warn};
 use weir_metadata::{Link, LinkKind};
 use weir_stream::{Command, CommitOffset, Movement, Stream};
-use weir_types::{
-    BatchBuilder, ErrorKind, GroupId, Offset, TopicId, TransferSequence, TransferSource, WeirError,
-};
+use weir_types::{BatchBuilder, ErrorKind, GroupId, Offset, TransferSequence, TransferSource, WeirError};
 
-use super::{Rest, STEP_BYTES_MAX, Wakes, add, destination, is_free, links_of};
+use super::{STEP_BYTES_MAX, Wakes, add, destination, is_free, links_of};
 use crate::api::bodies::{BatchReader, Record, all, read_error};
 use crate::broker::Broker;
 use crate::door;
 use crate::partition::Partition;
 use crate::remote::{Answer, Request, unexpected};
+use crate::rest::Rest;
 
 /// How often one step is cut anew for a partition of the queue that knows of other records.
 const CUTS_MAX: u32 = 4;
-
-/// The group under whose name a subscription's position is committed.
-pub(crate) fn group_name(queue: TopicId) -> String {
-    format!("_subscription.{queue}")
-}
 
 /// Feeds queues from one stream partition while this node leads it; ends when its replica is closed.
 pub(crate) async fn run(broker: Broker, group: GroupId, mut wakes: Wakes) {
     let mut feeds = feeds_of(&broker, group, Vec::new());
     let mut rest = Rest::default();
     loop {
-        let here = wakes.leads();
-        if here && !feeds.is_empty() && rest.over(Instant::now()) {
-            let mut outcome = Ok(());
-            for feed in &mut feeds {
-                outcome = outcome.and(feed.send_all(&broker, group).await);
-            }
-            match outcome {
-                Ok(()) => rest.succeeded(),
+        let mut again = None;
+        if wakes.leads() && !feeds.is_empty() && rest.until().is_none() {
+            match send_round(&broker, group, &mut feeds).await {
+                Ok(more) => {
+                    rest.succeeded();
+                    again = more.then(Instant::now);
+                }
                 Err(error) => {
                     debug!(%group, %error, "a subscription has to wait");
-                    rest.failed(&broker);
+                    rest.failed(&broker.inner().runtime);
                 }
             }
         }
-        match wakes.next(rest.until.filter(|_| here)).await {
+        match wakes.next(again.or_else(|| rest.until())).await {
             Some(true) => feeds = feeds_of(&broker, group, feeds),
             Some(false) => {}
             None => return,
         }
     }
+}
+
+/// One step for each subscription, whether or not another one fails; answers whether there may be more to do.
+async fn send_round(broker: &Broker, group: GroupId, feeds: &mut [Feed]) -> Result<bool, WeirError> {
+    let partition = broker.stream(group)?;
+    let mut outcome = Ok(false);
+    for feed in feeds {
+        let more = feed.send_some(broker, group, &partition).await;
+        outcome = outcome.and_then(|known: bool| more.map(|more| known || more));
+    }
+    outcome
 }
 
 /// One subscription of one stream partition.
@@ -75,13 +79,6 @@ fn feeds_of(broker: &Broker, group: GroupId, mut before: Vec<Feed>) -> Vec<Feed>
 }
 
 impl Feed {
-    /// Until the end of the stream.
-    async fn send_all(&mut self, broker: &Broker, group: GroupId) -> Result<(), WeirError> {
-        let partition = broker.stream(group)?;
-        while self.send_some(broker, group, &partition).await? {}
-        Ok(())
-    }
-
     /// One step; answers whether there may be more to send.
     async fn send_some(
         &mut self,
@@ -89,12 +86,17 @@ impl Feed {
         group: GroupId,
         partition: &Partition<Stream>,
     ) -> Result<bool, WeirError> {
-        let name = group_name(self.link.to);
-        let (position, epoch) = partition.read(|replica| {
-            let stream = replica.state();
+        let name = format!("subscription/{}", self.link.id);
+        let (wanted, start, epoch) = partition.read(|replica| {
+            let (stream, start) = (replica.state(), replica.state().start_offset());
             let committed = stream.committed(&name).map(|committed| committed.offset);
-            (committed.unwrap_or(Offset(0)).max(stream.start_offset()), stream.group_epoch(&name))
+            let wanted = committed.or_else(|| self.link.starts.get(&group).copied());
+            (wanted.unwrap_or(start), start, stream.group_epoch(&name))
         });
+        if wanted < start {
+            warn!(%group, link = self.link.id, %wanted, %start, "retention has overtaken a subscription");
+        }
+        let position = wanted.max(start);
         let (records, next) = read_from(partition, position).await?;
         if next == position {
             return Ok(false);

@@ -1,6 +1,6 @@
 //! The queue as a replicated state.
 
-use weir_queue::{Command, Effect, Queue, Rejection, Reply};
+use weir_queue::{AckAndAppend, Command, Effect, Move, Queue, Rejection, Reply};
 use weir_types::{At, Corrupt, Deadlines, ErrorKind, LeaseId, LogIndex, Output, QueuePolicy, Row, WeirError};
 
 use crate::replica::{Answer, State};
@@ -57,8 +57,47 @@ impl State for Queue {
         match command {
             Command::Enqueue(batch) => batch.position = at,
             Command::AcceptTransfer(transfer) => transfer.batch.position = at,
-            Command::AckAndAppend(step) => step.outputs.iter_mut().for_each(|output| output.position += at),
-            _ => {}
+            Command::AckAndAppend(AckAndAppend { outputs, .. }) | Command::Move(Move { outputs, .. }) => {
+                outputs.iter_mut().for_each(|output| output.position += at);
+            }
+            // Each by name, so that a new command with a body is not forgotten.
+            Command::Lease(_)
+            | Command::Settle(_)
+            | Command::OpenSession { .. }
+            | Command::KeepSession { .. }
+            | Command::CloseSession { .. }
+            | Command::Redrive { .. }
+            | Command::Discard { .. }
+            | Command::CancelScheduled { .. }
+            | Command::Purge { .. }
+            | Command::SetPolicy { .. }
+            | Command::Tick
+            | Command::ConfirmTransfer { .. } => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use weir_queue::{OutputBatch, Waiting};
+    use weir_types::GroupId;
+
+    use super::*;
+
+    #[test]
+    fn outputs_lie_behind_what_is_in_the_entry_already() {
+        let output = |position| OutputBatch { destination: GroupId(1), position, length: 10 };
+        let outputs = vec![output(0), output(10)];
+        let (messages, waiting) = (Vec::new(), Waiting::Ready);
+        let step = AckAndAppend { request: None, messages: Vec::new(), outputs: outputs.clone() };
+        for mut command in [Command::Move(Move { waiting, messages, outputs }), Command::AckAndAppend(step)] {
+            Queue::place_body(&mut command, 300);
+            let (Command::Move(Move { outputs, .. }) | Command::AckAndAppend(AckAndAppend { outputs, .. })) =
+                command
+            else {
+                panic!("it stays what it was")
+            };
+            assert_eq!(outputs, [output(300), output(310)]);
         }
     }
 }

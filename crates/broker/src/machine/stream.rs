@@ -53,7 +53,13 @@ impl State for Stream {
         match command {
             Command::Append(batch) => batch.position = at,
             Command::AcceptTransfer(transfer) => transfer.batch.position = at,
-            _ => {}
+            // Each by name, so that a new command with a body is not forgotten.
+            Command::Fence { .. }
+            | Command::CommitOffset(_)
+            | Command::DeleteGroup { .. }
+            | Command::Trim { .. }
+            | Command::SetPolicy { .. }
+            | Command::Tick => {}
         }
     }
 }

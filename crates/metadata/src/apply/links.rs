@@ -1,8 +1,8 @@
 //! `CreateLink` and `DeleteLink`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use weir_types::{Output, TopicId, TopicKind, WallClock};
+use weir_types::{GroupId, Offset, Output, TopicId, TopicKind, WallClock};
 
 use crate::limits::LINKS_MAX;
 use crate::link::{Link, LinkKind};
@@ -10,15 +10,22 @@ use crate::output::{Effect, Rejection, Reply};
 use crate::registry::Registry;
 use crate::topic::Topic;
 
+pub(crate) struct CreateLink {
+    pub(crate) kind: LinkKind,
+    pub(crate) from: TopicId,
+    pub(crate) to: TopicId,
+    pub(crate) starts: BTreeMap<GroupId, Offset>,
+    pub(crate) created: WallClock,
+}
+
 impl Registry {
     /// Making a link that is there already changes nothing.
     pub(crate) fn create_link(
         &mut self,
-        kind: LinkKind,
-        (from, to): (TopicId, TopicId),
-        created: WallClock,
+        asked: CreateLink,
         out: &mut Output<Effect>,
     ) -> Result<Reply, Rejection> {
+        let CreateLink { kind, from, to, starts, created } = asked;
         let source = self.of_kind(from, Some(kind.source()), kind)?.name.clone();
         let destination = self.of_kind(to, kind.destination(), kind)?.name.clone();
         if let Some(known) = self.link(kind, from, to) {
@@ -37,7 +44,7 @@ impl Registry {
         }
         self.routing_changed(out);
         let id = self.formed().version as u32;
-        self.put_link(Link { id, kind, from, to, created }, out);
+        self.put_link(Link { id, kind, from, to, created, starts }, out);
         Ok(Reply::LinkCreated { link: id })
     }
 
@@ -48,12 +55,12 @@ impl Registry {
         (from, to): (TopicId, TopicId),
         out: &mut Output<Effect>,
     ) -> Result<Reply, Rejection> {
-        let Some(link) = self.link(kind, from, to).copied() else {
+        let Some(link) = self.link(kind, from, to).map(|link| link.id) else {
             return Err(Rejection::LinkNotFound { kind, from, to });
         };
-        self.drop_link(link.id, out);
+        self.drop_link(link, out);
         self.routing_changed(out);
-        Ok(Reply::LinkDeleted { link: link.id })
+        Ok(Reply::LinkDeleted { link })
     }
 
     fn of_kind(&self, id: TopicId, wanted: Option<TopicKind>, kind: LinkKind) -> Result<&Topic, Rejection> {

@@ -14,5 +14,6 @@ mod report;
 
 pub(crate) use create_topic::CreateTopic;
 pub(crate) use form_cluster::FormCluster;
+pub(crate) use links::CreateLink;
 pub(crate) use register_node::RegisterNode;
 pub(crate) use report::MembershipChanged;

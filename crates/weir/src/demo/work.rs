@@ -87,14 +87,12 @@ impl Worker {
     /// Does one task. What fails goes back to the queue.
     async fn handle(&self, message: Message) {
         let outcome = match decode(message.value.as_ref()) {
-            Ok(Task::Count { task, path }) => {
-                self.counts_of(&path).await.map(|counts| Some(Event::Counted { task, counts }))
-            }
+            Ok(Task::Count { task, path }) => self.counts_of(&path).await.map(|counts| Some((task, counts))),
             Ok(Task::Probe) => Ok(None),
             Err(why) => Err(why),
         };
         let settled = match outcome {
-            Ok(Some(event)) => finish(message, &event).await.map(|()| Some(event)),
+            Ok(Some((task, counts))) => finish(message, task, counts).await.map(|()| Some(task)),
             Ok(None) => message.ack().await.map(|()| None),
             Err(why) => {
                 eprintln!("worker: {why}");
@@ -102,8 +100,8 @@ impl Worker {
             }
         };
         match settled {
-            Ok(Some(Event::Counted { task, .. })) => acked(task),
-            Ok(Some(Event::Probe) | None) => {}
+            Ok(Some(task)) => acked(task),
+            Ok(None) => {}
             // The message comes again, or somebody else has it: the queue's business.
             Err(error) => eprintln!("worker: {error}"),
         }
@@ -116,9 +114,9 @@ impl Worker {
 }
 
 /// The task is done and its event is in the stream, both or neither: whatever is killed now, no event is repeated.
-async fn finish(message: Message, event: &Event) -> weir_client::Result<()> {
-    let key = message.message_id.to_string();
-    message.ack_and_append(STREAM, [Record::new(encode(event)).key(key)]).await
+async fn finish(message: Message, task: u64, counts: Counts) -> weir_client::Result<()> {
+    let event = Record::new(encode(&Event::Counted { task, counts })).key(task.to_string());
+    message.ack_and_append(STREAM, [event]).await
 }
 
 /// Tells the conductor, one line per acknowledged ack. It may be gone; then there is nobody to tell.
