@@ -288,8 +288,9 @@ async fn outputs_that_no_partition_would_take_are_refused_and_nothing_is_acked()
     }
     let stats = bench.client.admin().queue_stats("tasks").await.unwrap();
     assert_eq!((stats[0].leased, stats[0].acked_total, stats[0].outbox_batches), (1, 0, 0));
+    assert_eq!(bench.client.admin().offsets("events", None).await.unwrap()[0].end_offset, 0);
     bench.client.ack_and_append(&[leased[0].token], Outputs::new()).await.unwrap();
-    bench.is_unharmed().await;
+    bench.cluster.check();
 }
 
 #[tokio::test]

@@ -58,7 +58,9 @@ impl State for Queue {
             Command::Enqueue(batch) => batch.position = at,
             Command::AcceptTransfer(transfer) => transfer.batch.position = at,
             Command::AckAndAppend(AckAndAppend { outputs, .. }) | Command::Move(Move { outputs, .. }) => {
-                outputs.iter_mut().for_each(|output| output.position += at);
+                for output in outputs {
+                    output.position += at;
+                }
             }
             // Each by name, so that a new command with a body is not forgotten.
             Command::Lease(_)
