@@ -84,6 +84,11 @@ async fn answer(broker: &Broker, question: Question, replicas: u32) -> Result<An
             let outcomes = broker.settle(group, Some(request), items).await?;
             Ok(Answer::Settled(outcomes.into_iter().map(Result::err).collect()))
         }
+        Question::AckAndAppend { group, request, message, lease, destination, batch } => {
+            let step = (vec![(message, lease)], vec![(destination, batch.into())]);
+            let outcomes = broker.ack_and_append(group, Some(request), vec![step]).await;
+            outcomes.into_iter().collect::<Result<(), _>>().map(|()| Answer::Done)
+        }
         Question::Fetch { group, offset, wait_ms } => fetch(broker, group, offset, wait_ms).await,
         Question::Parked { group } => parked(broker, group).await,
         Question::Redrive { group, messages } => broker.redrive(group, &messages).await.map(Answer::Count),
@@ -107,7 +112,9 @@ async fn answer(broker: &Broker, question: Question, replicas: u32) -> Result<An
         }
         Question::Left { group } => {
             let counts = broker.queue_counts(group).await?;
-            Ok(Answer::Count(counts.ready + counts.leased + counts.scheduled + counts.parked))
+            Ok(Answer::Count(
+                counts.ready + counts.leased + counts.scheduled + counts.parked + counts.outbox_batches,
+            ))
         }
         Question::End { group } => Ok(Answer::Count(broker.offsets(group, None).await?.end.0)),
     }

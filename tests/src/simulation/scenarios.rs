@@ -16,7 +16,7 @@ pub struct Scenario {
     nodes: usize,
     load_s: u64,
     pace_ms_max: u64,
-    /// What happens, to whom, from and to which second of the load.
+    /// What happens, to whom, from and to which millisecond of the load.
     faults: &'static [(Fault, Aim, u64, u64)],
     elections_max: u64,
     leaderless_max: Duration,
@@ -56,7 +56,7 @@ const SCENARIOS: &[Scenario] = &[
     Scenario {
         name: "control-lanes-of-the-leader",
         sentence: "a leader that is heard on its data lanes alone goes on leading",
-        faults: &[(lane(Lane::Control, EVERYBODY), LEADER, 5, 30)],
+        faults: &[(lane(Lane::Control, EVERYBODY), LEADER, 5_000, 30_000)],
         elections_max: 4,
         gap_max: FIVE_SECONDS,
         ..BASE
@@ -64,14 +64,14 @@ const SCENARIOS: &[Scenario] = &[
     Scenario {
         name: "control-lane-to-one",
         sentence: "one witness that does not hear the leader deposes nobody",
-        faults: &[(lane(Lane::Control, Some(1)), LEADER, 5, 30)],
+        faults: &[(lane(Lane::Control, Some(1)), LEADER, 5_000, 30_000)],
         elections_max: 4,
         ..BASE
     },
     Scenario {
         name: "all-control-lanes",
         sentence: "where no control lane works, the data lanes do their work, and all leaders go on",
-        faults: &[(Fault::AllLanes { lane: Lane::Control }, Aim::Node(0), 5, 30)],
+        faults: &[(Fault::AllLanes { lane: Lane::Control }, Aim::Node(0), 5_000, 30_000)],
         elections_max: 4,
         gap_max: FIVE_SECONDS,
         ..BASE
@@ -79,7 +79,10 @@ const SCENARIOS: &[Scenario] = &[
     Scenario {
         name: "survivors-without-control-lanes",
         sentence: "two survivors that hear each other on their data lanes alone elect at once",
-        faults: &[(lane(Lane::Control, Some(1)), BESIDE, 5, 30), (Fault::PowerCut, LEADER, 8, 30)],
+        faults: &[
+            (lane(Lane::Control, Some(1)), BESIDE, 5_000, 30_000),
+            (Fault::PowerCut, LEADER, 8_000, 30_000),
+        ],
         elections_max: 4,
         leaderless_max: Duration::from_secs(3),
         gap_max: FIVE_SECONDS,
@@ -88,14 +91,14 @@ const SCENARIOS: &[Scenario] = &[
     Scenario {
         name: "data-lanes-of-the-leader",
         sentence: "a leader that is heard but replicates nothing is replaced",
-        faults: &[(lane(Lane::Data, EVERYBODY), LEADER, 5, 35)],
+        faults: &[(lane(Lane::Data, EVERYBODY), LEADER, 5_000, 35_000)],
         elections_max: 4,
         ..BASE
     },
     Scenario {
         name: "data-lane-to-one",
         sentence: "one witness that gets nothing from the leader deposes nobody",
-        faults: &[(lane(Lane::Data, Some(1)), LEADER, 5, 30)],
+        faults: &[(lane(Lane::Data, Some(1)), LEADER, 5_000, 30_000)],
         elections_max: 4,
         gap_max: FIVE_SECONDS,
         ..BASE
@@ -103,7 +106,7 @@ const SCENARIOS: &[Scenario] = &[
     Scenario {
         name: "all-data-lanes",
         sentence: "where no data flow at all, nothing is acknowledged, and all goes on afterwards",
-        faults: &[(Fault::AllLanes { lane: Lane::Data }, Aim::Node(0), 5, 30)],
+        faults: &[(Fault::AllLanes { lane: Lane::Data }, Aim::Node(0), 5_000, 30_000)],
         // Whoever could not replicate either does not ask to lead.
         elections_max: 4,
         gap_max: NO_BOUND,
@@ -114,7 +117,7 @@ const SCENARIOS: &[Scenario] = &[
         sentence: "a leader that one follower does not hear stays, with few elections in ten minutes",
         load_s: 600,
         pace_ms_max: 2_000,
-        faults: &[(Fault::OneWay { away: 1 }, LEADER, 1, 599)],
+        faults: &[(Fault::OneWay { away: 1 }, LEADER, 1_000, 599_000)],
         elections_max: 100,
         ..BASE
     },
@@ -123,7 +126,7 @@ const SCENARIOS: &[Scenario] = &[
         sentence: "a leader that does not hear one follower stays, with few elections in ten minutes",
         load_s: 600,
         pace_ms_max: 2_000,
-        faults: &[(Fault::OneWay { away: 2 }, BESIDE, 1, 599)],
+        faults: &[(Fault::OneWay { away: 2 }, BESIDE, 1_000, 599_000)],
         elections_max: 100,
         ..BASE
     },
@@ -133,7 +136,7 @@ const SCENARIOS: &[Scenario] = &[
         nodes: 5,
         load_s: 600,
         pace_ms_max: 2_000,
-        faults: &[(Fault::OneWay { away: 2 }, LEADER, 1, 599)],
+        faults: &[(Fault::OneWay { away: 2 }, LEADER, 1_000, 599_000)],
         elections_max: 100,
         ..BASE
     },
@@ -141,10 +144,10 @@ const SCENARIOS: &[Scenario] = &[
         name: "shorter-log",
         sentence: "a follower that was left behind does not win against one that was not",
         faults: &[
-            (lane(Lane::Data, Some(1)), LEADER, 5, 20),
-            (Fault::PowerCut, LEADER, 20, 30),
-            (lane(Lane::Data, Some(2)), LEADER, 31, 36),
-            (Fault::Kill, LEADER, 36, 39),
+            (lane(Lane::Data, Some(1)), LEADER, 5_000, 20_000),
+            (Fault::PowerCut, LEADER, 20_000, 30_000),
+            (lane(Lane::Data, Some(2)), LEADER, 31_000, 36_000),
+            (Fault::Kill, LEADER, 36_000, 39_000),
         ],
         ..BASE
     },
@@ -153,12 +156,12 @@ const SCENARIOS: &[Scenario] = &[
         sentence: "two candidates that do not see each other bring one leader per term",
         nodes: 5,
         faults: &[
-            (lane(Lane::Control, Some(1)), BESIDE, 5, 14),
-            (Fault::PowerCut, LEADER, 6, 14),
+            (lane(Lane::Control, Some(1)), BESIDE, 5_000, 14_000),
+            (Fault::PowerCut, LEADER, 6_000, 14_000),
             // A shard of the coordinator has three replicas, which can be the three that are dead or parted: then nobody
             // can lead it until one of the two is mended.
-            (Fault::Link { away: 1 }, BESIDE, 16, 23),
-            (Fault::Kill, LEADER, 17, 23),
+            (Fault::Link { away: 1 }, BESIDE, 16_000, 23_000),
+            (Fault::Kill, LEADER, 17_000, 23_000),
         ],
         ..BASE
     },
@@ -166,10 +169,10 @@ const SCENARIOS: &[Scenario] = &[
         name: "old-leader-wakes",
         sentence: "a leader whose messages were held while another was elected serves nothing stale afterwards",
         faults: &[
-            (Fault::Hold, LEADER, 5, 9),
-            (Fault::Hold, LEADER, 14, 15),
-            (Fault::Hold, LEADER, 20, 27),
-            (Fault::Hold, LEADER, 32, 34),
+            (Fault::Hold, LEADER, 5_000, 9_000),
+            (Fault::Hold, LEADER, 14_000, 15_000),
+            (Fault::Hold, LEADER, 20_000, 27_000),
+            (Fault::Hold, LEADER, 32_000, 34_000),
         ],
         ..BASE
     },
@@ -179,9 +182,9 @@ const SCENARIOS: &[Scenario] = &[
         pace_ms_max: 8_000,
         load_s: 60,
         faults: &[
-            (Fault::Isolate, LEADER, 10, 20),
-            (lane(Lane::Control, EVERYBODY), BESIDE, 25, 35),
-            (Fault::Split, LEADER, 40, 55),
+            (Fault::Isolate, LEADER, 10_000, 20_000),
+            (lane(Lane::Control, EVERYBODY), BESIDE, 25_000, 35_000),
+            (Fault::Split, LEADER, 40_000, 55_000),
         ],
         gap_max: Duration::from_secs(20),
         ..BASE
@@ -189,14 +192,14 @@ const SCENARIOS: &[Scenario] = &[
     Scenario {
         name: "slow-disk-of-the-leader",
         sentence: "a leader whose disk takes two seconds for a sync loses nothing and comes back",
-        faults: &[(Fault::SlowDisk { ms: 2_000 }, LEADER, 5, 30)],
+        faults: &[(Fault::SlowDisk { ms: 2_000 }, LEADER, 5_000, 30_000)],
         gap_max: Duration::from_secs(30),
         ..BASE
     },
     Scenario {
         name: "slow-disk-of-a-follower",
         sentence: "a follower whose disk takes four seconds for a sync makes nobody doubt the leader",
-        faults: &[(Fault::SlowDisk { ms: 4_000 }, BESIDE, 5, 30)],
+        faults: &[(Fault::SlowDisk { ms: 4_000 }, BESIDE, 5_000, 30_000)],
         elections_max: 4,
         gap_max: FIVE_SECONDS,
         ..BASE
@@ -205,9 +208,9 @@ const SCENARIOS: &[Scenario] = &[
         name: "forgetful-then-blackout",
         sentence: "a node that lost synced writes votes for nobody, through a power cut of all",
         faults: &[
-            (Fault::Rot { batches: 12 }, LEADER, 5, 8),
-            (Fault::Blackout, Aim::Node(0), 14, 16),
-            (Fault::Isolate, LEADER, 24, 30),
+            (Fault::Rot { batches: 12 }, LEADER, 5_000, 8_000),
+            (Fault::Blackout, Aim::Node(0), 14_000, 16_000),
+            (Fault::Isolate, LEADER, 24_000, 30_000),
         ],
         leaderless_max: NO_BOUND,
         gap_max: Duration::from_secs(20),
@@ -217,9 +220,9 @@ const SCENARIOS: &[Scenario] = &[
         name: "lying-disk-then-blackout",
         sentence: "a node whose disk lied is noticed after its power cut, and nothing is lost",
         faults: &[
-            (Fault::Lie, LEADER, 5, 12),
-            (Fault::Blackout, Aim::Node(0), 20, 22),
-            (Fault::Kill, LEADER, 28, 34),
+            (Fault::Lie, LEADER, 5_000, 12_000),
+            (Fault::Blackout, Aim::Node(0), 20_000, 22_000),
+            (Fault::Kill, LEADER, 28_000, 34_000),
         ],
         leaderless_max: NO_BOUND,
         gap_max: Duration::from_secs(20),
@@ -228,23 +231,23 @@ const SCENARIOS: &[Scenario] = &[
     Scenario {
         name: "wiped-disk",
         sentence: "a node that comes back with an empty disk is a new one, and its partitions get their copies back",
-        faults: &[(Fault::Wipe, LEADER, 5, 8), (Fault::Kill, LEADER, 22, 30)],
+        faults: &[(Fault::Wipe, LEADER, 5_000, 8_000), (Fault::Kill, LEADER, 22_000, 30_000)],
         ..BASE
     },
     Scenario {
         name: "old-database",
         sentence: "a node that comes back with the database of some seconds ago notices, and nothing is lost",
-        faults: &[(Fault::OldData, LEADER, 5, 10), (Fault::Kill, LEADER, 22, 30)],
+        faults: &[(Fault::OldData, LEADER, 5_000, 10_000), (Fault::Kill, LEADER, 22_000, 30_000)],
         ..BASE
     },
     Scenario {
         name: "frozen-leader",
         sentence: "a leader that stood still while another was elected serves nothing stale when it goes on",
         faults: &[
-            (Fault::Freeze, LEADER, 5, 9),
-            (Fault::Freeze, LEADER, 14, 15),
-            (Fault::Freeze, LEADER, 20, 27),
-            (Fault::Freeze, LEADER, 32, 34),
+            (Fault::Freeze, LEADER, 5_000, 9_000),
+            (Fault::Freeze, LEADER, 14_000, 15_000),
+            (Fault::Freeze, LEADER, 20_000, 27_000),
+            (Fault::Freeze, LEADER, 32_000, 34_000),
         ],
         ..BASE
     },
@@ -253,9 +256,9 @@ const SCENARIOS: &[Scenario] = &[
         sentence: "a leader that clients reach and voters do not answers nothing that is out of date",
         pace_ms_max: 200,
         faults: &[
-            (Fault::Split, LEADER, 5, 12),
-            (Fault::Split, LEADER, 16, 21),
-            (Fault::Split, LEADER, 26, 34),
+            (Fault::Split, LEADER, 5_000, 12_000),
+            (Fault::Split, LEADER, 16_000, 21_000),
+            (Fault::Split, LEADER, 26_000, 34_000),
         ],
         ..BASE
     },
@@ -263,14 +266,14 @@ const SCENARIOS: &[Scenario] = &[
         name: "voter-loses-power",
         sentence: "whoever loses its power just after it voted has its vote on its disk",
         faults: &[
-            (Fault::Isolate, LEADER, 5, 9),
-            (Fault::PowerCut, Aim::Voter, 5, 7),
-            (Fault::Kill, LEADER, 13, 17),
-            (Fault::PowerCut, Aim::Voter, 13, 15),
-            (Fault::Isolate, LEADER, 21, 25),
-            (Fault::PowerCut, Aim::Voter, 21, 23),
-            (Fault::Kill, LEADER, 29, 33),
-            (Fault::PowerCut, Aim::Voter, 29, 31),
+            (Fault::Isolate, LEADER, 5_000, 9_000),
+            (Fault::PowerCut, Aim::Voter, 5_000, 7_000),
+            (Fault::Kill, LEADER, 13_000, 17_000),
+            (Fault::PowerCut, Aim::Voter, 13_000, 15_000),
+            (Fault::Isolate, LEADER, 21_000, 25_000),
+            (Fault::PowerCut, Aim::Voter, 21_000, 23_000),
+            (Fault::Kill, LEADER, 29_000, 33_000),
+            (Fault::PowerCut, Aim::Voter, 29_000, 31_000),
         ],
         leaderless_max: NO_BOUND,
         gap_max: NO_BOUND,
@@ -282,12 +285,12 @@ const SCENARIOS: &[Scenario] = &[
         load_s: 60,
         pace_ms_max: 200,
         faults: &[
-            (lane(Lane::Data, Some(1)), LEADER, 5, 10),
-            (Fault::Kill, LEADER, 9, 28),
-            (Fault::AllLanes { lane: Lane::Control }, Aim::Node(0), 10, 24),
-            (lane(Lane::Data, Some(2)), LEADER, 32, 37),
-            (Fault::Kill, LEADER, 36, 55),
-            (Fault::AllLanes { lane: Lane::Control }, Aim::Node(0), 37, 51),
+            (lane(Lane::Data, Some(1)), LEADER, 5_000, 10_000),
+            (Fault::Kill, LEADER, 9_000, 28_000),
+            (Fault::AllLanes { lane: Lane::Control }, Aim::Node(0), 10_000, 24_000),
+            (lane(Lane::Data, Some(2)), LEADER, 32_000, 37_000),
+            (Fault::Kill, LEADER, 36_000, 55_000),
+            (Fault::AllLanes { lane: Lane::Control }, Aim::Node(0), 37_000, 51_000),
         ],
         leaderless_max: NO_BOUND,
         gap_max: NO_BOUND,
@@ -296,16 +299,34 @@ const SCENARIOS: &[Scenario] = &[
     Scenario {
         name: "failed-write",
         sentence: "a node whose disk fails a write stops, and nothing is lost",
-        faults: &[(Fault::DiskFails, LEADER, 5, 8), (Fault::DiskFails, LEADER, 14, 18)],
+        faults: &[(Fault::DiskFails, LEADER, 5_000, 8_000), (Fault::DiskFails, LEADER, 14_000, 18_000)],
         ..BASE
     },
     Scenario {
         name: "leader-with-a-fast-clock",
         sentence: "a leader whose clock is a fifth too fast or too slow keeps its leases apart",
         faults: &[
-            (Fault::ClockRate { ahead_ppm: 200_000 }, LEADER, 4, 18),
-            (Fault::ClockRate { ahead_ppm: -200_000 }, LEADER, 20, 36),
+            (Fault::ClockRate { ahead_ppm: 200_000 }, LEADER, 4_000, 18_000),
+            (Fault::ClockRate { ahead_ppm: -200_000 }, LEADER, 20_000, 36_000),
         ],
+        ..BASE
+    },
+    Scenario {
+        name: "overwritten-suffix",
+        sentence: "entries that another leader overwrote do not come back after a power cut",
+        pace_ms_max: 100,
+        faults: &[
+            // The old leader gathers entries that nobody else gets, and the new one has nothing to put in their place but
+            // the beginning of its term.
+            (Fault::Split, LEADER, 5_000, 7_000),
+            (Fault::Mute, Aim::Node(0), 5_300, 8_000),
+            (Fault::Blackout, Aim::Node(0), 8_000, 9_000),
+            (Fault::Split, LEADER, 18_000, 20_000),
+            (Fault::Mute, Aim::Node(0), 18_300, 21_000),
+            (Fault::Blackout, Aim::Node(0), 21_000, 22_000),
+        ],
+        leaderless_max: NO_BOUND,
+        gap_max: NO_BOUND,
         ..BASE
     },
 ];
@@ -338,8 +359,8 @@ impl Scenario {
         let planned = |(fault, aim, from, to): &(Fault, Aim, u64, u64)| Planned {
             fault: *fault,
             aim: *aim,
-            from: Duration::from_secs(*from),
-            to: Duration::from_secs(*to),
+            from: Duration::from_millis(*from),
+            to: Duration::from_millis(*to),
         };
         self.faults.iter().map(planned).collect()
     }

@@ -65,6 +65,15 @@ pub(super) enum Question {
         request: RequestId,
         items: Vec<SettleItem>,
     },
+    /// Acks one message and appends a batch to another partition, in one step.
+    AckAndAppend {
+        group: GroupId,
+        request: RequestId,
+        message: MessageId,
+        lease: LeaseId,
+        destination: GroupId,
+        batch: Vec<u8>,
+    },
     Fetch {
         group: GroupId,
         offset: Offset,
@@ -102,7 +111,7 @@ pub(super) enum Question {
     Bounds {
         group: GroupId,
     },
-    /// Messages of a queue partition that are not acked yet.
+    /// Messages of a queue partition that are not acked yet, and batches that have not arrived elsewhere.
     Left {
         group: GroupId,
     },

@@ -143,6 +143,7 @@ impl Workload {
         self.journal.recorder.note(Op::Phase(Phase::End));
         for (index, group) in (0..).zip(&partitions.stream) {
             read::to_the_end(&control, &self.journal, (index, *group)).await?;
+            watch::bounds(&control, &self.journal, (index, *group)).await?;
         }
         self.signals.drained.cancel();
         self.signals.converged.cancelled().await;
@@ -226,6 +227,11 @@ impl Workload {
                     number,
                     partition: (index, *group),
                     lease_ms: self.options.lease_ms,
+                    outputs: self.options.ack_and_append.then(|| work::Outputs {
+                        partitions: partitions.stream.clone(),
+                        producer: 1_000 + 10 * number + index,
+                        next: AtomicU64::new(0),
+                    }),
                     careful: self.signals.healed.clone(),
                 };
                 consumers.spawn(worker.run(drained.clone()));

@@ -162,6 +162,8 @@ pub(crate) enum Fault {
         /// Which.
         lane: Lane,
     },
+    /// No client reaches a node; only scripts do that.
+    Mute,
     /// See [`Kind::ClockJump`].
     ClockJump {
         /// How far.
@@ -250,6 +252,7 @@ impl Fault {
             }
             Self::Lane { lane, away: None } => format!("{lane:?} lanes of {node} cut"),
             Self::AllLanes { lane } => format!("all {lane:?} lanes cut"),
+            Self::Mute => "clients reach no node".to_owned(),
             Self::ClockJump { ms } => format!("wall clock of {node} jumps by {ms} ms"),
             Self::ClockRate { ahead_ppm } => format!("clock of {node} is too fast by {ahead_ppm} millionths"),
             Self::DiskFails => format!("disk of {node} fails"),

@@ -197,6 +197,7 @@ impl Faults {
             Fault::Freeze => run.world.freeze(node, true),
             Fault::Lane { lane, away } => run.each_lane(node, away, |a, b| run.cluster.cuts.cut(a, b, lane)),
             Fault::AllLanes { lane } => run.all_lanes(lane, true),
+            Fault::Mute => each_client_link(run, |from, to| run.net().cut(from, to)),
             Fault::ClockJump { ms } => run.cluster.clock(node).jump(ms),
             Fault::ClockRate { ahead_ppm } => run.world.set_clock_rate(node, ahead_ppm),
             Fault::DiskFails => run.cluster.fail_disk(node),
@@ -222,6 +223,7 @@ impl Faults {
             Fault::Freeze => run.world.freeze(node, false),
             Fault::Lane { lane, away } => run.each_lane(node, away, |a, b| run.cluster.cuts.mend(a, b, lane)),
             Fault::AllLanes { lane } => run.all_lanes(lane, false),
+            Fault::Mute => each_client_link(run, |from, to| run.net().mend(from, to)),
             Fault::ClockJump { ms } => run.cluster.clock(node).jump(-ms),
             Fault::ClockRate { .. } => run.world.set_clock_rate(node, self.clock_rates_ppm[node]),
             Fault::DiskFails => {
@@ -252,6 +254,12 @@ fn both(one: HostId, other: HostId, mut each: impl FnMut(HostId, HostId)) {
     each(other, one);
 }
 
+/// Both directions between the clients and every node.
+fn each_client_link(run: &Run<'_>, mut each: impl FnMut(HostId, HostId)) {
+    let clients = run.cluster.size();
+    (0..clients).for_each(|node| both(clients, node, &mut each));
+}
+
 fn delay(node: usize, most: Duration, run: &Run<'_>) {
     let delayed = |from, to| run.net().delay(from, to, most);
     run.everybody_else(node).for_each(|other| both(node, other, delayed));
@@ -264,8 +272,8 @@ fn hold(node: usize, held: bool, run: &Run<'_>) {
 
 /// Whether the mending of one would undo the other, or both together be more than a cluster can bear.
 fn disturbs((fault, node): (Fault, usize), (other, other_node): (Fault, usize)) -> bool {
-    // What happens to all lanes happens to no node of its own.
-    let of_nodes = ![fault, other].iter().any(|fault| matches!(fault, Fault::AllLanes { .. }));
+    // What happens to all lanes, or to the clients, happens to no node of its own.
+    let of_nodes = ![fault, other].iter().any(|fault| matches!(fault, Fault::AllLanes { .. } | Fault::Mute));
     of_nodes && node == other_node
         || fault.touches_links() && other.touches_links()
         || fault.touches_lanes() && other.touches_lanes()

@@ -73,7 +73,8 @@ impl Lane {
         let values: Vec<Value> = (first..first + u64::from(count))
             .map(|sequence| Value { producer: self.number, sequence })
             .collect();
-        let batch = self.batch(&values, sequence)?;
+        let (id, epoch) = self.producer;
+        let batch = batch(&values, Some(ProducerSequence { id, epoch, base_sequence: sequence }))?;
         let (index, group) = self.partition;
         let question = match self.topic {
             TopicKind::Queue => Question::Enqueue { group, batch },
@@ -110,17 +111,17 @@ impl Lane {
         };
         (0..).zip(values).map(enqueue).collect()
     }
+}
 
-    fn batch(&self, values: &[Value], base_sequence: u32) -> Result<Vec<u8>, WeirError> {
-        let mut builder = BatchBuilder::new();
-        for value in values {
-            let key = [(value.sequence % 16) as u8];
-            builder.push(Some(&key), Some(&body(*value)), &[], 0).map_err(bad_batch)?;
-        }
-        let (id, epoch) = self.producer;
-        let batch = builder.build(Some(ProducerSequence { id, epoch, base_sequence })).map_err(bad_batch)?;
-        Ok(batch.to_vec())
+/// Records that tell these values; with no sequence when it is the partition that they come from that counts them.
+pub(super) fn batch(values: &[Value], sequence: Option<ProducerSequence>) -> Result<Vec<u8>, WeirError> {
+    let mut builder = BatchBuilder::new();
+    for value in values {
+        let key = [(value.sequence % 16) as u8];
+        builder.push(Some(&key), Some(&body(*value)), &[], 0).map_err(bad_batch)?;
     }
+    let batch = builder.build(sequence).map_err(bad_batch)?;
+    Ok(batch.to_vec())
 }
 
 /// The body of a record tells its value, and shows damage.

@@ -1,24 +1,27 @@
 //! A worker on one partition of the queue: leases, takes its time, and settles; until the faults are over it also gives
-//! back, forgets, and is late.
+//! back, forgets, and is late. In some runs it appends a record to the stream with every second ack.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
-use weir_checker::{Consumer, Delivery, How, MessageId, Op};
+use weir_checker::{Consumer, Delivery, How, MessageId, Op, Value};
 use weir_queue::{Action, SettleItem};
 use weir_types::{ErrorKind, GroupId, WeirError};
 
 use super::super::client::Client;
 use super::super::wire::{Answer, Leased, Question};
-use super::produce::{unexpected, value_of};
-use super::{Journal, QUEUE, ended};
+use super::produce::{batch, unexpected, value_of};
+use super::{Journal, QUEUE, STREAM, ended};
 use crate::recorder::{Begun, End};
 
 /// Most messages of one request.
 const MESSAGES_MAX: u64 = 6;
 /// How long a request waits for a message.
 const WAIT_MS: u64 = 1_000;
+/// One ack of so many appends, where acks do.
+const APPENDS_ONE_IN: u64 = 2;
 /// Longest ordinary work on what was leased.
 const WORK_MS_MAX: u64 = 80;
 
@@ -30,8 +33,20 @@ pub(super) struct Worker {
     /// Index and Raft group.
     pub(super) partition: (u32, GroupId),
     pub(super) lease_ms: u64,
+    /// What it appends when it acks; nothing where acks do not append.
+    pub(super) outputs: Option<Outputs>,
     /// From then on it acks everything in time.
     pub(super) careful: CancellationToken,
+}
+
+/// The records that come out of a worker's tasks.
+pub(super) struct Outputs {
+    /// The Raft groups of the stream's partitions.
+    pub(super) partitions: Vec<GroupId>,
+    /// Their producer in the history.
+    pub(super) producer: u32,
+    /// The sequence of the next one.
+    pub(super) next: AtomicU64,
 }
 
 impl Worker {
@@ -43,7 +58,15 @@ impl Worker {
                 continue;
             }
             sleep(self.work()).await;
-            let items: Vec<SettleItem> = leased.iter().filter_map(|leased| self.decide(leased)).collect();
+            let mut items: Vec<SettleItem> = leased.iter().filter_map(|leased| self.decide(leased)).collect();
+            if let Some(outputs) = &self.outputs {
+                let appends = |item: &mut SettleItem| {
+                    matches!(item.action, Action::Ack) && self.client.below(APPENDS_ONE_IN) == 0
+                };
+                for item in items.extract_if(.., appends).collect::<Vec<_>>() {
+                    self.ack_and_append(item, outputs).await?;
+                }
+            }
             if !items.is_empty() {
                 self.settle(items).await?;
             }
@@ -103,6 +126,37 @@ impl Worker {
         Some(SettleItem { message: leased.message, lease: leased.lease, action })
     }
 
+    async fn ack_and_append(&self, item: SettleItem, outputs: &Outputs) -> Result<(), WeirError> {
+        let (index, group) = self.partition;
+        let sequence = outputs.next.fetch_add(1, Ordering::Relaxed);
+        let value = Value { producer: outputs.producer, sequence };
+        let destination = outputs.partitions[self.client.below(outputs.partitions.len() as u64) as usize];
+        let question = Question::AckAndAppend {
+            group,
+            request: self.client.request(),
+            message: item.message,
+            lease: item.lease,
+            destination,
+            batch: batch(&[value], None)?,
+        };
+        let begun = self.journal.begin();
+        let end = match self.client.ask(Some(group), &question, Duration::from_secs(1)).await {
+            Ok(Answer::Done) => End::Ok,
+            Ok(other) => return Err(unexpected(&other)),
+            Err(error) => settled(Some(error))?,
+        };
+        let op = Op::AckAndAppend {
+            queue: QUEUE.to_owned(),
+            consumer: Consumer(self.number),
+            message: MessageId { partition: index, id: item.message.0 },
+            lease: item.lease.0,
+            stream: STREAM.to_owned(),
+            value,
+        };
+        self.journal.end(begun, op, end);
+        Ok(())
+    }
+
     async fn settle(&self, items: Vec<SettleItem>) -> Result<(), WeirError> {
         let (index, group) = self.partition;
         let request = self.client.request();
@@ -111,11 +165,7 @@ impl Worker {
         let answer = self.client.ask(Some(group), &question, Duration::from_secs(1)).await?;
         let Answer::Settled(outcomes) = answer else { return Err(unexpected(&answer)) };
         for ((begun, item), error) in begun.into_iter().zip(items).zip(outcomes) {
-            let end = match error {
-                None => End::Ok,
-                Some(error) if error.kind == ErrorKind::LeaseLost => ended(&error),
-                Some(error) => return Err(error),
-            };
+            let end = settled(error)?;
             let op = Op::Settle {
                 topic: QUEUE.to_owned(),
                 consumer: Consumer(self.number),
@@ -126,6 +176,15 @@ impl Worker {
             self.journal.end(begun, op, end);
         }
         Ok(())
+    }
+}
+
+/// How a settle ended: a lease may be lost, and nothing else may be wrong.
+fn settled(error: Option<WeirError>) -> Result<End, WeirError> {
+    match error {
+        None => Ok(End::Ok),
+        Some(error) if error.kind == ErrorKind::LeaseLost => Ok(ended(&error)),
+        Some(error) => Err(error),
     }
 }
 
