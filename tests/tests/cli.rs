@@ -109,6 +109,41 @@ async fn parked(weir: &Weir) {
     assert_eq!((count(weir, "ready").await, count(weir, "parked").await), (99, 0));
 }
 
+/// Why a message of a FIFO queue is not delivered, and messages that are taken away undelivered.
+async fn explained_and_removed(weir: &Weir) {
+    weir.ok("topic create orders --kind queue --fifo --partitions 1").await;
+    let lines = lines(3, |n| format!("ada:order {n}"));
+    weir.run_with("queue send orders --key-separator :", lines.as_bytes()).await.ok();
+    let hold = async |what: &str| json(weir, &format!("explain queue orders {what}")).await;
+
+    let next = hold("--key ada").await;
+    assert_eq!((next["hold"].as_str(), &next["message"]["message_id"]), (Some("nothing"), &Value::from(0)));
+    let token = tokens(weir, "queue receive orders --lease 1m").await.remove(0);
+    let leased = hold("--message 0/0").await;
+    assert_eq!(leased["hold"], "leased", "{leased}");
+    let left = leased["message"]["holder"]["left_ms"].as_u64().unwrap();
+    assert!((1..=60_000).contains(&left), "{leased}");
+    assert_eq!(hold("--message 0/1").await["hold"], "key-limit");
+    let behind = weir.ok("explain queue orders --message 0/2").await;
+    assert!(behind.contains("0/2 waits behind other messages of its key. A consumer has 0/0."), "{behind}");
+    weir.ok(&format!("queue nack {token} --delay 1h")).await;
+    assert_eq!(hold("--message 0/0").await["hold"], "backoff");
+    assert_eq!(hold("--message 0/9").await["hold"], "not-arrived");
+    assert_eq!(hold("--key nobody").await["hold"], "key-is-empty");
+    weir.run("explain queue tasks --key ada").await.fails(5, "queue-without-key-order");
+
+    weir.ok("queue send orders --key grace --delay 1h later").await;
+    assert_eq!(hold("--message 0/3").await["hold"], "scheduled");
+    assert_eq!(json(weir, "queue cancel orders 0/3 0/1").await["cancelled"], 1);
+    assert_eq!(hold("--message 0/3").await["hold"], "gone");
+    weir.run("queue cancel orders 0/3").await.fails(3, "message-not-scheduled");
+    let asked = weir.run("queue purge orders").await;
+    assert!(asked.err.contains("say --yes to empty `orders`"), "{asked:?}");
+    assert_eq!(json(weir, "queue purge orders --yes").await["purged"], 3);
+    assert_eq!(json(weir, "queue stats orders").await["total"]["ready"], 0);
+    weir.ok("topic delete orders --yes").await;
+}
+
 async fn work(weir: &Weir, folder: &std::path::Path) {
     let out = folder.join("worked");
     fs::create_dir(&out).unwrap();
@@ -231,6 +266,7 @@ async fn the_tour_of_the_readme_works_as_written() {
     topics(&weir).await;
     queue(&weir).await;
     parked(&weir).await;
+    explained_and_removed(&weir).await;
     work(&weir, site.path()).await;
     stream(&weir, site.path()).await;
     groups(&weir).await;

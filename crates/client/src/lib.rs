@@ -38,7 +38,10 @@ pub use admin::types::{
     QueueSettings, QueueStats, ResetTo, Settings, StreamPartition, StreamSettings, TopicDescription,
     TopicInfo,
 };
-pub use admin::{Admin, MessageRef, NodeDigest, ParkedSelection, PeekOptions, ReplicaDigest};
+pub use admin::{
+    Admin, Explanation, Hold, Holder, MessageRef, NodeDigest, ParkedSelection, PeekOptions, ReplicaDigest,
+    Whereabouts,
+};
 pub use client::Client;
 pub use consumer::{ConsumerOptions, GroupStart, StreamConsumer};
 pub use error::{Error, Result};

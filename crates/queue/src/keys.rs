@@ -84,6 +84,11 @@ impl Keys {
             .collect()
     }
 
+    /// The leased messages of a key, in order of arrival.
+    pub(crate) fn leased(&self, key: Key) -> impl Iterator<Item = MessageId> {
+        self.leased.range((key, MessageId(0))..=(key, MessageId(u64::MAX))).map(|(_, leased)| *leased)
+    }
+
     /// The item of the key that comes right before `item`, waiting or leased: what `item` waits for.
     pub(crate) fn before(&self, key: Key, item: MessageId) -> Option<MessageId> {
         let earlier = (key, MessageId(0))..(key, item);
@@ -130,7 +135,8 @@ impl Keys {
         }
     }
 
-    fn head(&self, key: Key) -> Option<(MessageId, Readiness)> {
+    /// The first item of the key that waits.
+    pub(crate) fn head(&self, key: Key) -> Option<(MessageId, Readiness)> {
         let of_key = (key, MessageId(0))..=(key, MessageId(u64::MAX));
         self.waiting.range(of_key).next().map(|((_, item), readiness)| (*item, *readiness))
     }

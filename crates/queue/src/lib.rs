@@ -30,6 +30,7 @@ mod bodies;
 mod command;
 mod dedup;
 mod delays;
+mod explain;
 mod inbox;
 mod index;
 mod invariants;
@@ -55,6 +56,7 @@ pub use command::{
     AckAndAppend, Action, Attributes, Command, DedupId, DedupRecord, Enqueue, Lease, Move, OutputBatch,
     ParkKind, ProducerBatch, Run, Select, SessionEnding, Settle, SettleItem, Transfer, Waiting,
 };
+pub use explain::{Explanation, Hold};
 pub use message::ParkReason;
 pub use outbox::Outgoing;
 pub use output::{Duplicate, Effect, Granted, Rejection, Reply, Settled};

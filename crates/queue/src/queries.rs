@@ -8,7 +8,7 @@ use weir_types::{
 
 use crate::command::ParkKind;
 use crate::limits::PEEK_MESSAGES_MAX;
-use crate::message::{Message, ParkReason, State};
+use crate::message::{Grant, Message, ParkReason, State};
 use crate::outbox::Outgoing;
 use crate::output::Granted;
 use crate::queue::Queue;
@@ -93,6 +93,8 @@ pub enum MessageState {
         lease: LeaseId,
         /// The session that the lease ends with.
         session: Option<SessionId>,
+        /// When it was granted.
+        since: LeaseClock,
         /// When the lease runs out.
         deadline: LeaseClock,
     },
@@ -267,7 +269,8 @@ fn message_state(message: &Message) -> MessageState {
         State::Ready { .. } => MessageState::Ready,
         State::Delayed { until } => MessageState::Delayed { until: *until },
         State::Leased { grant, deadline } => {
-            MessageState::Leased { lease: grant.lease, session: grant.session, deadline: *deadline }
+            let Grant { lease, session, at } = *grant;
+            MessageState::Leased { lease, session, since: at, deadline: *deadline }
         }
         State::Parked { reason, since, holds_key } => {
             MessageState::Parked { reason: reason.clone(), since: *since, holds_key: *holds_key }

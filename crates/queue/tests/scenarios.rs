@@ -12,7 +12,7 @@
 //!   hint: 1 ready                      effects
 //! ```
 //!
-//! `peek`, `stats`, `next` and `outbox` are questions, not commands, and stand alone. The first block may say `policy …`.
+//! `peek`, `stats`, `next`, `outbox` and `explain message=3` or `key=1` are questions, not commands, and stand alone. The first block may say `policy …`.
 //! `WEIR_UPDATE=1 cargo test -p weir-queue --test scenarios` writes the answers anew.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
@@ -95,6 +95,7 @@ impl Story {
                 "stats" => return self.stats(),
                 "outbox" => return self.outbox(),
                 "next" => return self.next(),
+                "explain" => return self.explain(&mut words),
                 "wait" => self.wait(line),
                 _ => commands.push(self.command(&mut words)),
             }
@@ -228,6 +229,21 @@ impl Story {
     fn next(&self) -> String {
         let ids = self.queue.next_ready(100).into_iter().map(|view| view.message.to_string());
         "next: ".to_owned() + &ids.collect::<Vec<_>>().join(" ")
+    }
+
+    fn explain(&self, words: &mut Words) -> String {
+        let explanation = match (words.number("message"), words.number("key")) {
+            (Some(message), _) => Some(self.queue.explain(MessageId(message))),
+            (None, key) => self.queue.explain_key(key.map(|key| KeyHash(key as u32))),
+        };
+        let Some(explanation) = explanation else { return "keys have no order".to_owned() };
+        let mut told = format!("{:?}", explanation.hold);
+        let leased = explanation.key_leased.iter().map(|view| ("leased of its key", view));
+        let next = explanation.key_next.iter().map(|view| ("next of its key", view));
+        for (role, view) in explanation.message.iter().map(|view| ("this", view)).chain(leased).chain(next) {
+            write!(told, "\n{role}: {}", view_in_words(view)).unwrap();
+        }
+        told
     }
 
     fn outbox(&self) -> String {
@@ -434,7 +450,7 @@ fn view_in_words(view: &MessageView) -> String {
         MessageState::Ready => words += " ready",
         MessageState::Scheduled { until } => write!(words, " scheduled in {}ms", *until - START).unwrap(),
         MessageState::Delayed { until } => write!(words, " delayed until {}ms", *until - START).unwrap(),
-        MessageState::Leased { lease, session, deadline } => {
+        MessageState::Leased { lease, session, deadline, .. } => {
             write!(words, " leased #{lease} until {deadline}").unwrap();
             if let Some(session) = session {
                 write!(words, " by session {}", session.0).unwrap();

@@ -3,8 +3,10 @@
 pub mod admin;
 pub(crate) mod bodies;
 pub mod digest;
+pub mod explain;
 pub mod groups;
 pub mod links;
 pub mod outputs;
 pub mod queue;
 pub mod stream;
+pub mod upkeep;

@@ -6,8 +6,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::{Instant, sleep, sleep_until};
 use weir_queue::{
-    Command, Granted, Lease, MessageState, MessageView, ParkReason, Queue, Reply, Select, SessionEnding,
-    Settle, SettleItem, Settled,
+    Command, Granted, Lease, MessageState, MessageView, ParkReason, Queue, Reply, SessionEnding, Settle,
+    SettleItem, Settled,
 };
 use weir_types::limits::{LEASE_MESSAGES_MAX, LEASE_MS_MAX};
 use weir_types::{
@@ -23,8 +23,6 @@ use crate::partition::{Partition, Pending};
 use crate::remote::QueueCounts;
 use crate::replica::{State as _, unexpected};
 
-/// How many messages one redrive or discard step may touch.
-const STEP_MESSAGES_MAX: u32 = 10_000;
 /// How long the end of a session is tried while the partition takes nothing in.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(30);
 /// Pause before it is tried again.
@@ -314,46 +312,6 @@ impl Broker {
         show(&partition, views).await
     }
 
-    /// Makes dead letters ready again: those named, or all of them.
-    pub async fn redrive(&self, group: GroupId, messages: &[MessageId]) -> Result<u64, WeirError> {
-        self.step_parked(group, messages, |select, max| Command::Redrive { select, max }).await
-    }
-
-    /// Deletes dead letters: those named, or all of them.
-    pub async fn discard(&self, group: GroupId, messages: &[MessageId]) -> Result<u64, WeirError> {
-        self.step_parked(group, messages, |select, max| Command::Discard { select, max }).await
-    }
-
-    async fn step_parked(
-        &self,
-        group: GroupId,
-        messages: &[MessageId],
-        command: impl Fn(Select, u32) -> Command,
-    ) -> Result<u64, WeirError> {
-        let partition = self.queue(group)?;
-        let mut done = 0;
-        if messages.is_empty() {
-            loop {
-                let step = partition.propose(command(Select::All, STEP_MESSAGES_MAX)).await;
-                let step = count(step.map_err(|error| partly_done(done, error))?)?;
-                done += step;
-                if step < u64::from(STEP_MESSAGES_MAX) {
-                    return Ok(done);
-                }
-            }
-        }
-        let mut missing = None;
-        for message in messages {
-            match partition.propose(command(Select::One(*message), 1)).await {
-                Ok(reply) => done += count(reply)?,
-                // Perhaps the first try of this request, whose answer was lost, has dealt with it.
-                Err(error) if error.kind == ErrorKind::NotFound => missing = Some(error),
-                Err(error) => return Err(partly_done(done, error)),
-            }
-        }
-        missing.filter(|_| done == 0).map_or(Ok(done), Err)
-    }
-
     /// Counts of a partition. Never stale.
     pub async fn queue_counts(&self, group: GroupId) -> Result<QueueCounts, WeirError> {
         let partition = self.queue(group)?;
@@ -443,7 +401,8 @@ async fn show(
     Ok(shown.collect())
 }
 
-pub(crate) fn describe(reason: &ParkReason) -> String {
+/// Why a message is parked, in words.
+pub fn describe(reason: &ParkReason) -> String {
     match reason {
         ParkReason::AttemptsUsedUp => "attempts used up".to_owned(),
         ParkReason::Rejected(reason) => reason.clone(),
@@ -482,22 +441,6 @@ fn settled(((message, lease), outcome): ((MessageId, LeaseId), Settled)) -> Resu
             let message = format!("lease {lease} is not the current one of message {message}");
             Err(WeirError::new(ErrorKind::LeaseLost, "lease-lost", message))
         }
-    }
-}
-
-/// Several steps are several entries: a request that failed half way has happened in part.
-fn partly_done(done: u64, error: WeirError) -> WeirError {
-    if done == 0 {
-        return error;
-    }
-    let message = format!("{done} messages were done, then: {error}");
-    WeirError::new(ErrorKind::OutcomeUnknown, "outcome-unknown", message)
-}
-
-fn count(reply: Reply) -> Result<u64, WeirError> {
-    match reply {
-        Reply::Redriven { count } | Reply::Discarded { count } => Ok(u64::from(count)),
-        other => Err(unexpected(&other)),
     }
 }
 

@@ -132,12 +132,7 @@ pub(super) fn stats(partition: u32, stats: v1::QueueStatsResponse) -> QueueStats
 }
 
 pub(super) fn peeked(partition: u32, message: v1::PeekedMessage) -> PeekedMessage {
-    let state = match message.state() {
-        v1::MessageState::Scheduled => MessageState::Scheduled,
-        v1::MessageState::Leased => MessageState::Leased,
-        v1::MessageState::Parked => MessageState::Parked,
-        v1::MessageState::Ready | v1::MessageState::Unspecified => MessageState::Ready,
-    };
+    let state = message_state(message.state());
     let record = message.record.unwrap_or_default();
     PeekedMessage {
         partition,
@@ -149,6 +144,15 @@ pub(super) fn peeked(partition: u32, message: v1::PeekedMessage) -> PeekedMessag
         key: record.key,
         value: record.value,
         headers: headers(record.headers),
+    }
+}
+
+pub(super) fn message_state(state: v1::MessageState) -> MessageState {
+    match state {
+        v1::MessageState::Scheduled => MessageState::Scheduled,
+        v1::MessageState::Leased => MessageState::Leased,
+        v1::MessageState::Parked => MessageState::Parked,
+        v1::MessageState::Ready | v1::MessageState::Unspecified => MessageState::Ready,
     }
 }
 

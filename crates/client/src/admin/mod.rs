@@ -2,6 +2,7 @@
 
 pub(crate) mod convert;
 mod digest;
+mod explain;
 mod groups;
 mod links;
 mod queues;
@@ -11,6 +12,7 @@ pub(crate) mod types;
 use crate::Client;
 
 pub use digest::{NodeDigest, ReplicaDigest};
+pub use explain::{Explanation, Hold, Holder, Whereabouts};
 pub(crate) use groups::offsets_of;
 pub(crate) use queues::partition_of;
 pub use queues::{MessageRef, ParkedSelection, PeekOptions};

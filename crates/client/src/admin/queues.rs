@@ -158,6 +158,48 @@ impl Admin {
         Ok(discarded)
     }
 
+    /// Removes messages that wait for their delivery time. How many it was: a message that was due meanwhile is passed
+    /// over, because a consumer may have it.
+    ///
+    /// # Errors
+    /// `NotFound` for the topic or a partition, and when none of a partition's messages was scheduled.
+    pub async fn cancel_scheduled(&self, topic: &str, messages: Vec<MessageRef>) -> Result<u64> {
+        let core = &self.client.core;
+        let mut cancelled = 0;
+        for (group, message_ids) in self.select(topic, ParkedSelection::Messages(messages)).await? {
+            let request = v1::CancelScheduledRequest { group_id: group.0, message_ids };
+            let call = core.operation(Target::Leader(group), format!("cancel messages of `{topic}`"));
+            let answer = core.call(call, |channel| {
+                let request = request.clone();
+                async move { QueueClient::new(channel).cancel_scheduled(request).await }
+            });
+            cancelled += answer.await?.cancelled;
+        }
+        Ok(cancelled)
+    }
+
+    /// Removes all messages that are in the queue now, leased and parked ones too. How many it was.
+    ///
+    /// # Errors
+    /// `NotFound`; `Invalid` for a stream.
+    pub async fn purge(&self, topic: &str) -> Result<u64> {
+        let core = &self.client.core;
+        let route = core.topic_of(topic, TopicKind::Queue).await?;
+        let horizons = self.queue_stats(topic).await?;
+        let mut purged = 0;
+        for stats in horizons {
+            let group = partition_of(&route, stats.partition)?.group;
+            // Whatever came after the counts stays, however often the call is repeated.
+            let before_message_id = Some(stats.enqueued_total);
+            let request = v1::PurgeRequest { group_id: group.0, before_message_id };
+            let call = core.operation(Target::Leader(group), format!("purge queue `{topic}`"));
+            let answer =
+                core.call(call, |channel| async move { QueueClient::new(channel).purge(request).await });
+            purged += answer.await?.purged;
+        }
+        Ok(purged)
+    }
+
     /// The selection as groups and ids; no ids stands for all, as on the wire.
     async fn select(&self, topic: &str, which: ParkedSelection) -> Result<BTreeMap<GroupId, Vec<u64>>> {
         let route: Arc<TopicRoute> = self.client.core.topic_of(topic, TopicKind::Queue).await?;

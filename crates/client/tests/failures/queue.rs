@@ -77,6 +77,21 @@ impl Queue for Services {
         not_faked()
     }
 
+    async fn cancel_scheduled(
+        &self,
+        _: Request<v1::CancelScheduledRequest>,
+    ) -> Result<Response<v1::CancelScheduledResponse>, Status> {
+        not_faked()
+    }
+
+    async fn purge(&self, _: Request<v1::PurgeRequest>) -> Result<Response<v1::PurgeResponse>, Status> {
+        not_faked()
+    }
+
+    async fn explain(&self, _: Request<v1::ExplainRequest>) -> Result<Response<v1::ExplainResponse>, Status> {
+        not_faked()
+    }
+
     async fn list_parked(
         &self,
         _: Request<v1::ListParkedRequest>,

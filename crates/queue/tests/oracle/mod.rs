@@ -6,8 +6,8 @@ mod transfers;
 use std::collections::{BTreeMap, BTreeSet};
 
 use weir_queue::{
-    Action, Command, DedupId, Duplicate, Enqueue, Granted, Lease, MessageState, Queue, Rejection, Reply,
-    Select, Settle, SettleItem, Settled,
+    Action, Command, DedupId, Duplicate, Enqueue, Granted, Hold, Lease, MessageState, Queue, Rejection,
+    Reply, Select, Settle, SettleItem, Settled,
 };
 use weir_types::limits::{DEDUP_WINDOW_MS, SESSION_GRACE_MS};
 use weir_types::{
@@ -145,6 +145,7 @@ impl Oracle {
         self.alive.retain(|id, _| *id >= horizon || queue.message(*id).is_some());
         self.check_nothing_lost(queue);
         self.check_prefixes(queue);
+        self.check_explanations(queue);
         self.check_outbox(queue);
     }
 
@@ -383,6 +384,18 @@ impl Oracle {
             assert!(there.contains(id) || may_expire, "P1: message {id} is lost: {known:?}");
             there.contains(id)
         });
+    }
+
+    /// What nothing keeps can be leased, and nothing else.
+    fn check_explanations(&self, queue: &Queue) {
+        let next: BTreeSet<MessageId> =
+            queue.next_ready(1_000).into_iter().map(|view| view.message).collect();
+        for view in queue.peek(MessageId(0), 1_000) {
+            let explanation = queue.explain(view.message);
+            let kept = explanation.hold != Hold::Nothing;
+            assert_eq!(kept, !next.contains(&view.message), "{view:?}: {explanation:?}, next {next:?}");
+            assert_eq!(explanation.message, Some(view), "it is explained as it is");
+        }
     }
 
     /// P4, and the attempts of whatever is in the queue (P7).

@@ -2,6 +2,7 @@
 
 mod admin;
 mod digest;
+mod explain;
 mod group;
 mod health;
 mod peer;

@@ -2,6 +2,7 @@
 
 use futures::StreamExt as _;
 use tonic::{Request, Response, Status, Streaming};
+use weir_broker::api::explain::Subject;
 use weir_broker::api::queue::{LeaseRequest, PendingEnqueue};
 use weir_broker::api::stream::poll_deadline;
 use weir_broker::{Action, Broker, SettleItem};
@@ -11,7 +12,7 @@ use weir_proto::v1::{self, ProduceRequest, ProduceResponse, SettleAction, Settle
 use weir_types::{ErrorKind, GroupId, LeaseToken, MessageId, RequestId, WeirError};
 
 use super::stream::{PRODUCE_INFLIGHT_MAX, produced};
-use super::{Answers, Services, invalid, records, stopping, work};
+use super::{Answers, Services, explain, invalid, records, stopping, work};
 
 /// Most bytes in one receive.
 pub(super) const LEASE_BYTES_MAX: u64 = 1 << 20;
@@ -155,6 +156,42 @@ impl Queue for Services {
         let discarded =
             self.broker()?.discard(GroupId(request.group_id), &messages).await.map_err(error_to_status)?;
         Ok(Response::new(v1::DiscardResponse { discarded }))
+    }
+
+    async fn cancel_scheduled(
+        &self,
+        request: Request<v1::CancelScheduledRequest>,
+    ) -> Result<Response<v1::CancelScheduledResponse>, Status> {
+        let request = request.into_inner();
+        let messages: Vec<_> = request.message_ids.into_iter().map(MessageId).collect();
+        let cancelling = self.broker()?;
+        let cancelled = cancelling.cancel_scheduled(GroupId(request.group_id), &messages).await;
+        Ok(Response::new(v1::CancelScheduledResponse { cancelled: cancelled.map_err(error_to_status)? }))
+    }
+
+    async fn purge(&self, request: Request<v1::PurgeRequest>) -> Result<Response<v1::PurgeResponse>, Status> {
+        let request = request.into_inner();
+        let before = request.before_message_id.map(MessageId);
+        let purged =
+            self.broker()?.purge(GroupId(request.group_id), before).await.map_err(error_to_status)?;
+        Ok(Response::new(v1::PurgeResponse { purged }))
+    }
+
+    async fn explain(
+        &self,
+        request: Request<v1::ExplainRequest>,
+    ) -> Result<Response<v1::ExplainResponse>, Status> {
+        let request = request.into_inner();
+        let subject = match request.subject {
+            Some(v1::explain_request::Subject::MessageId(id)) => Subject::Message(MessageId(id)),
+            Some(v1::explain_request::Subject::Key(key)) => Subject::Key(key),
+            None => {
+                return Err(invalid("subject-missing", "name a message or a key to explain".to_owned()));
+            }
+        };
+        let explained =
+            self.broker()?.explain(GroupId(request.group_id), subject).await.map_err(error_to_status)?;
+        Ok(Response::new(explain::explained(&explained)))
     }
 }
 

@@ -3,8 +3,10 @@
 mod bench;
 mod cluster;
 mod completions;
+mod confirm;
 mod connection;
 mod dev;
+mod explain;
 mod group;
 mod lines;
 mod publish;
@@ -76,6 +78,9 @@ enum Command {
     /// Show and reset consumer groups
     #[command(subcommand)]
     Group(group::Group),
+    /// Say why a message is not being delivered
+    #[command(subcommand)]
+    Explain(explain::Explain),
     /// Measure how fast a cluster is
     #[command(subcommand)]
     Bench(bench::Bench),
@@ -119,6 +124,7 @@ async fn dispatch(command: Command, screen: Screen) -> Outcome {
         Command::Queue(queue) => Box::pin(queue.run(screen)).await,
         Command::Stream(stream) => Box::pin(stream.run(screen)).await,
         Command::Group(group) => group.run(screen).await,
+        Command::Explain(explain) => explain.run(screen).await,
         Command::Bench(bench) => Box::pin(bench.run(screen)).await,
         Command::Completions(completions) => completions.run(),
         Command::Demo(demo) => Box::pin(demo.run()).await,

@@ -2,6 +2,7 @@
 
 mod bench;
 mod digests;
+mod explain;
 mod grid;
 mod groups;
 mod links;
@@ -15,6 +16,7 @@ use std::io::{self, IsTerminal as _, Write as _};
 
 pub(crate) use bench::BenchView;
 pub(crate) use digests::DigestView;
+pub(crate) use explain::ExplanationView;
 pub(crate) use grid::Grid;
 pub(crate) use groups::{GroupList, GroupView, PositionList};
 pub(crate) use links::{LinkList, LinkView};

@@ -120,7 +120,7 @@ impl View for LeasedList<'_> {
     }
 }
 
-fn state_name(state: MessageState) -> &'static str {
+pub(super) fn state_name(state: MessageState) -> &'static str {
     match state {
         MessageState::Ready => "ready",
         MessageState::Scheduled => "scheduled",

@@ -3,6 +3,7 @@
 mod look;
 mod parked;
 mod receive;
+mod remove;
 mod send;
 mod settle;
 mod work;
@@ -31,6 +32,10 @@ pub(in crate::cli) enum Queue {
     Peek(look::Peek),
     /// Show how many messages there are, and in which state
     Stats(look::Stats),
+    /// Call off messages that wait for their delivery time
+    Cancel(remove::Cancel),
+    /// Remove all messages, leased and parked ones too
+    Purge(remove::Purge),
     /// List, redrive and discard messages that were set aside
     #[command(subcommand)]
     Parked(parked::Parked),
@@ -47,6 +52,8 @@ impl Queue {
             Self::Work(work) => work.run(screen).await,
             Self::Peek(peek) => peek.run(screen).await,
             Self::Stats(stats) => stats.run(screen).await,
+            Self::Cancel(cancel) => cancel.run(screen).await,
+            Self::Purge(purge) => purge.run(screen).await,
             Self::Parked(parked) => parked.run(screen).await,
         }
     }

@@ -2,8 +2,6 @@
 
 mod links;
 
-use std::io::{self, BufRead as _, IsTerminal as _};
-
 use clap::builder::PossibleValuesParser;
 use clap::{Args, Subcommand};
 use serde_json::json;
@@ -12,6 +10,7 @@ use weir_types::TopicKind;
 
 use links::{DeadLetters, Forward, Links, Subscribe};
 
+use super::confirm::confirm;
 use super::{Connection, value};
 use crate::failure::{Failure, Outcome};
 use crate::output::{Done, Screen, TopicList, TopicView, count};
@@ -268,7 +267,7 @@ impl Alter {
 impl Delete {
     async fn run(self, screen: Screen) -> Outcome {
         if !self.yes {
-            confirm(&self.name)?;
+            confirm("delete", &self.name)?;
         }
         self.connection.admin().await?.delete_topic(&self.name).await?;
         let text = format!("deleted `{}`", self.name);
@@ -277,21 +276,6 @@ impl Delete {
 }
 
 /// Asks for the topic's name, because what is deleted does not come back.
-fn confirm(name: &str) -> Outcome {
-    let input = io::stdin();
-    if !input.is_terminal() {
-        return Err(Failure::usage(format!("say --yes to delete `{name}` and everything in it")));
-    }
-    eprint!("This deletes `{name}` and everything in it. Type its name to go on: ");
-    let mut typed = String::new();
-    input.lock().read_line(&mut typed)?;
-    if typed.trim() == name {
-        Ok(())
-    } else {
-        Err(Failure::usage("that is not its name; nothing was deleted"))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
