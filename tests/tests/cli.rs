@@ -100,11 +100,22 @@ async fn parked(weir: &Weir) {
     let message = &list["messages"][0];
     assert_eq!((message["state"].as_str(), message["reason"].as_str()), (Some("parked"), Some("not for us")));
     let id = format!("{}/{}", message["partition"], message["message_id"]);
+    let shown = json(weir, &format!("queue parked show tasks {id}")).await;
+    assert_eq!((&shown["reason"], &shown["value"]), (&message["reason"], &message["value"]), "{shown}");
+    weir.run("queue parked show tasks 0/9999").await.fails(3, "message-not-parked");
+    assert_eq!(json(weir, "queue parked redrive tasks --reason attempts").await["redriven"], 0);
     assert_eq!(json(weir, &format!("queue parked redrive tasks {id}")).await["redriven"], 1);
     assert_eq!((count(weir, "ready").await, count(weir, "parked").await), (100, 0));
     for token in tokens(weir, "queue receive tasks").await {
         weir.ok(&format!("queue nack {token} --park")).await;
     }
+    for token in tokens(weir, "queue receive tasks --max 10").await {
+        weir.ok(&format!("queue nack {token} --park")).await;
+    }
+    let slowly = json(weir, "queue parked redrive tasks --reason rejected --rate 20").await;
+    assert_eq!(slowly["redriven"], 11);
+    let leased = tokens(weir, "queue receive tasks").await.remove(0);
+    weir.ok(&format!("queue nack {leased} --park")).await;
     assert_eq!(json(weir, "queue parked discard tasks --all").await["discarded"], 1);
     assert_eq!((count(weir, "ready").await, count(weir, "parked").await), (99, 0));
 }
@@ -207,6 +218,12 @@ async fn groups(weir: &Weir) {
     assert_eq!(weir.ok("stream read events --group billing --max 500").await.lines().count(), 500);
     assert_eq!(lag(&json(weir, "group reset billing --topic events --to -1h").await), 500);
     assert_eq!(lag(&json(weir, "group reset billing --topic events --to latest").await), 0);
+    let behind = json(weir, "group reset billing --topic events --to lag:7").await;
+    assert_eq!(lag(&behind), 21, "seven of each partition: {behind}");
+    for position in behind["positions"].as_array().unwrap() {
+        assert!(position["lag_ms"].as_u64().unwrap() > 0, "{position}");
+    }
+    assert_eq!(weir.ok("stream read events --from lag:2").await.lines().count(), 6);
     weir.run("stream read events --group billing").await.fails(2, "usage");
 }
 

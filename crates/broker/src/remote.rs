@@ -122,6 +122,8 @@ pub enum ResetTo {
     Offset(Offset),
     /// The first record at or after this time.
     Time(WallClock),
+    /// So many records before the end, or the first retained record.
+    Lag(u64),
 }
 
 /// How a partition is, as its leader knows.
@@ -202,6 +204,9 @@ pub struct PositionView {
     pub start: Offset,
     /// Next offset to be written.
     pub end: Offset,
+    /// For how long the oldest record that the group has not consumed has been there, in milliseconds; 0 when it has
+    /// consumed all.
+    pub lag_ms: u64,
 }
 
 /// Encodes a question or an answer.

@@ -39,8 +39,8 @@ pub use admin::types::{
     TopicInfo,
 };
 pub use admin::{
-    Admin, Explanation, Hold, Holder, MessageRef, NodeDigest, ParkedSelection, PeekOptions, ReplicaDigest,
-    Whereabouts,
+    Admin, Explanation, Hold, Holder, MessageRef, NodeDigest, ParkedReason, ParkedSelection, PeekOptions,
+    ReplicaDigest, Whereabouts,
 };
 pub use client::Client;
 pub use consumer::{ConsumerOptions, GroupStart, StreamConsumer};

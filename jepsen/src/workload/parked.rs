@@ -114,7 +114,11 @@ impl Administrator {
         if messages.is_empty() {
             return;
         }
-        let request = v1::RedriveRequest { group_id: route.group, message_ids: ids(&messages) };
+        let request = v1::RedriveRequest {
+            group_id: route.group,
+            message_ids: ids(&messages),
+            ..v1::RedriveRequest::default()
+        };
         let asked = self
             .actor
             .ask(route.group, Duration::ZERO, |channel| async move {
@@ -129,7 +133,11 @@ impl Administrator {
         if messages.is_empty() {
             return;
         }
-        let request = v1::DiscardRequest { group_id: route.group, message_ids: ids(&messages) };
+        let request = v1::DiscardRequest {
+            group_id: route.group,
+            message_ids: ids(&messages),
+            ..v1::DiscardRequest::default()
+        };
         let asked = self
             .actor
             .ask(route.group, Duration::ZERO, |channel| async move {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use weir_broker::api::admin::NewTopic;
 use weir_broker::api::queue::LeaseRequest;
 use weir_broker::api::stream::{Commit, poll_deadline};
+use weir_broker::api::upkeep::Letters;
 use weir_broker::{Broker, Node};
 use weir_runtime::{BoxListener, BoxStream};
 use weir_types::{GroupId, MessageId, Offset, WeirError};
@@ -91,8 +92,12 @@ async fn answer(broker: &Broker, question: Question, replicas: u32) -> Result<An
         }
         Question::Fetch { group, offset, wait_ms } => fetch(broker, group, offset, wait_ms).await,
         Question::Parked { group } => parked(broker, group).await,
-        Question::Redrive { group, messages } => broker.redrive(group, &messages).await.map(Answer::Count),
-        Question::Discard { group, messages } => broker.discard(group, &messages).await.map(Answer::Count),
+        Question::Redrive { group, messages } => {
+            broker.redrive(group, Letters::Named(messages)).await.map(Answer::Count)
+        }
+        Question::Discard { group, messages } => {
+            broker.discard(group, Letters::Named(messages)).await.map(Answer::Count)
+        }
         Question::Fence { group, consumers, epoch } => {
             let position = broker.fence(group, consumers, epoch).await?;
             Ok(Answer::Position { committed: position.committed.map(|offset| offset.0) })

@@ -193,7 +193,7 @@ impl Broker {
     pub async fn position(&self, group: GroupId, consumer_group: &str) -> Result<PositionView, WeirError> {
         let partition = self.stream(group)?;
         partition.barrier().await?;
-        Ok(partition.read(|replica| position_in(replica.state(), consumer_group)))
+        Ok(position_in(&partition, consumer_group))
     }
 
     /// Fences older owners of a partition in a consumer group and returns the position.
@@ -208,9 +208,7 @@ impl Broker {
         let command = Command::Fence { group: consumer_group.clone(), epoch: GroupEpoch(epoch) };
         match partition.propose(command).await? {
             // The fence is applied here, so what is read now includes it.
-            Reply::Fenced { .. } => {
-                Ok(partition.read(|replica| position_in(replica.state(), &consumer_group)))
-            }
+            Reply::Fenced { .. } => Ok(position_in(&partition, &consumer_group)),
             other => Err(unexpected(&other)),
         }
     }
@@ -234,6 +232,7 @@ impl Broker {
             ResetTo::Latest => offsets.end,
             ResetTo::Offset(offset) => offset.clamp(offsets.start, offsets.end),
             ResetTo::Time(_) => offsets.at_time.unwrap_or(offsets.end),
+            ResetTo::Lag(records) => Offset(offsets.end.0.saturating_sub(records)).max(offsets.start),
         })
     }
 
@@ -253,15 +252,20 @@ impl Broker {
     }
 }
 
-fn position_in(stream: &Stream, consumer_group: &str) -> PositionView {
-    let committed = stream.committed(consumer_group);
-    PositionView {
-        committed: committed.map(|committed| committed.offset),
-        metadata: committed.map(|committed| committed.metadata.clone()).unwrap_or_default(),
-        epoch: stream.group_epoch(consumer_group).0,
-        start: stream.start_offset(),
-        end: stream.end_offset(),
-    }
+fn position_in(partition: &Partition<Stream>, consumer_group: &str) -> PositionView {
+    let now = partition.group().wall_clock();
+    partition.read(|replica| {
+        let stream = replica.state();
+        let committed = stream.committed(consumer_group);
+        PositionView {
+            committed: committed.map(|committed| committed.offset),
+            metadata: committed.map(|committed| committed.metadata.clone()).unwrap_or_default(),
+            epoch: stream.group_epoch(consumer_group).0,
+            start: stream.start_offset(),
+            end: stream.end_offset(),
+            lag_ms: stream.lag(consumer_group).oldest.map_or(0, |oldest| now - oldest),
+        }
+    })
 }
 
 struct Located {

@@ -1,7 +1,7 @@
 //! What an operator does to the messages of a queue: dead letters made ready or deleted, scheduled messages called off,
 //! a queue emptied.
 
-use weir_queue::{Command, Queue, Reply, Select};
+use weir_queue::{Command, ParkKind, Queue, Reply, Select};
 use weir_types::{ErrorKind, GroupId, MessageId, WeirError};
 
 use crate::broker::Broker;
@@ -11,15 +11,29 @@ use crate::replica::unexpected;
 /// How many messages one step may touch.
 const STEP_MESSAGES_MAX: u32 = 10_000;
 
+/// Which dead letters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Letters {
+    /// These. Those that are none are passed over; `NotFound` when none of them is one.
+    Named(Vec<MessageId>),
+    /// The oldest.
+    Oldest {
+        /// Only those that are parked for this reason.
+        reason: Option<ParkKind>,
+        /// At most so many.
+        max: u64,
+    },
+}
+
 impl Broker {
-    /// Makes dead letters ready again: those named, or all of them.
-    pub async fn redrive(&self, group: GroupId, messages: &[MessageId]) -> Result<u64, WeirError> {
-        self.step_parked(group, messages, |select, max| Command::Redrive { select, max }).await
+    /// Makes dead letters ready again. How many it was.
+    pub async fn redrive(&self, group: GroupId, letters: Letters) -> Result<u64, WeirError> {
+        self.step_parked(group, letters, |select, max| Command::Redrive { select, max }).await
     }
 
-    /// Deletes dead letters: those named, or all of them.
-    pub async fn discard(&self, group: GroupId, messages: &[MessageId]) -> Result<u64, WeirError> {
-        self.step_parked(group, messages, |select, max| Command::Discard { select, max }).await
+    /// Deletes dead letters. How many it was.
+    pub async fn discard(&self, group: GroupId, letters: Letters) -> Result<u64, WeirError> {
+        self.step_parked(group, letters, |select, max| Command::Discard { select, max }).await
     }
 
     /// Removes messages that wait for their delivery time. Those that do not, because a consumer may have them by now
@@ -51,22 +65,28 @@ impl Broker {
     async fn step_parked(
         &self,
         group: GroupId,
-        messages: &[MessageId],
+        letters: Letters,
         command: impl Fn(Select, u32) -> Command,
     ) -> Result<u64, WeirError> {
         let partition = self.queue(group)?;
-        if !messages.is_empty() {
-            return each_named(&partition, messages, |message| command(Select::One(message), 1)).await;
-        }
+        let (reason, max) = match letters {
+            Letters::Named(messages) => {
+                return each_named(&partition, &messages, |message| command(Select::One(message), 1)).await;
+            }
+            Letters::Oldest { reason, max } => (reason, max),
+        };
         let mut done = 0;
-        loop {
-            let step = partition.propose(command(Select::All, STEP_MESSAGES_MAX)).await;
+        while done < max {
+            let wanted = (max - done).min(STEP_MESSAGES_MAX.into()) as u32;
+            let select = reason.map_or(Select::All, Select::Reason);
+            let step = partition.propose(command(select, wanted)).await;
             let step = count(&step.map_err(|error| partly_done(done, error))?)?;
             done += step;
-            if step < u64::from(STEP_MESSAGES_MAX) {
-                return Ok(done);
+            if step < u64::from(wanted) {
+                break;
             }
         }
+        Ok(done)
     }
 }
 

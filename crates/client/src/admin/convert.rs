@@ -112,6 +112,7 @@ pub(super) fn position(position: v1::GroupPosition) -> GroupPosition {
         start_offset: position.start_offset,
         end_offset: position.end_offset,
         lag: position.lag,
+        lag_ms: position.lag_ms,
         owner: (!position.owner.is_empty()).then_some(position.owner),
     }
 }

@@ -54,6 +54,7 @@ impl Admin {
             ResetTo::Latest => To::Latest(true),
             ResetTo::Offset(offset) => To::Offset(offset),
             ResetTo::TimeMs(time_ms) => To::TimeMs(time_ms),
+            ResetTo::Lag(records) => To::Lag(records),
         };
         let request =
             v1::ResetGroupRequest { group: group.to_owned(), topic: topic.to_owned(), to: Some(to) };

@@ -30,6 +30,7 @@ impl Admin {
             ResetTo::Latest => Start::Latest(true),
             ResetTo::Offset(offset) => Start::Offset(offset),
             ResetTo::TimeMs(time_ms) => Start::TimeMs(time_ms),
+            ResetTo::Lag(records) => Start::Lag(records),
         };
         let (from, to) = (from.to_owned(), to.to_owned());
         let request = v1::CreateLinkRequest { kind: kind.to_wire() as i32, from, to, start: Some(start) };

@@ -5,6 +5,7 @@ mod digest;
 mod explain;
 mod groups;
 mod links;
+mod parked;
 mod queues;
 mod topics;
 pub(crate) mod types;
@@ -14,8 +15,9 @@ use crate::Client;
 pub use digest::{NodeDigest, ReplicaDigest};
 pub use explain::{Explanation, Hold, Holder, Whereabouts};
 pub(crate) use groups::offsets_of;
+pub use parked::{ParkedReason, ParkedSelection};
 pub(crate) use queues::partition_of;
-pub use queues::{MessageRef, ParkedSelection, PeekOptions};
+pub use queues::{MessageRef, PeekOptions};
 
 /// The operator's calls. Cheap to clone.
 ///

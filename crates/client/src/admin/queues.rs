@@ -1,7 +1,6 @@
-//! What a queue holds: counts, a look at messages, and the parked ones.
+//! What a queue holds: counts, a look at messages; and what is taken out of it undelivered.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use weir_proto::v1;
 use weir_proto::v1::queue_client::QueueClient;
@@ -21,15 +20,6 @@ pub struct MessageRef {
     pub partition: u32,
     /// Its id there.
     pub message_id: u64,
-}
-
-/// Which parked messages.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ParkedSelection {
-    /// All of them.
-    All,
-    /// These.
-    Messages(Vec<MessageRef>),
 }
 
 /// Which messages to look at.
@@ -120,44 +110,6 @@ impl Admin {
         Ok(messages)
     }
 
-    /// Makes parked messages ready again, at their place, attempts reset. How many it was.
-    ///
-    /// # Errors
-    /// `NotFound` for the topic, a partition or a message that is not parked.
-    pub async fn redrive(&self, topic: &str, which: ParkedSelection) -> Result<u64> {
-        let core = &self.client.core;
-        let mut redriven = 0;
-        for (group, message_ids) in self.select(topic, which).await? {
-            let request = v1::RedriveRequest { group_id: group.0, message_ids };
-            let call = core.operation(Target::Leader(group), format!("redrive messages of `{topic}`"));
-            let answer = core.call(call, |channel| {
-                let request = request.clone();
-                async move { QueueClient::new(channel).redrive(request).await }
-            });
-            redriven += answer.await?.redriven;
-        }
-        Ok(redriven)
-    }
-
-    /// Deletes parked messages. How many it was.
-    ///
-    /// # Errors
-    /// As [`redrive`](Self::redrive).
-    pub async fn discard(&self, topic: &str, which: ParkedSelection) -> Result<u64> {
-        let core = &self.client.core;
-        let mut discarded = 0;
-        for (group, message_ids) in self.select(topic, which).await? {
-            let request = v1::DiscardRequest { group_id: group.0, message_ids };
-            let call = core.operation(Target::Leader(group), format!("discard messages of `{topic}`"));
-            let answer = core.call(call, |channel| {
-                let request = request.clone();
-                async move { QueueClient::new(channel).discard(request).await }
-            });
-            discarded += answer.await?.discarded;
-        }
-        Ok(discarded)
-    }
-
     /// Removes messages that wait for their delivery time. How many it was: a message that was due meanwhile is passed
     /// over, because a consumer may have it.
     ///
@@ -166,7 +118,7 @@ impl Admin {
     pub async fn cancel_scheduled(&self, topic: &str, messages: Vec<MessageRef>) -> Result<u64> {
         let core = &self.client.core;
         let mut cancelled = 0;
-        for (group, message_ids) in self.select(topic, ParkedSelection::Messages(messages)).await? {
+        for (group, message_ids) in by_group(&*core.topic_of(topic, TopicKind::Queue).await?, &messages)? {
             let request = v1::CancelScheduledRequest { group_id: group.0, message_ids };
             let call = core.operation(Target::Leader(group), format!("cancel messages of `{topic}`"));
             let answer = core.call(call, |channel| {
@@ -199,24 +151,16 @@ impl Admin {
         }
         Ok(purged)
     }
+}
 
-    /// The selection as groups and ids; no ids stands for all, as on the wire.
-    async fn select(&self, topic: &str, which: ParkedSelection) -> Result<BTreeMap<GroupId, Vec<u64>>> {
-        let route: Arc<TopicRoute> = self.client.core.topic_of(topic, TopicKind::Queue).await?;
-        match which {
-            ParkedSelection::All => {
-                Ok(route.partitions.iter().map(|partition| (partition.group, Vec::new())).collect())
-            }
-            ParkedSelection::Messages(messages) => {
-                let mut chosen: BTreeMap<GroupId, Vec<u64>> = BTreeMap::new();
-                for message in messages {
-                    let group = partition_of(&route, message.partition)?.group;
-                    chosen.entry(group).or_default().push(message.message_id);
-                }
-                Ok(chosen)
-            }
-        }
+/// The ids of messages by their partitions' groups.
+pub(super) fn by_group(route: &TopicRoute, messages: &[MessageRef]) -> Result<BTreeMap<GroupId, Vec<u64>>> {
+    let mut chosen: BTreeMap<GroupId, Vec<u64>> = BTreeMap::new();
+    for message in messages {
+        let group = partition_of(route, message.partition)?.group;
+        chosen.entry(group).or_default().push(message.message_id);
     }
+    Ok(chosen)
 }
 
 /// One look at a partition.

@@ -263,6 +263,8 @@ pub struct GroupPosition {
     pub end_offset: u64,
     /// Records behind.
     pub lag: u64,
+    /// For how long the oldest of them has been there, in milliseconds; 0 when there is none.
+    pub lag_ms: u64,
     /// The member that owns it.
     pub owner: Option<String>,
 }
@@ -303,6 +305,8 @@ pub enum ResetTo {
     Offset(u64),
     /// To the first record at or after this time, in milliseconds since the Unix epoch.
     TimeMs(u64),
+    /// To so many records before the end of each partition: what a group may be behind.
+    Lag(u64),
 }
 
 /// First and next offset of a partition.

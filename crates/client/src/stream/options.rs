@@ -17,6 +17,8 @@ pub enum StartPosition {
     Offset(u64),
     /// At the first record appended at or after this time, in milliseconds since the Unix epoch.
     TimeMs(u64),
+    /// So many records before the end of each partition.
+    Lag(u64),
     /// At an offset for each partition; those not named begin at the first retained record.
     Offsets(std::collections::BTreeMap<u32, u64>),
 }

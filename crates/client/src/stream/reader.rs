@@ -119,6 +119,7 @@ async fn bounds_of(
         StartPosition::Earliest => offsets.start_offset,
         StartPosition::Latest => offsets.end_offset,
         StartPosition::Offset(offset) => *offset,
+        StartPosition::Lag(records) => offsets.end_offset.saturating_sub(*records).max(offsets.start_offset),
         StartPosition::TimeMs(_) => offsets.time_offset.unwrap_or(offsets.end_offset),
         StartPosition::Offsets(by_partition) => {
             by_partition.get(&partition.partition).copied().unwrap_or(offsets.start_offset)

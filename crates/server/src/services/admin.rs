@@ -77,6 +77,7 @@ impl Admin for Services {
             Some(Start::Latest(_)) => ResetTo::Latest,
             Some(Start::Offset(offset)) => ResetTo::Offset(Offset(offset)),
             Some(Start::TimeMs(time)) => ResetTo::Time(WallClock(time)),
+            Some(Start::Lag(records)) => ResetTo::Lag(records),
         };
         let made = self.broker()?.create_link(kind, &request.from, &request.to, start).await;
         Ok(Response::new(v1::CreateLinkResponse { link: Some(link(&made.map_err(error_to_status)?)) }))

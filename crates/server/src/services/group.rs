@@ -93,6 +93,7 @@ impl Group for Services {
             Some(To::Latest(_)) => ResetTo::Latest,
             Some(To::Offset(offset)) => ResetTo::Offset(Offset(offset)),
             Some(To::TimeMs(time)) => ResetTo::Time(WallClock(time)),
+            Some(To::Lag(records)) => ResetTo::Lag(records),
             None => return Err(invalid("reset-target-missing", "`to` is not set")),
         };
         let positions =
@@ -134,5 +135,6 @@ fn position(position: GroupPosition) -> v1::GroupPosition {
         end_offset: view.end.0,
         lag: view.end.0.saturating_sub(from.0),
         owner: position.owner.unwrap_or_default(),
+        lag_ms: view.lag_ms,
     }
 }

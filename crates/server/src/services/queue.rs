@@ -5,7 +5,8 @@ use tonic::{Request, Response, Status, Streaming};
 use weir_broker::api::explain::Subject;
 use weir_broker::api::queue::{LeaseRequest, PendingEnqueue};
 use weir_broker::api::stream::poll_deadline;
-use weir_broker::{Action, Broker, SettleItem};
+use weir_broker::api::upkeep::Letters;
+use weir_broker::{Action, Broker, ParkKind, SettleItem};
 use weir_proto::error_to_status;
 use weir_proto::v1::queue_server::Queue;
 use weir_proto::v1::{self, ProduceRequest, ProduceResponse, SettleAction, SettleResult};
@@ -141,9 +142,9 @@ impl Queue for Services {
         request: Request<v1::RedriveRequest>,
     ) -> Result<Response<v1::RedriveResponse>, Status> {
         let request = request.into_inner();
-        let messages: Vec<_> = request.message_ids.into_iter().map(MessageId).collect();
+        let letters = letters(request.reason(), request.max_messages, &request.message_ids)?;
         let redriven =
-            self.broker()?.redrive(GroupId(request.group_id), &messages).await.map_err(error_to_status)?;
+            self.broker()?.redrive(GroupId(request.group_id), letters).await.map_err(error_to_status)?;
         Ok(Response::new(v1::RedriveResponse { redriven }))
     }
 
@@ -152,9 +153,9 @@ impl Queue for Services {
         request: Request<v1::DiscardRequest>,
     ) -> Result<Response<v1::DiscardResponse>, Status> {
         let request = request.into_inner();
-        let messages: Vec<_> = request.message_ids.into_iter().map(MessageId).collect();
+        let letters = letters(request.reason(), request.max_messages, &request.message_ids)?;
         let discarded =
-            self.broker()?.discard(GroupId(request.group_id), &messages).await.map_err(error_to_status)?;
+            self.broker()?.discard(GroupId(request.group_id), letters).await.map_err(error_to_status)?;
         Ok(Response::new(v1::DiscardResponse { discarded }))
     }
 
@@ -212,6 +213,23 @@ async fn answer(
         Err(error) => Err(error),
     };
     Ok(produced(correlation_id, outcome))
+}
+
+/// Which dead letters a request means.
+fn letters(reason: v1::ParkReason, max: u64, ids: &[u64]) -> Result<Letters, Status> {
+    let reason = match reason {
+        v1::ParkReason::Unspecified => None,
+        v1::ParkReason::AttemptsUsedUp => Some(ParkKind::AttemptsUsedUp),
+        v1::ParkReason::Rejected => Some(ParkKind::Rejected),
+    };
+    match ids {
+        [] => Ok(Letters::Oldest { reason, max: if max == 0 { u64::MAX } else { max } }),
+        _ if reason.is_some() || max > 0 => {
+            let text = "message ids name the messages: neither a reason nor a limit goes with them";
+            Err(invalid("selection-contradictory", text))
+        }
+        named => Ok(Letters::Named(named.iter().copied().map(MessageId).collect())),
+    }
 }
 
 fn look_max(max: u32) -> Result<usize, Status> {

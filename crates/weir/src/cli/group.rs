@@ -42,13 +42,14 @@ pub(super) struct Describe {
 Examples:
   weir group reset billing --topic events --to earliest
   weir group reset billing --topic events --to 2026-01-31T12:00:00Z
-  weir group reset billing --topic events --to -1h")]
+  weir group reset billing --topic events --to -1h
+  weir group reset billing --topic events --to lag:100")]
 pub(super) struct Reset {
     group: String,
     /// The stream
     #[arg(long)]
     topic: String,
-    /// Where to; -1h is an hour ago
+    /// Where to; -1h is an hour ago, lag:100 leaves 100 records of each partition to read
     #[arg(long, value_name = Place::SYNTAX, allow_hyphen_values = true)]
     to: Place,
     #[command(flatten)]

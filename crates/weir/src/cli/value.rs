@@ -72,6 +72,8 @@ pub(super) enum Place {
     Offset(u64),
     /// The first record at or after this time, in milliseconds since the Unix epoch.
     TimeMs(u64),
+    /// So many records before the end.
+    Lag(u64),
 }
 
 impl From<Place> for ResetTo {
@@ -81,13 +83,14 @@ impl From<Place> for ResetTo {
             Place::Latest => Self::Latest,
             Place::Offset(offset) => Self::Offset(offset),
             Place::TimeMs(ms) => Self::TimeMs(ms),
+            Place::Lag(records) => Self::Lag(records),
         }
     }
 }
 
 impl Place {
     /// How an option that takes a place shows it in the help.
-    pub(super) const SYNTAX: &str = "earliest|latest|OFFSET|TIME";
+    pub(super) const SYNTAX: &str = "earliest|latest|OFFSET|TIME|lag:N";
 
     /// Reads a place; a span such as `-5m` is counted back from `now`.
     fn read(text: &str, now: Timestamp) -> Result<Self, String> {
@@ -99,6 +102,10 @@ impl Place {
         if let Ok(offset) = text.parse() {
             return Ok(Self::Offset(offset));
         }
+        if let Some(records) = text.strip_prefix("lag:") {
+            let wrong = |_| format!("`{records}` is no number of records; write it like lag:100");
+            return records.parse().map(Self::Lag).map_err(wrong);
+        }
         if let Some(span) = text.strip_prefix('-') {
             let now_ms = u64::try_from(now.as_millisecond()).unwrap_or(0);
             return Ok(Self::TimeMs(now_ms.saturating_sub(span_ms(span)?)));
@@ -106,7 +113,8 @@ impl Place {
         let time = Timestamp::from_str(text).map_err(|_| {
             format!(
                 "`{text}` is no place in a stream; write earliest, latest, an offset, a time like \
-                 2026-01-31T12:00:00Z, or a span back from now like -5m"
+                 2026-01-31T12:00:00Z, a span back from now like -5m, or so many records before the end like \
+                 lag:100"
             )
         })?;
         u64::try_from(time.as_millisecond())
@@ -156,7 +164,8 @@ mod tests {
         assert_eq!(read("1970-01-01T00:00:01Z"), Ok(Place::TimeMs(1000)));
         assert_eq!(read("-5m"), Ok(Place::TimeMs(700_000)));
         assert_eq!(read("-100y"), Ok(Place::TimeMs(0)));
-        for wrong in ["yesterday", "1969-12-31T00:00:00Z", "-soon", ""] {
+        assert_eq!(read("lag:100"), Ok(Place::Lag(100)));
+        for wrong in ["yesterday", "1969-12-31T00:00:00Z", "-soon", "lag:", "lag:-1", ""] {
             assert!(read(wrong).is_err(), "{wrong}");
         }
     }

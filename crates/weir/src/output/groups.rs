@@ -3,7 +3,7 @@
 use serde::Serialize;
 use weir_client::{GroupDescription, GroupPosition, GroupSummary};
 
-use super::{Grid, Page, View};
+use super::{Grid, Page, View, duration_ms};
 
 /// All consumer groups.
 #[derive(Debug, Serialize)]
@@ -53,6 +53,7 @@ struct PositionView {
     start_offset: u64,
     end_offset: u64,
     lag: u64,
+    lag_ms: u64,
     owner: Option<String>,
 }
 
@@ -65,6 +66,7 @@ impl PositionList {
             start_offset: position.start_offset,
             end_offset: position.end_offset,
             lag: position.lag,
+            lag_ms: position.lag_ms,
             owner: position.owner.clone(),
         };
         Self { positions: positions.iter().map(view).collect() }
@@ -73,7 +75,7 @@ impl PositionList {
 
 impl View for PositionList {
     fn text(&self, page: Page) -> String {
-        let titles = ["topic", "#partition", "#committed", "#start", "#end", "#lag", "owner"];
+        let titles = ["topic", "#partition", "#committed", "#start", "#end", "#lag", "#behind", "owner"];
         let mut grid = Grid::new(page, &titles);
         for position in &self.positions {
             grid.row([
@@ -83,6 +85,7 @@ impl View for PositionList {
                 position.start_offset.to_string(),
                 position.end_offset.to_string(),
                 position.lag.to_string(),
+                if position.lag == 0 { "-".to_owned() } else { duration_ms(position.lag_ms) },
                 position.owner.clone().unwrap_or_else(|| "-".to_owned()),
             ]);
         }

@@ -71,6 +71,7 @@ impl Read {
                 Place::Latest => StartPosition::Latest,
                 Place::Offset(offset) => StartPosition::Offset(offset),
                 Place::TimeMs(ms) => StartPosition::TimeMs(ms),
+                Place::Lag(records) => StartPosition::Lag(records),
             },
             until: if self.follow { ReadUntil::Forever } else { ReadUntil::End },
             partitions: (!self.partitions.is_empty()).then(|| self.partitions.clone()),
@@ -94,7 +95,7 @@ impl Read {
         let start = match self.from {
             Place::Earliest => GroupStart::Earliest,
             Place::Latest => GroupStart::Latest,
-            Place::Offset(_) | Place::TimeMs(_) => {
+            Place::Offset(_) | Place::TimeMs(_) | Place::Lag(_) => {
                 return Err(Failure::usage("a group begins at --from earliest or latest").hint(format!(
                     "`weir group reset {group} --topic {} --to PLACE` moves it",
                     self.stream
