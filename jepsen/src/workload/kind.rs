@@ -12,6 +12,7 @@ use weir_proto::v1::queue_client::QueueClient;
 
 use super::actor::Actor;
 use super::consume::{Receiver, WAIT_MAX};
+use super::flavour::Flavour;
 use super::group::Member;
 use super::parked::Administrator;
 use super::produce::{Door, Producer};
@@ -23,6 +24,8 @@ use super::stage::{Load, Stage};
 const ATTEMPTS_MAX: u32 = 4;
 /// The wait before a nacked message is ready again, in milliseconds.
 const BACKOFF_MS: (u64, u64) = (100, 1_000);
+/// How long messages last where they do not last for ever: some are taken in time, some are not.
+const TTL: Duration = Duration::from_millis(1_500);
 /// How many queues, and how many streams.
 const QUEUES: u32 = 2;
 const STREAMS: u32 = 2;
@@ -51,12 +54,30 @@ pub enum Workload {
     /// Messages that are acked together with a record of a stream
     #[value(name = "ackappend")]
     AckAppend,
+    /// FIFO queues with a few keys
+    Fifo,
+    /// Messages with a delivery time
+    Delay,
+    /// Messages with priorities
+    Priority,
+    /// Messages that are gone after a while
+    Ttl,
 }
 
 impl Workload {
     /// All of them.
-    pub const ALL: [Self; 6] =
-        [Self::Queue, Self::Stream, Self::Group, Self::Register, Self::Mixed, Self::AckAppend];
+    pub const ALL: [Self; 10] = [
+        Self::Queue,
+        Self::Stream,
+        Self::Group,
+        Self::Register,
+        Self::Mixed,
+        Self::AckAppend,
+        Self::Fifo,
+        Self::Delay,
+        Self::Priority,
+        Self::Ttl,
+    ];
 
     /// As on the command line.
     pub fn name(self) -> &'static str {
@@ -67,11 +88,25 @@ impl Workload {
             Self::Register => "register",
             Self::Mixed => "mixed",
             Self::AckAppend => "ackappend",
+            Self::Fifo => "fifo",
+            Self::Delay => "delay",
+            Self::Priority => "priority",
+            Self::Ttl => "ttl",
         }
     }
 
     fn has_queues(self) -> bool {
-        matches!(self, Self::Queue | Self::Mixed | Self::AckAppend)
+        !matches!(self, Self::Stream | Self::Group | Self::Register)
+    }
+
+    /// What the messages of its queues carry.
+    fn flavour(self) -> Flavour {
+        match self {
+            Self::Fifo => Flavour::Keys,
+            Self::Delay => Flavour::Delays,
+            Self::Priority => Flavour::Priorities,
+            _ => Flavour::Plain,
+        }
     }
 
     fn queues(self) -> Vec<String> {
@@ -81,7 +116,7 @@ impl Workload {
 
     fn streams(self) -> Vec<String> {
         let count = match self {
-            Self::Queue => 0,
+            Self::Queue | Self::Fifo | Self::Delay | Self::Priority | Self::Ttl => 0,
             Self::Stream => STREAMS,
             Self::Group | Self::Register | Self::Mixed | Self::AckAppend => 1,
         };
@@ -92,7 +127,7 @@ impl Workload {
         let count = match self {
             Self::Group | Self::Mixed => 2,
             Self::Register => 3,
-            Self::Queue | Self::Stream | Self::AckAppend => 0,
+            _ => 0,
         };
         (0..count).map(|number| format!("group-{number}")).collect()
     }
@@ -104,6 +139,8 @@ impl Workload {
             attempts_max: Some(ATTEMPTS_MAX),
             backoff_base_ms: Some(BACKOFF_MS.0),
             backoff_max_ms: Some(BACKOFF_MS.1),
+            fifo: (self == Self::Fifo).then_some(true),
+            ttl_ms: (self == Self::Ttl).then_some(TTL.as_millis() as u64),
             ..v1::QueueSettings::default()
         };
         let topic = |name, kind: v1::TopicKind, settings| v1::CreateTopicRequest {
@@ -124,9 +161,13 @@ impl Workload {
 
     /// What the checks have to know.
     pub fn check_options(self, load: &Load) -> Options {
-        let queue = QueueOptions { attempts_max: Some(ATTEMPTS_MAX), ..QueueOptions::default() };
-        let queues: BTreeMap<_, _> = self.queues().into_iter().map(|name| (name, queue.clone())).collect();
         let micros = |duration: Duration| duration.as_micros() as u64;
+        let queue = QueueOptions {
+            attempts_max: Some(ATTEMPTS_MAX),
+            ttl: (self == Self::Ttl).then_some(micros(TTL)),
+            ..QueueOptions::default()
+        };
+        let queues: BTreeMap<_, _> = self.queues().into_iter().map(|name| (name, queue.clone())).collect();
         let usual = LivenessOptions::default();
         let liveness = LivenessOptions {
             request_deadline: Some(micros(load.deadline + WAIT_MAX)),
@@ -140,7 +181,9 @@ impl Workload {
     pub fn start(self, stage: &Stage) -> JoinSet<()> {
         let mut actors = JoinSet::new();
         match self {
-            Self::Queue => self.start_queues(stage, &mut actors, stage.load.concurrency),
+            Self::Queue | Self::Fifo | Self::Delay | Self::Priority | Self::Ttl => {
+                self.start_queues(stage, &mut actors, stage.load.concurrency);
+            }
             Self::Stream => self.start_streams(stage, &mut actors, stage.load.concurrency),
             Self::Group => self.start_groups(stage, &mut actors, stage.load.concurrency),
             Self::Register => self.start_registers(stage, &mut actors),
@@ -164,7 +207,8 @@ impl Workload {
         let producers = (clients * 2 / 5).max(1);
         for seat in 0..producers {
             let number = PRODUCER + u64::from(seat);
-            let producer = Producer::new(stage.clone(), number, producers, Door::Queue, self.queues());
+            let door = Door::Queue(self.flavour());
+            let producer = Producer::new(stage.clone(), number, producers, door, self.queues());
             actors.spawn(producer.run());
         }
         for seat in 0..clients.saturating_sub(producers).max(1) {

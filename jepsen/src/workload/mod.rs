@@ -8,11 +8,16 @@
 //! | `register` | producers, clients that write and read the positions of groups |
 //! | `mixed` | the first three on one cluster |
 //! | `ackappend` | as `queue`, but most acks append a record to a stream in the same step; readers of that stream |
+//! | `fifo` | as `queue`, of FIFO queues with a few keys |
+//! | `delay` | as `queue`; most messages have a delivery time |
+//! | `priority` | as `queue`; every message has a priority |
+//! | `ttl` | as `queue`; messages that nobody takes are gone after a while |
 //!
 //! Every call is one operation of the history ([`wire`](crate::wire)): nothing here repeats a call behind its back.
 
 mod actor;
 mod consume;
+mod flavour;
 mod group;
 mod kind;
 mod parked;

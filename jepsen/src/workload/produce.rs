@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use weir_checker::{MessageId, Op, Terms, Value};
+use weir_checker::{MessageId, Op, Value};
 use weir_proto::v1;
 use weir_proto::v1::produce_response::Outcome;
 use weir_proto::v1::queue_client::QueueClient;
@@ -12,6 +12,7 @@ use weir_proto::v1::stream_client::StreamClient;
 use weir_types::{BatchBuilder, ErrorKind, ProducerSequence};
 
 use super::actor::{Actor, Asked};
+use super::flavour::{Drawn, Flavour};
 use super::payload;
 use super::stage::Stage;
 use super::stamps::Stamps;
@@ -32,8 +33,8 @@ const BURST: u32 = 4;
 /// Which door the batches go through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Door {
-    /// One message per batch.
-    Queue,
+    /// One message per batch, with what its flavour says.
+    Queue(Flavour),
     /// One to six records per batch.
     Stream,
 }
@@ -53,6 +54,8 @@ pub(super) struct Producer {
 struct Batch {
     route: Route,
     values: Vec<Value>,
+    /// Of a queue's message.
+    drawn: Drawn,
     bytes: Bytes,
 }
 
@@ -118,7 +121,7 @@ impl Producer {
 
     fn batch(&mut self, route: Route, stamp: ProducerSequence) -> Option<Batch> {
         let count = match self.door {
-            Door::Queue => 1,
+            Door::Queue(_) => 1,
             Door::Stream => self.actor.dice.between(1, RECORDS_MAX),
         };
         let values: Vec<_> = (0..count)
@@ -127,12 +130,18 @@ impl Producer {
                 Value { producer: self.number, sequence: self.sequence - 1 }
             })
             .collect();
+        let drawn = match self.door {
+            Door::Queue(flavour) => flavour.draw(&mut self.actor),
+            Door::Stream => Drawn::default(),
+        };
+        let key = drawn.key.as_deref().map(str::as_bytes);
+        let header = drawn.header.as_ref().map(|(name, value)| (*name, Some(value.as_bytes())));
         let mut builder = BatchBuilder::new();
         for value in &values {
-            builder.push(None, Some(&payload::body(*value)), &[], now_ms()).ok()?;
+            builder.push(key, Some(&payload::body(*value)), header.as_slice(), now_ms()).ok()?;
         }
         let bytes = builder.build(Some(stamp)).ok()?;
-        Some(Batch { route, values, bytes })
+        Some(Batch { route, values, drawn, bytes })
     }
 
     async fn attempt(&mut self, batch: &Batch) -> Result<(), Trouble> {
@@ -143,7 +152,7 @@ impl Producer {
             .actor
             .ask(group, Duration::ZERO, |channel| async move {
                 match door {
-                    Door::Queue => QueueClient::new(channel).send(request).await,
+                    Door::Queue(_) => QueueClient::new(channel).send(request).await,
                     Door::Stream => StreamClient::new(channel).append(request).await,
                 }
             })
@@ -157,10 +166,10 @@ impl Producer {
     fn op(&self, batch: &Batch, base: Option<u64>) -> Op {
         let Route { topic, partition, .. } = batch.route.clone();
         match self.door {
-            Door::Queue => Op::Enqueue {
+            Door::Queue(_) => Op::Enqueue {
                 topic,
                 value: batch.values[0],
-                terms: Terms::default(),
+                terms: batch.drawn.terms.clone(),
                 at: base.map(|id| MessageId { partition, id }),
             },
             Door::Stream => Op::Append {

@@ -62,13 +62,13 @@ pub const ANOMALIES: &[(&str, &str)] = &[
 ];
 
 /// All of these checks.
-pub(crate) fn whole(options: &Options) -> Vec<Box<dyn Fold>> {
-    let options = &options.liveness;
+pub(crate) fn whole(all: &Options) -> Vec<Box<dyn Fold>> {
+    let options = &all.liveness;
     vec![
         Box::new(silence::Silence::new(options)),
         Box::new(latency::Latency::new(options)),
         Box::new(drain::Drain::new(options)),
-        Box::new(starvation::Starvation::new(options)),
+        Box::new(starvation::Starvation::new(all)),
         Box::new(deadline::Deadline::new(options)),
         Box::new(converge::Converge::new(options)),
         Box::new(terms::Terms::new(options)),

@@ -1,14 +1,16 @@
 //! L4, promise P9. A ready message and an idle receiver do not stay side by side.
 //!
-//! Looked at are messages without conditions, from their acknowledgement to their first delivery, while no fault is at work
+//! Looked at are messages without conditions, of queues without a TTL, from their acknowledgement to their first delivery, while no fault is at work
 //! and has not been for a while. A receiver is idle for a message when its receive, begun after the message was
 //! ready and over before it was delivered, brings nothing; and it must have received from the message's partition
 //! once, as receivers may be bound to some.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{FALSE_EMPTY, LivenessOptions, STARVATION, anomaly, known, seconds};
-use crate::{Check, Consumer, Event, FaultPhase, Findings, MessageId, Micros, Op, Outcome, Phase, Terms};
+use super::{FALSE_EMPTY, STARVATION, anomaly, known, seconds};
+use crate::{
+    Check, Consumer, Event, FaultPhase, Findings, MessageId, Micros, Op, Options, Outcome, Phase, Terms,
+};
 
 /// After the last fault, leaders have this long to be found again.
 const SETTLING: Micros = 5_000_000;
@@ -39,6 +41,7 @@ struct Queue {
 
 /// The fold.
 pub(super) struct Starvation {
+    options: Options,
     starve_max: Micros,
     queues: BTreeMap<String, Queue>,
     active: BTreeSet<u64>,
@@ -49,9 +52,10 @@ pub(super) struct Starvation {
 }
 
 impl Starvation {
-    pub(super) fn new(options: &LivenessOptions) -> Self {
+    pub(super) fn new(options: &Options) -> Self {
         Self {
-            starve_max: options.starve_max,
+            options: options.clone(),
+            starve_max: options.liveness.starve_max,
             queues: BTreeMap::new(),
             active: BTreeSet::new(),
             quiet: Some(0),
@@ -201,7 +205,9 @@ impl Check for Starvation {
             // Receivers stop when all is over.
             Op::Phase(Phase::End) => self.disturb(),
             Op::Enqueue { topic, terms, at: Some(id), .. }
-                if event.outcome == Outcome::Ok && *terms == Terms::default() =>
+                if event.outcome == Outcome::Ok
+                    && *terms == Terms::default()
+                    && self.options.queue(topic).ttl.is_none() =>
             {
                 self.enqueued(line, event, topic, *id);
             }

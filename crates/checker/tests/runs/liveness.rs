@@ -254,6 +254,16 @@ fn a_whole_run_in_which_all_goes_well_is_valid_in_every_check_of_liveness() {
 }
 
 #[test]
+fn a_message_that_may_have_expired_waits_for_nobody() {
+    let (_, _, starved) =
+        queues().into_iter().find(|(name, bad, _)| *name == "starvation" && *bad).expect("one");
+    let mut options = options();
+    options.queue.ttl = Some(1_500_000);
+    let report = report(&starved, &options);
+    assert!(report.anomalies().all(|found| found.name != "starvation"), "{report:?}");
+}
+
+#[test]
 fn what_is_not_seen_to_its_end_is_unknown() {
     let short = until_the_heal().load((40_000, 43_000), 20, 400, 0).phase(43_500, Phase::Drain);
     let short = short
