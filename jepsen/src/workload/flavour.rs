@@ -42,7 +42,6 @@ impl Flavour {
     /// Draws the terms of one message.
     pub(super) fn draw(self, actor: &mut Actor) -> Drawn {
         match self {
-            Self::Plain => Drawn::default(),
             Self::Keys => {
                 let key = Some(format!("k{}", actor.dice.zipf(KEYS)));
                 Drawn { terms: Terms { key: key.clone(), ..Terms::default() }, key, header: None }
@@ -54,7 +53,7 @@ impl Flavour {
                 let terms = Terms { not_before, ..Terms::default() };
                 Drawn { terms, key: None, header: Some((DELIVER_AT, due.to_string())) }
             }
-            Self::Delays => Drawn::default(),
+            Self::Plain | Self::Delays => Drawn::default(),
             Self::Priorities => {
                 let priority = actor.dice.below(PRIORITIES) as u8;
                 let terms = Terms { priority: Some(priority), ..Terms::default() };

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use weir_broker::api::admin::NewTopic;
 use weir_broker::api::queue::LeaseRequest;
-use weir_broker::api::stream::{Commit, poll_deadline};
+use weir_broker::api::stream::{Appended, Commit, poll_deadline};
 use weir_broker::api::upkeep::Letters;
-use weir_broker::{Broker, Node};
+use weir_broker::{Broker, Node, QueueCounts};
 use weir_runtime::{BoxListener, BoxStream};
 use weir_types::{GroupId, MessageId, Offset, WeirError};
 
@@ -64,12 +64,10 @@ async fn answer(broker: &Broker, question: Question, replicas: u32) -> Result<An
             Ok(Answer::Producer { id, epoch })
         }
         Question::Enqueue { group, batch } => {
-            let written = broker.enqueue(group, batch.into()).await?.answer().await?;
-            Ok(Answer::Written { base: written.base, duplicate: written.duplicate })
+            broker.enqueue(group, batch.into()).await?.answer().await.map(written)
         }
         Question::Append { group, batch } => {
-            let written = broker.append(group, batch.into()).await?.answer().await?;
-            Ok(Answer::Written { base: written.base, duplicate: written.duplicate })
+            broker.append(group, batch.into()).await?.answer().await.map(written)
         }
         Question::Lease { group, request, messages_max, lease_ms, wait_ms } => {
             let asked = LeaseRequest {
@@ -115,14 +113,17 @@ async fn answer(broker: &Broker, question: Question, replicas: u32) -> Result<An
             let bounds = broker.offsets(group, None).await?;
             Ok(Answer::Bounds { start: bounds.start.0, end: bounds.end.0 })
         }
-        Question::Left { group } => {
-            let counts = broker.queue_counts(group).await?;
-            Ok(Answer::Count(
-                counts.ready + counts.leased + counts.scheduled + counts.parked + counts.outbox_batches,
-            ))
-        }
+        Question::Left { group } => broker.queue_counts(group).await.map(left).map(Answer::Count),
         Question::End { group } => Ok(Answer::Count(broker.offsets(group, None).await?.end.0)),
     }
+}
+
+fn written(appended: Appended) -> Answer {
+    Answer::Written { base: appended.base, duplicate: appended.duplicate }
+}
+
+fn left(counts: QueueCounts) -> u64 {
+    counts.ready + counts.leased + counts.scheduled + counts.parked + counts.outbox_batches
 }
 
 async fn lease(

@@ -145,7 +145,7 @@ impl Oracle {
         self.alive.retain(|id, _| *id >= horizon || queue.message(*id).is_some());
         self.check_nothing_lost(queue);
         self.check_prefixes(queue);
-        self.check_explanations(queue);
+        Self::check_explanations(queue);
         self.check_outbox(queue);
     }
 
@@ -387,7 +387,7 @@ impl Oracle {
     }
 
     /// What nothing keeps can be leased, and nothing else.
-    fn check_explanations(&self, queue: &Queue) {
+    fn check_explanations(queue: &Queue) {
         let next: BTreeSet<MessageId> =
             queue.next_ready(1_000).into_iter().map(|view| view.message).collect();
         for view in queue.peek(MessageId(0), 1_000) {

@@ -11,7 +11,7 @@ use crate::output::{ExplanationView, Screen};
 #[derive(Debug, Subcommand)]
 pub(super) enum Explain {
     /// A message of a queue, or what comes next of a key: its state, who has it, what it waits for
-    Queue(Queue),
+    Queue(OfQueue),
 }
 
 #[derive(Debug, Args)]
@@ -19,7 +19,7 @@ pub(super) enum Explain {
 Examples:
   weir explain queue tasks --message 0/17
   weir explain queue orders --key customer-7 --json")]
-pub(super) struct Queue {
+pub(super) struct OfQueue {
     /// The queue
     queue: String,
     #[command(flatten)]
@@ -41,7 +41,7 @@ struct Subject {
 
 impl Explain {
     pub(super) async fn run(self, screen: Screen) -> Outcome {
-        let Self::Queue(Queue { queue, subject, connection }) = self;
+        let Self::Queue(OfQueue { queue, subject, connection }) = self;
         let admin = connection.admin().await?;
         let explanation = match (subject.message, subject.key) {
             (Some(message), _) => admin.explain_message(&queue, message).await?,

@@ -135,15 +135,13 @@ impl Show {
         let MessageRef { partition, message_id } = self.message;
         let only = PeekOptions { partition: Some(partition), from_message_id: message_id, max_messages: 1 };
         let found = self.connection.admin().await?.list_parked(&self.queue, only).await?;
-        match found.first().filter(|found| found.message_id == message_id) {
-            Some(letter) => screen.show(&LetterView::of(letter)),
-            None => {
-                let text = format!("message {partition}/{message_id} is not parked");
-                let error = WeirError::new(ErrorKind::NotFound, "message-not-parked", text);
-                let hint = format!("`weir explain queue {} --message {partition}/{message_id}`", self.queue);
-                Err(Failure::from(error).hint(hint))
-            }
+        if let Some(letter) = found.first().filter(|found| found.message_id == message_id) {
+            return screen.show(&LetterView::of(letter));
         }
+        let text = format!("message {partition}/{message_id} is not parked");
+        let error = WeirError::new(ErrorKind::NotFound, "message-not-parked", text);
+        let hint = format!("`weir explain queue {} --message {partition}/{message_id}`", self.queue);
+        Err(Failure::from(error).hint(hint))
     }
 }
 
