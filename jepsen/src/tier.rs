@@ -9,14 +9,16 @@ use crate::nemesis::Kind::{
     PowerCutAll, Reset, RollingRestart, SingleLink, SlowFsync, Snapshot, TornWrite, Transfer, Wipe,
 };
 use crate::workload::Workload;
-use crate::workload::Workload::{AckAppend, Group, Mixed, Queue, Register, Stream};
+use crate::workload::Workload::{
+    AckAppend, Delay, Fifo, Group, Mixed, Priority, Queue, Register, Stream, Ttl,
+};
 
 /// A set of configurations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Tier {
     /// For every change: 13 × 60 s
     Pr,
-    /// For every night: 34 × 120 s, all kinds of faults
+    /// For every night: 38 × 120 s, all kinds of faults
     Nightly,
     /// For a release: as nightly, 600 s each
     Release,
@@ -49,7 +51,7 @@ const PR: [(Workload, &[Kind]); 13] = [
     (AckAppend, &[Kill, Partition]),
 ];
 
-const NIGHTLY: [(Workload, &[Kind]); 34] = [
+const NIGHTLY: [(Workload, &[Kind]); 38] = [
     (Queue, &[Kill, Pause]),
     (Queue, &[Partition, Kill]),
     (Queue, &[OneWay, SingleLink]),
@@ -84,6 +86,10 @@ const NIGHTLY: [(Workload, &[Kind]); 34] = [
     (AckAppend, &[Partition, NetChaos]),
     (AckAppend, &[PowerCutAll, Transfer]),
     (AckAppend, &[Snapshot, Kill]),
+    (Fifo, &[Kill, Partition]),
+    (Delay, &[Kill, Pause]),
+    (Priority, &[Partition, Kill]),
+    (Ttl, &[PowerCut, Pause]),
 ];
 
 impl Tier {
