@@ -47,6 +47,13 @@ messages![
     RoutingTable,
     ReceiveResponse,
     FetchResponse,
+    CreateLinkRequest,
+    DeleteLinkRequest,
+    ListLinksRequest,
+    CancelScheduledRequest,
+    PurgeRequest,
+    ExplainRequest,
+    ExplainResponse,
 ];
 
 /// What decodes is encoded to the same message again.

@@ -45,7 +45,8 @@ impl Broker {
                 Subject::Message(message) => queue.explain(message),
                 Subject::Key(key) => queue.explain_key(Some(KeyHash::of(&key))).ok_or_else(no_order)?,
             };
-            // The machine's clocks stand still between two entries; as much has passed on one as on the other.
+            // The machine's clocks stand still between two entries. As much is taken to have passed on one as on the
+            // other: a wall clock that jumps falsifies what is said of leases here, and no lease.
             let clocks = replica.clocks();
             let wall_clock = wall_clock.max(clocks.wall);
             Ok(Explained {

@@ -2,7 +2,8 @@
 //!
 //! A record is sent under its offset, one above it so that 0 stands before the first: the queue's inbox takes each in
 //! once, whoever sends. How far all partitions of the queue are is a committed position of the stream's partition, under
-//! the name of the link, which no consumer group can have; a new leader goes on from there, and hears from each inbox what is there already.
+//! the name of the link, which no consumer group can have; a new leader goes on from there, and hears from each inbox
+//! what is there already.
 
 use std::collections::BTreeMap;
 
