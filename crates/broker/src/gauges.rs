@@ -38,6 +38,7 @@ impl Broker {
         let labels = [("topic", topic.to_owned()), ("partition", partition.to_owned())];
         let (start, end, bytes, lags) = stream.read(|replica| {
             let stream = replica.state();
+            outbox_gauges(&labels, stream.outbox());
             let lags: Vec<_> =
                 stream.groups().map(|(group, ..)| (group.to_owned(), stream.lag(group))).collect();
             (stream.start_offset(), stream.end_offset(), stream.bytes(), lags)
@@ -57,14 +58,18 @@ impl Broker {
 
 fn queue_gauges(queue: &Partition<Queue>, topic: &str, partition: &str) {
     let labels = [("topic", topic.to_owned()), ("partition", partition.to_owned())];
-    let (stats, (batches, bytes)) = queue.read(|replica| (replica.state().stats(), replica.state().outbox()));
-    gauge!("weir_outbox_batches", &labels).set(float(batches as u64));
-    gauge!("weir_outbox_bytes", &labels).set(float(bytes));
+    let (stats, outbox) = queue.read(|replica| (replica.state().stats(), replica.state().outbox()));
+    outbox_gauges(&labels, outbox);
     gauge!("weir_queue_ready", &labels).set(float(stats.ready));
     gauge!("weir_queue_leased", &labels).set(float(stats.leased));
     gauge!("weir_queue_scheduled", &labels).set(float(stats.scheduled + stats.delayed));
     gauge!("weir_queue_parked", &labels).set(float(stats.parked));
     gauge!("weir_queue_bytes", &labels).set(float(stats.bytes));
+}
+
+fn outbox_gauges(labels: &[(&'static str, String); 2], (batches, bytes): (usize, u64)) {
+    gauge!("weir_outbox_batches", labels).set(float(batches as u64));
+    gauge!("weir_outbox_bytes", labels).set(float(bytes));
 }
 
 /// Metrics are floating-point numbers; counts beyond 2^53 lose their last digits there.

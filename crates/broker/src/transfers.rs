@@ -11,6 +11,7 @@
 //! before it or not at all. So nothing is kept here that a new leader would miss.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::marker::PhantomData;
 use std::pin::Pin;
 
 use bytes::Bytes;
@@ -21,6 +22,8 @@ use tokio::time::{Instant, sleep_until};
 use tracing::{debug, warn};
 use weir_consensus::Leadership;
 use weir_queue::Queue;
+use weir_stream::Stream;
+use weir_types::outbox::Outgoing;
 use weir_types::{ErrorKind, GroupId, LogIndex, TransferSequence, TransferSource, WeirError};
 
 use crate::api::bodies::{BatchReader, read_error};
@@ -39,14 +42,74 @@ const REQUEST_BATCHES_MAX: usize = 256;
 /// Most destinations that are sent to at once; the others get their turn.
 const SENDS_MAX: usize = 16;
 
+/// A machine with an outbox.
+pub(crate) trait Sends: State {
+    /// Its partition of this id on this node.
+    fn partition(broker: &Broker, group: GroupId) -> Result<Partition<Self>, WeirError>;
+    /// The partitions for which something waits, each with the last batch that arrived there.
+    fn destinations(&self) -> impl Iterator<Item = (GroupId, TransferSequence)>;
+    /// What waits for a partition behind `after`, in order.
+    fn outgoing(
+        &self,
+        destination: GroupId,
+        after: TransferSequence,
+    ) -> impl DoubleEndedIterator<Item = Outgoing>;
+    /// Forgets what has arrived.
+    fn confirm(destination: GroupId, through: TransferSequence) -> Self::Command;
+}
+
+impl Sends for Queue {
+    fn partition(broker: &Broker, group: GroupId) -> Result<Partition<Self>, WeirError> {
+        broker.queue(group)
+    }
+
+    fn destinations(&self) -> impl Iterator<Item = (GroupId, TransferSequence)> {
+        self.destinations()
+    }
+
+    fn outgoing(
+        &self,
+        destination: GroupId,
+        after: TransferSequence,
+    ) -> impl DoubleEndedIterator<Item = Outgoing> {
+        self.outgoing(destination, after)
+    }
+
+    fn confirm(destination: GroupId, through: TransferSequence) -> weir_queue::Command {
+        weir_queue::Command::ConfirmTransfer { destination, through }
+    }
+}
+
+impl Sends for Stream {
+    fn partition(broker: &Broker, group: GroupId) -> Result<Partition<Self>, WeirError> {
+        broker.stream(group)
+    }
+
+    fn destinations(&self) -> impl Iterator<Item = (GroupId, TransferSequence)> {
+        self.destinations()
+    }
+
+    fn outgoing(
+        &self,
+        destination: GroupId,
+        after: TransferSequence,
+    ) -> impl DoubleEndedIterator<Item = Outgoing> {
+        self.outgoing(destination, after)
+    }
+
+    fn confirm(destination: GroupId, through: TransferSequence) -> weir_stream::Command {
+        weir_stream::Command::ConfirmTransfer { destination, through }
+    }
+}
+
 /// Sends for one source while this node leads it; ends when the source's replica is closed.
-pub(crate) async fn run(
+pub(crate) async fn run<S: Sends>(
     broker: Broker,
     source: GroupId,
     mut applied: watch::Receiver<LogIndex>,
     mut leadership: watch::Receiver<Leadership>,
 ) {
-    let mut sender = Sender::new(broker, source);
+    let mut sender: Sender<S> = Sender::new(broker, source);
     loop {
         applied.borrow_and_update();
         let Leadership { here, .. } = *leadership.borrow_and_update();
@@ -74,7 +137,7 @@ pub(crate) async fn run(
 type Sending = Pin<Box<dyn Future<Output = (GroupId, Result<(), WeirError>)> + Send>>;
 
 /// One request per destination at a time, so that a slow destination holds up no other.
-struct Sender {
+struct Sender<S> {
     broker: Broker,
     source: GroupId,
     sending: FuturesUnordered<Sending>,
@@ -83,17 +146,18 @@ struct Sender {
     last: GroupId,
     /// Destinations that took nothing.
     resting: BTreeMap<GroupId, Rest>,
+    machine: PhantomData<fn() -> S>,
 }
 
-impl Sender {
+impl<S: Sends> Sender<S> {
     fn new(broker: Broker, source: GroupId) -> Self {
         let (sending, busy, resting) = (FuturesUnordered::new(), BTreeSet::new(), BTreeMap::new());
-        Self { broker, source, sending, busy, last: GroupId(0), resting }
+        Self { broker, source, sending, busy, last: GroupId(0), resting, machine: PhantomData }
     }
 
     /// Begins to send to destinations for which something waits, in turn.
     fn begin(&mut self) {
-        let Ok(partition) = self.broker.queue(self.source) else { return };
+        let Ok(partition) = S::partition(&self.broker, self.source) else { return };
         let mut waiting: Vec<_> = partition.read(|replica| replica.state().destinations().collect());
         let behind = waiting.partition_point(|(destination, _)| *destination <= self.last);
         waiting.rotate_left(behind);
@@ -143,10 +207,10 @@ impl Sender {
 }
 
 /// Sends the next batches to one destination, and notes in the outbox what has arrived.
-async fn send(
+async fn send<S: Sends>(
     broker: &Broker,
     source: GroupId,
-    partition: &Partition<Queue>,
+    partition: &Partition<S>,
     destination: GroupId,
     after: TransferSequence,
 ) -> Result<(), WeirError> {
@@ -176,12 +240,12 @@ async fn send(
             other => return Err(unexpected(&other)),
         }
     };
-    partition.propose(weir_queue::Command::ConfirmTransfer { destination, through }).await?;
+    partition.propose(S::confirm(destination, through)).await?;
     Ok(())
 }
 
-async fn next_batches(
-    partition: &Partition<Queue>,
+async fn next_batches<S: Sends>(
+    partition: &Partition<S>,
     destination: GroupId,
     after: TransferSequence,
 ) -> Result<Vec<(TransferSequence, Bytes)>, WeirError> {

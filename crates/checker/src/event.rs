@@ -401,6 +401,28 @@ pub enum Op {
         /// The next offset to read.
         offset: u64,
     },
+    /// A group committed a position and a record was appended, in one step. Several events with one payload are tries of
+    /// one step.
+    CommitAndAppend {
+        /// The group.
+        group: String,
+        /// The stream that it reads.
+        topic: String,
+        /// By whom.
+        consumer: Consumer,
+        /// The epoch of its assignment.
+        epoch: u64,
+        /// The partition.
+        partition: u32,
+        /// Where the group stands; None before its first commit.
+        from: Option<u64>,
+        /// The next offset to read.
+        offset: u64,
+        /// The stream that it appends to.
+        stream: String,
+        /// The record.
+        value: Value,
+    },
     /// A group's position was read.
     Position {
         /// The group.

@@ -29,6 +29,7 @@
 
 #![forbid(unsafe_code)]
 
+mod appended;
 pub mod checks;
 mod event;
 mod groups;

@@ -3,8 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 use weir_types::{
-    GroupId, KeyHash, LeaseId, MessageId, ProducerEpoch, ProducerId, QueuePolicy, RequestId, SessionId,
-    TransferSequence, TransferSource, WallClock,
+    GroupId, KeyHash, LeaseId, MessageId, OutputBatch, ProducerEpoch, ProducerId, QueuePolicy, RequestId,
+    SessionId, TransferSequence, TransferSource, WallClock,
 };
 
 /// One step of the machine.
@@ -117,17 +117,6 @@ pub struct AckAndAppend {
     pub messages: Vec<(MessageId, LeaseId)>,
     /// The batches, in order. Their positions count from the start of this command's own bodies.
     pub outputs: Vec<OutputBatch>,
-}
-
-/// A record batch for another partition. The bytes stay in the entry's bodies until they have arrived.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct OutputBatch {
-    /// The partition that it goes to.
-    pub destination: GroupId,
-    /// Where it starts in the bodies of this entry, in bytes.
-    pub position: u32,
-    /// Its length there, in bytes.
-    pub length: u32,
 }
 
 /// A batch from another partition, and its place in that one's sequence.

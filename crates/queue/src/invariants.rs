@@ -29,7 +29,7 @@ impl Queue {
         self.producers.check();
         self.dedup.check();
         self.requests.check();
-        self.outbox.check();
+        self.outbox.check_invariants();
         self.inbox.check();
     }
 

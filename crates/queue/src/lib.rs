@@ -53,12 +53,11 @@ mod span;
 mod table;
 
 pub use command::{
-    AckAndAppend, Action, Attributes, Command, DedupId, DedupRecord, Enqueue, Lease, Move, OutputBatch,
-    ParkKind, ProducerBatch, Run, Select, SessionEnding, Settle, SettleItem, Transfer, Waiting,
+    AckAndAppend, Action, Attributes, Command, DedupId, DedupRecord, Enqueue, Lease, Move, ParkKind,
+    ProducerBatch, Run, Select, SessionEnding, Settle, SettleItem, Transfer, Waiting,
 };
 pub use explain::{Explanation, Hold};
 pub use message::ParkReason;
-pub use outbox::Outgoing;
 pub use output::{Duplicate, Effect, Granted, Rejection, Reply, Settled};
 pub use queries::{MessageState, MessageView, Stats};
 pub use queue::Queue;

@@ -12,9 +12,3 @@ pub const PRIORITY_MAX: u8 = 9;
 pub const SETTLE_ITEMS_MAX: usize = 65_536;
 /// Most messages in one answer of a peek or a list.
 pub const PEEK_MESSAGES_MAX: usize = 10_000;
-/// Batches in the outbox of a partition: beyond it an ack-and-append has to wait.
-pub const OUTBOX_BATCHES_MAX: usize = 100_000;
-/// Bytes in the outbox of a partition.
-pub const OUTBOX_BYTES_MAX: u64 = 256 << 20;
-/// Most batches that one ack-and-append puts into the outbox.
-pub const OUTPUTS_MAX: usize = 1_024;

@@ -1,5 +1,6 @@
 //! What a queue answers: replies, rejections, and hints for the leader.
 
+use weir_types::outbox::OutboxFull;
 use weir_types::{
     ErrorKind, KeyHash, LeaseClock, LeaseId, MessageId, Pointer, ProducerEpoch, SessionId, TransferSequence,
     WallClock,
@@ -200,19 +201,8 @@ pub enum Rejection {
         message: MessageId,
     },
     /// What was to be appended elsewhere has not arrived there yet, and no more of it fits.
-    #[error(
-        "{batches} batches of {bytes} bytes wait in the outbox, at most {batches_max} of {bytes_max} fit"
-    )]
-    OutboxFull {
-        /// Batches that wait.
-        batches: usize,
-        /// The limit.
-        batches_max: usize,
-        /// Bytes that wait.
-        bytes: u64,
-        /// The limit.
-        bytes_max: u64,
-    },
+    #[error(transparent)]
+    OutboxFull(#[from] OutboxFull),
     /// A queue is FIFO from its creation on, or never.
     #[error("`fifo` cannot be changed after a queue was created")]
     FifoIsFixed,
@@ -229,7 +219,7 @@ impl Rejection {
             Self::TooManyDedupIds { .. }
             | Self::TooManyLeases { .. }
             | Self::TooManySessions { .. }
-            | Self::OutboxFull { .. } => ErrorKind::Throttled,
+            | Self::OutboxFull(_) => ErrorKind::Throttled,
             Self::LeaseLost { .. } => ErrorKind::LeaseLost,
             // The leader looks again.
             Self::NotWaiting { .. } => ErrorKind::Retry,
@@ -254,7 +244,7 @@ impl Rejection {
             Self::NotParked { .. } => "message-not-parked",
             Self::NotScheduled { .. } => "message-not-scheduled",
             Self::LeaseLost { .. } => "lease-lost",
-            Self::OutboxFull { .. } => "outbox-full",
+            Self::OutboxFull(_) => "outbox-full",
             Self::NotWaiting { .. } => "message-not-waiting",
             Self::FifoIsFixed => "fifo-is-fixed",
             Self::Invalid(_) => "invalid-command",

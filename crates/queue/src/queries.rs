@@ -1,6 +1,7 @@
 //! What the leader may ask. No query changes anything.
 
 use weir_types::mutants::{self, Mutant};
+use weir_types::outbox::Outgoing;
 use weir_types::{
     GroupId, KeyHash, LeaseClock, LeaseId, LogIndex, MessageId, Pointer, QueuePolicy, SessionId,
     TransferSequence, WallClock,
@@ -9,7 +10,6 @@ use weir_types::{
 use crate::command::ParkKind;
 use crate::limits::PEEK_MESSAGES_MAX;
 use crate::message::{Grant, Message, ParkReason, State};
-use crate::outbox::Outgoing;
 use crate::output::Granted;
 use crate::queue::Queue;
 use crate::span::Span;
@@ -155,7 +155,11 @@ impl Queue {
     }
 
     /// The batches that wait for a destination, in order, from the one behind `after` on.
-    pub fn outgoing(&self, destination: GroupId, after: TransferSequence) -> impl Iterator<Item = Outgoing> {
+    pub fn outgoing(
+        &self,
+        destination: GroupId,
+        after: TransferSequence,
+    ) -> impl DoubleEndedIterator<Item = Outgoing> {
         self.outbox.batches(destination, after)
     }
 
@@ -225,7 +229,7 @@ impl Queue {
     /// Entries in all tables and indices: what the backlog costs in memory, by number.
     pub fn entries(&self) -> usize {
         let backlog = self.backlog.spans.len() + self.backlog.messages.len() + self.backlog.index.entries();
-        backlog + self.outbox.entries() + self.inbox.entries()
+        backlog + self.outbox.items() + self.inbox.entries()
     }
 
     fn view_in_span(&self, id: MessageId, last: MessageId, span: &Span) -> MessageView {

@@ -2,13 +2,14 @@
 
 use serde::{Deserialize, Serialize};
 use weir_types::mutants::{self, Mutant};
+use weir_types::outbox::Outbox;
 use weir_types::{At, Corrupt, Deadlines, LeaseClock, LeaseId, MessageId, Output, QueuePolicy, Row};
 
 use crate::backlog::Backlog;
 use crate::command::Command;
 use crate::dedup::DedupIds;
 use crate::inbox::Inbox;
-use crate::outbox::Outbox;
+use crate::outbox;
 use crate::output::{Effect, Rejection, Reply};
 use crate::producers::Producers;
 use crate::requests::Requests;
@@ -89,8 +90,7 @@ impl Queue {
         let (mut sessions, mut producers, mut batches) =
             (Table::default(), Table::default(), Table::default());
         let (mut dedup, mut requests) = (Table::default(), Table::default());
-        let (mut destinations, mut outbox, mut sources) =
-            (Table::default(), Table::default(), Table::default());
+        let (mut outbox, mut sources) = (Outbox::default(), Table::default());
         for row in rows {
             let (kind, name) = Kind::of_key(&row.key)?;
             match kind {
@@ -104,8 +104,8 @@ impl Queue {
                 Kind::ProducerBatch => batches.load(name, &row.value)?,
                 Kind::DedupId => dedup.load(name, &row.value)?,
                 Kind::Request => requests.load(name, &row.value)?,
-                Kind::Destination => destinations.load(name, &row.value)?,
-                Kind::OutboxBatch => outbox.load(name, &row.value)?,
+                Kind::Destination => outbox.restore(outbox::destination(name, &row.value)?)?,
+                Kind::OutboxBatch => outbox.restore(outbox::batch(name, &row.value)?)?,
                 Kind::Source => sources.load(name, &row.value)?,
             }
         }
@@ -114,7 +114,7 @@ impl Queue {
             header.set(Header { last_lease: LeaseId(0), ..*header.get() });
         }
         crate::invariants::check_stored(&header, &spans, &messages)?;
-        crate::outbox::check_stored(&destinations, &outbox)?;
+        outbox.check_restored()?;
         let mut restored = Self {
             header,
             backlog: Backlog::restored(policy.get(), spans, messages),
@@ -123,7 +123,7 @@ impl Queue {
             producers: Producers::restored(producers, batches),
             dedup: DedupIds::restored(dedup),
             requests: Requests::restored(requests),
-            outbox: Outbox::restored(destinations, outbox),
+            outbox,
             inbox: Inbox::restored(sources),
         };
         if mutants::on(Mutant::M11) {
@@ -236,7 +236,7 @@ impl Queue {
         self.producers.flush(&mut out.changes);
         self.dedup.flush(&mut out.changes);
         self.requests.flush(&mut out.changes);
-        self.outbox.flush(&mut out.changes);
+        out.changes.extend(self.outbox.flush().iter().map(outbox::change));
         self.inbox.flush(&mut out.changes);
     }
 }

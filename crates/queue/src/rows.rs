@@ -26,6 +26,7 @@ use std::fmt::Debug;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use weir_types::outbox::Destination;
 use weir_types::{
     Corrupt, GroupId, MessageId, ProducerId, QueuePolicy, RequestId, RowChange, SessionId, TransferSequence,
     TransferSource,
@@ -35,7 +36,7 @@ use crate::command::DedupId;
 use crate::dedup::RememberedId;
 use crate::inbox::Source;
 use crate::message::Message;
-use crate::outbox::{Destination, OutboxBatch};
+use crate::outbox::OutboxBatch;
 use crate::producers::{Producer, RememberedBatch};
 use crate::queue::Header;
 use crate::requests::RememberedRequest;
@@ -192,8 +193,6 @@ stored! {
     RememberedBatch, (ProducerId, u8), ProducerBatch;
     RememberedId, DedupId, DedupId;
     RememberedRequest, RequestId, Request;
-    Destination, GroupId, Destination;
-    OutboxBatch, (GroupId, TransferSequence), OutboxBatch;
     Source, TransferSource, Source;
 }
 

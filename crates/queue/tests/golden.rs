@@ -6,12 +6,12 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use weir_queue::{
-    AckAndAppend, Action, Attributes, Command, DedupId, DedupRecord, Enqueue, Lease, Move, OutputBatch,
-    ParkKind, ProducerBatch, Queue, Reply, Run, Select, SessionEnding, Settle, SettleItem, Transfer, Waiting,
+    AckAndAppend, Action, Attributes, Command, DedupId, DedupRecord, Enqueue, Lease, Move, ParkKind,
+    ProducerBatch, Queue, Reply, Run, Select, SessionEnding, Settle, SettleItem, Transfer, Waiting,
 };
 use weir_types::{
-    At, GroupId, KeyHash, LeaseClock, LeaseId, LogIndex, MessageId, Output, ProducerEpoch, ProducerId,
-    QueuePolicy, RequestId, SessionId, Term, TransferSequence, TransferSource, WallClock,
+    At, GroupId, KeyHash, LeaseClock, LeaseId, LogIndex, MessageId, Output, OutputBatch, ProducerEpoch,
+    ProducerId, QueuePolicy, RequestId, SessionId, Term, TransferSequence, TransferSource, WallClock,
 };
 
 fn hex(bytes: &[u8]) -> String {

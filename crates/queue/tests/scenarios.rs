@@ -23,11 +23,11 @@ use std::path::Path;
 
 use weir_queue::{
     AckAndAppend, Action, Attributes, Command, DedupId, DedupRecord, Effect, Enqueue, Granted, Lease,
-    MessageState, MessageView, Move, OutputBatch, ParkKind, ProducerBatch, Queue, Reply, Run, Select,
-    SessionEnding, Settle, SettleItem, Settled, Transfer, Waiting, describe,
+    MessageState, MessageView, Move, ParkKind, ProducerBatch, Queue, Reply, Run, Select, SessionEnding,
+    Settle, SettleItem, Settled, Transfer, Waiting, describe,
 };
 use weir_types::{
-    At, Backoff, GroupId, KeyHash, LeaseClock, LeaseId, LogIndex, MessageId, Output, ParkPolicy,
+    At, Backoff, GroupId, KeyHash, LeaseClock, LeaseId, LogIndex, MessageId, Output, OutputBatch, ParkPolicy,
     ProducerEpoch, ProducerId, QueuePolicy, RequestId, Row, SessionId, Term, TransferSequence,
     TransferSource, WallClock,
 };

@@ -5,7 +5,9 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
-use weir_types::{Offset, ProducerSequence, StreamPolicy, TransferSequence, TransferSource};
+use weir_types::{
+    GroupId, Offset, OutputBatch, ProducerSequence, StreamPolicy, TransferSequence, TransferSource,
+};
 
 /// Raised by a group's coordinator whenever a partition gets a new owner; 0 for a group without members.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -55,6 +57,17 @@ pub enum Command {
     /// Takes in a batch from another partition. Answer: [`Reply::Transferred`](crate::Reply::Transferred), whether
     /// it was taken in now, before, or has to wait for its turn.
     AcceptTransfer(Transfer),
+    /// Moves a group's position and puts record batches into the outbox, all or nothing. Answer:
+    /// [`Reply::Committed`](crate::Reply::Committed), also when its owner repeats it; or
+    /// [`Rejection::PositionMoved`](crate::Rejection::PositionMoved).
+    CommitAndAppend(CommitAndAppend),
+    /// What the outbox holds for a destination has arrived there. Repeating it is harmless.
+    ConfirmTransfer {
+        /// The partition that took it in.
+        destination: GroupId,
+        /// Up to and with this batch.
+        through: TransferSequence,
+    },
 }
 
 /// A batch from another partition, and its place in that one's sequence.
@@ -99,6 +112,23 @@ pub struct CommitOffset {
     pub metadata: String,
     /// Whether it may move back.
     pub movement: Movement,
+}
+
+/// Records that are handled, and what came of them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CommitAndAppend {
+    /// The consumer group.
+    pub group: String,
+    /// Of the owner that commits: at least 1.
+    pub epoch: GroupEpoch,
+    /// Where the group stands: none when it has never committed here.
+    pub from: Option<Offset>,
+    /// The next offset to read, behind `from` and at most the end.
+    pub offset: Offset,
+    /// Kept with the position: at most `COMMIT_METADATA_BYTES_MAX`.
+    pub metadata: String,
+    /// The batches, in order. Their positions count from the start of this command's own bodies.
+    pub outputs: Vec<OutputBatch>,
 }
 
 /// Which way a commit may move a group's position.

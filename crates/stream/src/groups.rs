@@ -24,6 +24,15 @@ pub(crate) struct Groups {
 pub(crate) struct Group {
     pub(crate) epoch: GroupEpoch,
     pub(crate) committed: Option<Committed>,
+    /// Where the commit-and-append began that committed last; none when something else did.
+    step: Option<Step>,
+}
+
+/// What a commit-and-append is known by when it is repeated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Step {
+    /// Where the group stood.
+    pub(crate) from: Option<Offset>,
 }
 
 impl Groups {
@@ -67,11 +76,31 @@ impl Groups {
             self.fold_deleted(changes);
         }
         let group = self.live.entry(name.clone()).or_default();
+        if committed.is_some() || group.epoch < epoch {
+            group.step = None;
+        }
         group.epoch = epoch;
         if committed.is_some() {
             group.committed = committed;
         }
         changes.push(rows::put(&Key::Group(name), &group.row()));
+    }
+
+    /// Sets a group that was judged by a commit-and-append.
+    pub(crate) fn step(
+        &mut self,
+        name: String,
+        epoch: GroupEpoch,
+        (step, committed): (Step, Committed),
+        changes: &mut Vec<RowChange>,
+    ) {
+        self.deleted.remove(&name);
+        if !self.live.contains_key(&name) {
+            self.fold_deleted(changes);
+        }
+        let group = Group { epoch, committed: Some(committed), step: Some(step) };
+        changes.push(rows::put(&Key::Group(name.clone()), &group.row()));
+        self.live.insert(name, group);
     }
 
     /// Makes room for one more group at the cost of the first deleted one.
@@ -109,7 +138,11 @@ impl Groups {
     pub(crate) fn restore(&mut self, name: String, row: GroupRow) {
         match row {
             GroupRow::Live { epoch, committed } => {
-                self.live.insert(name, Group { epoch, committed });
+                self.live.insert(name, Group { epoch, committed, step: None });
+            }
+            GroupRow::Stepped { epoch, committed, from } => {
+                let (committed, step) = (Some(committed), Some(Step { from }));
+                self.live.insert(name, Group { epoch, committed, step });
             }
             GroupRow::Deleted { epoch } => {
                 self.deleted.insert(name, epoch);
@@ -161,7 +194,17 @@ impl Group {
         self.committed.as_ref().map(|committed| committed.offset)
     }
 
+    /// Whether this owner's step from `from` to `to` was what moved the group last.
+    pub(crate) fn has_taken(&self, epoch: GroupEpoch, from: Option<Offset>, to: Offset) -> bool {
+        self.epoch == epoch && self.position() == Some(to) && self.step == Some(Step { from })
+    }
+
     fn row(&self) -> GroupRow {
-        GroupRow::Live { epoch: self.epoch, committed: self.committed.clone() }
+        match (&self.committed, self.step) {
+            (Some(committed), Some(Step { from })) => {
+                GroupRow::Stepped { epoch: self.epoch, committed: committed.clone(), from }
+            }
+            (committed, _) => GroupRow::Live { epoch: self.epoch, committed: committed.clone() },
+        }
     }
 }

@@ -12,10 +12,12 @@ impl Stream {
     /// | batches lie in the log in the order of their offsets | `retained_from` |
     /// | a producer's remembered batches are one sequence without gap or repeat, at rising offsets | P10 |
     /// | no group stands beyond the end; a group lives or is deleted | P14 |
+    /// | what waits for another partition is what was put in for it and has not arrived | P11 |
     /// | producers, groups and runs are within their limits | bounds |
     pub fn check_invariants(&self) {
         self.index.check_invariants();
         self.producers.check_invariants(self.end_offset());
         self.groups.check_invariants(self.end_offset());
+        self.outbox.check_invariants();
     }
 }

@@ -12,7 +12,7 @@
 //!
 //! A pure machine: entries in, rows and hints out (see [`weir_types::Output`]). It keeps an index of the batches
 //! (offset, append time, place in the Raft log), the last batches of every idempotent producer, and every group's
-//! committed offset and epoch.
+//! committed offset and epoch; and an outbox of what goes to other partitions.
 //!
 //! What it is not: it never sees a record's bytes, which stay in the Raft log; it assigns no partitions to group
 //! members, which is the crate `groups`; it reads no clock and deletes no files.
@@ -27,6 +27,7 @@ mod inbox;
 mod index;
 mod invariants;
 pub mod limits;
+mod outbox;
 mod output;
 mod producers;
 mod queries;
@@ -34,7 +35,7 @@ mod retention;
 mod rows;
 mod stream;
 
-pub use command::{Append, Command, CommitOffset, GroupEpoch, Movement, Transfer};
+pub use command::{Append, Command, CommitAndAppend, CommitOffset, GroupEpoch, Movement, Transfer};
 pub use index::BatchAt;
 pub use output::{Committed, Effect, Rejection, Reply};
 pub use queries::{Lag, OutOfRange};

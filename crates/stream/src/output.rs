@@ -1,6 +1,7 @@
 //! What a stream answers: replies, rejections, and hints for the leader.
 
 use serde::{Deserialize, Serialize};
+use weir_types::outbox::OutboxFull;
 use weir_types::{ErrorKind, LogIndex, Offset, ProducerEpoch, TransferSequence};
 
 use crate::GroupEpoch;
@@ -117,6 +118,17 @@ pub enum Rejection {
         /// `COMMIT_METADATA_BYTES_MAX`.
         limit: usize,
     },
+    /// The group does not stand where the step begins: somebody else has moved it.
+    #[error("the group stands at {}, and the step begins at {}", place(*committed), place(*from))]
+    PositionMoved {
+        /// The group's position.
+        committed: Option<Offset>,
+        /// Where the step begins.
+        from: Option<Offset>,
+    },
+    /// What was to be appended elsewhere has not arrived there yet, and no more of it fits.
+    #[error(transparent)]
+    OutboxFull(#[from] OutboxFull),
     /// The command contradicts itself; the door should have refused it.
     #[error("{0}")]
     Invalid(&'static str),
@@ -131,9 +143,11 @@ impl Rejection {
             | Self::OffsetOutOfRange { .. }
             | Self::MetadataTooLarge { .. }
             | Self::Invalid(_) => ErrorKind::Invalid,
-            Self::ProducerFenced { .. } | Self::GroupFenced { .. } => ErrorKind::Fenced,
+            Self::ProducerFenced { .. } | Self::GroupFenced { .. } | Self::PositionMoved { .. } => {
+                ErrorKind::Fenced
+            }
             Self::GroupNotFound => ErrorKind::NotFound,
-            Self::TooManyGroups { .. } => ErrorKind::Throttled,
+            Self::TooManyGroups { .. } | Self::OutboxFull(_) => ErrorKind::Throttled,
         }
     }
 
@@ -148,9 +162,15 @@ impl Rejection {
             Self::GroupNotFound => "group-not-found",
             Self::TooManyGroups { .. } => "too-many-groups",
             Self::MetadataTooLarge { .. } => "metadata-too-large",
+            Self::PositionMoved { .. } => "position-moved",
+            Self::OutboxFull(_) => "outbox-full",
             Self::Invalid(_) => "invalid-command",
         }
     }
+}
+
+fn place(offset: Option<Offset>) -> String {
+    offset.map_or_else(|| "no offset yet".to_owned(), |offset| format!("offset {offset}"))
 }
 
 /// A hint for the leader's runtime; losing or repeating one is harmless.

@@ -1,6 +1,9 @@
 //! What can be asked of a stream without changing it.
 
-use weir_types::{Deadlines, ErrorKind, LogIndex, Offset, StreamPolicy, WallClock};
+use weir_types::outbox::Outgoing;
+use weir_types::{
+    Deadlines, ErrorKind, GroupId, LogIndex, Offset, StreamPolicy, TransferSequence, WallClock,
+};
 
 use crate::{BatchAt, Committed, GroupEpoch, Stream, retention};
 
@@ -53,11 +56,30 @@ impl Stream {
         self.index.bytes()
     }
 
-    /// The first log entry that is still needed; none when no batch is left, so that everything applied may go. It
-    /// never falls. Every replica deletes by it, after the rows of the same step are written. It speaks for whole
+    /// The first log entry that is still needed, by a batch that is held or by the outbox; none when there is none, so
+    /// that everything applied may go. It never falls. Every replica deletes by it, after the rows of the same step are written. It speaks for whole
     /// entries: ask when all commands of an entry are applied, since a later one may append to that entry anew.
     pub fn retained_from(&self) -> Option<LogIndex> {
-        self.index.retained_from()
+        self.index.retained_from().into_iter().chain(self.outbox.retained_from()).min()
+    }
+
+    /// The partitions for which something waits in the outbox, each with the last batch that arrived there.
+    pub fn destinations(&self) -> impl Iterator<Item = (GroupId, TransferSequence)> {
+        self.outbox.waiting()
+    }
+
+    /// What waits for a partition behind `after`, in order.
+    pub fn outgoing(
+        &self,
+        destination: GroupId,
+        after: TransferSequence,
+    ) -> impl DoubleEndedIterator<Item = Outgoing> {
+        self.outbox.batches(destination, after)
+    }
+
+    /// Batches and bytes that wait in the outbox.
+    pub fn outbox(&self) -> (usize, u64) {
+        (self.outbox.len(), self.outbox.bytes())
     }
 
     /// The topic's settings.

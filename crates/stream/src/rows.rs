@@ -3,9 +3,11 @@
 //! | key | value |
 //! |---|---|
 //! | `b` ‖ base offset (u64) | a [run](RunRow): up to 64 batches of one Raft entry |
+//! | `d` ‖ group (u32) | how far the transfers to a destination are |
 //! | `f` | the lowest epoch that an unknown group may use |
 //! | `g` ‖ name | a [group](GroupRow): epoch and position |
 //! | `i` ‖ group (u32) ‖ channel (u32) | the last batch taken in from a source of transfers |
+//! | `o` ‖ group (u32) ‖ sequence (u64) | where a batch lies that a destination does not have yet |
 //! | `p` ‖ producer id (u64) ‖ slot (u8) | a [batch](ProducerRow) that is remembered for dedup; slots go round |
 //! | `s` | start offset |
 //! | `t` | the topic's settings |
@@ -16,7 +18,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use weir_types::{
     Corrupt, GroupId, LeaseClock, LogIndex, Offset, ProducerEpoch, ProducerId, RowChange, Term,
-    TransferSource, WallClock,
+    TransferSequence, TransferSource, WallClock,
 };
 
 use crate::{Committed, GroupEpoch};
@@ -30,9 +32,11 @@ const LOOK_BACK: usize = 8;
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Key {
     Run(Offset),
+    Destination(GroupId),
     EpochFloor,
     Group(String),
     Source(TransferSource),
+    OutboxBatch(GroupId, TransferSequence),
     Producer(ProducerId, u8),
     Start,
     Policy,
@@ -59,8 +63,19 @@ pub(crate) struct RunBatch {
 /// A consumer group.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum GroupRow {
-    Live { epoch: GroupEpoch, committed: Option<Committed> },
-    Deleted { epoch: GroupEpoch },
+    Live {
+        epoch: GroupEpoch,
+        committed: Option<Committed>,
+    },
+    Deleted {
+        epoch: GroupEpoch,
+    },
+    /// As `Live`, and what committed last was a commit-and-append that began at `from`.
+    Stepped {
+        epoch: GroupEpoch,
+        committed: Committed,
+        from: Option<Offset>,
+    },
 }
 
 /// A remembered batch of a producer.
@@ -77,10 +92,14 @@ impl Key {
     pub(crate) fn encode(&self) -> Vec<u8> {
         let (tag, rest) = match self {
             Self::Run(base_offset) => (b'b', base_offset.0.to_be_bytes().to_vec()),
+            Self::Destination(group) => (b'd', group.0.to_be_bytes().to_vec()),
             Self::EpochFloor => (b'f', Vec::new()),
             Self::Group(name) => (b'g', name.as_bytes().to_vec()),
             Self::Source(TransferSource { group, channel }) => {
                 (b'i', [group.0.to_be_bytes(), channel.to_be_bytes()].concat())
+            }
+            Self::OutboxBatch(group, sequence) => {
+                (b'o', [&group.0.to_be_bytes()[..], &sequence.0.to_be_bytes()].concat())
             }
             Self::Producer(id, slot) => (b'p', [&id.0.to_be_bytes()[..], &[*slot]].concat()),
             Self::Start => (b's', Vec::new()),
@@ -103,6 +122,11 @@ impl Key {
                 let (group, channel) = (GroupId((both >> 32) as u32), both as u32);
                 Ok(Self::Source(TransferSource { group, channel }))
             }
+            (b'd', group) => Ok(Self::Destination(group_id(group).ok_or_else(unknown)?)),
+            (b'o', [a, b, c, d, sequence @ ..]) => {
+                let group = group_id(&[*a, *b, *c, *d]).ok_or_else(unknown)?;
+                Ok(Self::OutboxBatch(group, TransferSequence(number(sequence).ok_or_else(unknown)?)))
+            }
             (b'p', [id @ .., slot]) => {
                 let id = number(id).ok_or_else(unknown)?;
                 Ok(Self::Producer(ProducerId(id), *slot))
@@ -113,6 +137,10 @@ impl Key {
             _ => Err(unknown()),
         }
     }
+}
+
+fn group_id(bytes: &[u8]) -> Option<GroupId> {
+    bytes.try_into().ok().map(|bytes| GroupId(u32::from_be_bytes(bytes)))
 }
 
 fn number(bytes: &[u8]) -> Option<u64> {
@@ -161,9 +189,11 @@ mod tests {
     fn keys_have_their_bytes_and_come_back() {
         let keys = [
             (Key::Run(Offset(258)), &b"b\0\0\0\0\0\0\x01\x02"[..]),
+            (Key::Destination(GroupId(258)), b"d\0\0\x01\x02"),
             (Key::EpochFloor, b"f"),
             (Key::Group("sum".to_owned()), b"gsum"),
             (Key::Source(TransferSource { group: GroupId(258), channel: 3 }), b"i\0\0\x01\x02\0\0\0\x03"),
+            (Key::OutboxBatch(GroupId(258), TransferSequence(3)), b"o\0\0\x01\x02\0\0\0\0\0\0\0\x03"),
             (Key::Producer(ProducerId(7), 63), b"p\0\0\0\0\0\0\0\x07\x3f"),
             (Key::Start, b"s"),
             (Key::Policy, b"t"),
@@ -172,7 +202,21 @@ mod tests {
             assert_eq!(key.encode(), bytes);
             assert_eq!(Key::decode(bytes).unwrap(), key);
         }
-        for unknown in [&b""[..], b"b", b"b\0", b"ff", b"p", b"p\0", b"s1", b"z", b"g\xff"] {
+        for unknown in [
+            &b""[..],
+            b"b",
+            b"b\0",
+            b"d",
+            b"d\0\0",
+            b"o",
+            b"o\0\0\0\0",
+            b"ff",
+            b"p",
+            b"p\0",
+            b"s1",
+            b"z",
+            b"g\xff",
+        ] {
             assert!(Key::decode(unknown).is_err(), "{unknown:?}");
         }
     }
@@ -199,6 +243,9 @@ mod tests {
         assert_eq!(put(&Key::Start, &live).value.unwrap(), [1, 0, 3, 1, 8, 1, b'm']);
         let deleted = GroupRow::Deleted { epoch: GroupEpoch(4) };
         assert_eq!(put(&Key::Start, &deleted).value.unwrap(), [1, 1, 4]);
+        let committed = Committed { offset: Offset(8), metadata: "m".to_owned() };
+        let stepped = GroupRow::Stepped { epoch: GroupEpoch(3), committed, from: Some(Offset(5)) };
+        assert_eq!(put(&Key::Start, &stepped).value.unwrap(), [1, 2, 3, 8, 1, b'm', 1, 5]);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use weir_types::mutants::{self, Mutant};
+use weir_types::outbox::Outbox;
 use weir_types::{At, Corrupt, Offset, Output, ProducerId, Row, RowChange, StreamPolicy};
 
 use crate::groups::Groups;
@@ -10,7 +11,7 @@ use crate::inbox::Inbox;
 use crate::index::Index;
 use crate::producers::Producers;
 use crate::rows::{self, Key, ProducerRow, RunRow};
-use crate::{Command, Effect, Rejection, Reply, apply, retention};
+use crate::{Command, Effect, Rejection, Reply, apply, outbox, retention};
 
 /// One partition of a stream. See the [crate](crate) for the picture.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,6 +23,7 @@ pub struct Stream {
     pub(crate) producers: Producers,
     pub(crate) groups: Groups,
     pub(crate) inbox: Inbox,
+    pub(crate) outbox: Outbox,
 }
 
 impl Stream {
@@ -34,6 +36,7 @@ impl Stream {
             producers: Producers::default(),
             groups: Groups::default(),
             inbox: Inbox::default(),
+            outbox: Outbox::default(),
         }
     }
 
@@ -62,7 +65,13 @@ impl Stream {
                 let Self { index, producers, inbox, .. } = self;
                 apply::accept_transfer(index, producers, inbox, at, &transfer, out)?
             }
+            Command::CommitAndAppend(step) => apply::commit_and_append(self, at, step, &mut out.changes),
+            Command::ConfirmTransfer { destination, through } => {
+                let known = self.outbox.confirm(destination, through);
+                known.then_some(Reply::Done).ok_or(Rejection::Invalid("more has arrived than was ever sent"))
+            }
         };
+        outbox::flush(&mut self.outbox, &mut out.changes);
         self.fire_timers(at, out);
         Ok(answer)
     }
@@ -106,6 +115,9 @@ impl Stream {
                 Key::Group(name) => stream.groups.restore(name.clone(), rows::read(&key, &value)?),
                 Key::EpochFloor => stream.groups.restore_epoch_floor(rows::read(&key, &value)?),
                 Key::Source(source) => stream.inbox.restore(*source, rows::read(&key, &value)?),
+                Key::Destination(_) | Key::OutboxBatch(..) => {
+                    outbox::restore(&mut stream.outbox, &key, &value)?;
+                }
                 Key::Start => start = rows::read(&key, &value)?,
                 Key::Policy => {
                     stream.policy = rows::read(&key, &value)?;
@@ -121,19 +133,26 @@ impl Stream {
             stream.producers.restore(id, slots)?;
         }
         stream.groups.check_restored(stream.end_offset())?;
+        stream.outbox.check_restored()?;
         Ok(stream)
     }
 
     /// Every row of the state, by key: what a store holds that applied all changes. For comparing replicas.
     pub fn rows(&self) -> Vec<Row> {
         let policy = self.policy_is_stored.then(|| rows::put(&Key::Policy, &self.policy));
-        let mut all: Vec<Row> =
-            [self.index.rows(), self.producers.rows(), self.groups.rows(), self.inbox.rows()]
-                .into_iter()
-                .flatten()
-                .chain(policy)
-                .filter_map(|RowChange { key, value }| Some(Row { key, value: value? }))
-                .collect();
+        let parts = [
+            self.index.rows(),
+            self.producers.rows(),
+            self.groups.rows(),
+            self.inbox.rows(),
+            outbox::rows(&self.outbox),
+        ];
+        let mut all: Vec<Row> = parts
+            .into_iter()
+            .flatten()
+            .chain(policy)
+            .filter_map(|RowChange { key, value }| Some(Row { key, value: value? }))
+            .collect();
         all.sort();
         all
     }

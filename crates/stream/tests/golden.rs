@@ -2,10 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
-use weir_stream::{Append, Command, CommitOffset, GroupEpoch, Movement, Transfer};
+use weir_stream::{Append, Command, CommitAndAppend, CommitOffset, GroupEpoch, Movement, Transfer};
 use weir_types::{
-    GroupId, Offset, ProducerEpoch, ProducerId, ProducerSequence, Retention, StreamPolicy, TransferSequence,
-    TransferSource,
+    GroupId, Offset, OutputBatch, ProducerEpoch, ProducerId, ProducerSequence, Retention, StreamPolicy,
+    TransferSequence, TransferSource,
 };
 
 #[test]
@@ -25,7 +25,16 @@ fn commands_have_their_bytes() {
         Command::CommitOffset(CommitOffset { group, epoch, offset, metadata, movement })
     };
     let retention = Retention { age_ms: Some(5), bytes: None };
-    let golden: [(Command, &[u8]); 10] = [
+    let step = CommitAndAppend {
+        group: "sum".to_owned(),
+        epoch: GroupEpoch(2),
+        from: Some(Offset(127)),
+        offset: Offset(128),
+        metadata: "m".to_owned(),
+        outputs: vec![OutputBatch { destination: GroupId(300), position: 7, length: 200 }],
+    };
+    let confirm = Command::ConfirmTransfer { destination: GroupId(300), through: TransferSequence(5) };
+    let golden: [(Command, &[u8]); 12] = [
         (append(None), &[0, 64, 0x80, 1, 3, 0, 1]),
         (append(Some(producer)), &[0, 64, 0x80, 1, 3, 1, 7, 1, 0xac, 2, 1]),
         (Command::Fence { group: "sum".to_owned(), epoch: GroupEpoch(2) }, b"\x01\x03sum\x02"),
@@ -36,6 +45,8 @@ fn commands_have_their_bytes() {
         (Command::SetPolicy { policy: StreamPolicy { retention } }, &[5, 1, 5, 0]),
         (Command::Tick, &[6]),
         (Command::AcceptTransfer(transfer), &[7, 0xac, 2, 2, 4, 5, 64, 0x80, 1, 3, 0, 1]),
+        (Command::CommitAndAppend(step), b"\x08\x03sum\x02\x01\x7f\x80\x01\x01m\x01\xac\x02\x07\xc8\x01"),
+        (confirm, &[9, 0xac, 2, 5]),
     ];
     for (command, bytes) in golden {
         assert_eq!(postcard::to_allocvec(&command).unwrap(), bytes, "{command:?}");

@@ -10,10 +10,12 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::Path;
 
-use weir_stream::{Append, Command, CommitOffset, Effect, GroupEpoch, Movement, Stream, Transfer};
+use weir_stream::{
+    Append, Command, CommitAndAppend, CommitOffset, Effect, GroupEpoch, Movement, Stream, Transfer,
+};
 use weir_types::{
-    At, GroupId, LeaseClock, LogIndex, Offset, Output, ProducerEpoch, ProducerId, ProducerSequence,
-    Retention, Row, StreamPolicy, Term, TransferSequence, TransferSource, WallClock,
+    At, GroupId, LeaseClock, LogIndex, Offset, Output, OutputBatch, ProducerEpoch, ProducerId,
+    ProducerSequence, Retention, Row, StreamPolicy, Term, TransferSequence, TransferSource, WallClock,
 };
 
 /// One scenario's machine, and the store that its changes are written to.
@@ -66,7 +68,7 @@ impl Scenario {
         match verb {
             "at" => self.set_at(&words),
             "restore" => self.restore(),
-            "locate" | "seek" | "committed" | "lag" | "deadlines" => {
+            "locate" | "seek" | "committed" | "lag" | "deadlines" | "retained" | "outgoing" => {
                 writeln!(text, "{}", self.query(verb, &words)).unwrap();
             }
             _ => self.apply(command(verb, &words), text),
@@ -106,6 +108,15 @@ impl Scenario {
             "committed" => {
                 format!("{:?} epoch {}", self.stream.committed(&group), self.stream.group_epoch(&group))
             }
+            "retained" => format!("{:?}", self.stream.retained_from()),
+            "outgoing" => {
+                let to = GroupId(words.or("to", 0) as u32);
+                let batches = self.stream.outgoing(to, TransferSequence(words.or("after", 0)));
+                batches.fold("batches:".to_owned(), |text, batch| {
+                    let pointer = batch.pointer;
+                    format!("{text} {}@entry {}+{}", batch.sequence, pointer.index, pointer.position)
+                })
+            }
             "lag" => format!("{:?}", self.stream.lag(&group)),
             _ => format!("{:?}", self.stream.next_deadlines()),
         }
@@ -138,6 +149,8 @@ fn key_text(key: &[u8]) -> String {
     let number = |bytes: &[u8]| bytes.iter().fold(0, |number, byte| (number << 8) | u64::from(*byte));
     match key[0] {
         b'b' => format!("run {}", number(&key[1..])),
+        b'd' => format!("destination {}", number(&key[1..])),
+        b'o' => format!("outbox {} {}", number(&key[1..5]), number(&key[5..])),
         b'f' => "epoch floor".to_owned(),
         b'g' => format!("group {}", str::from_utf8(&key[1..]).unwrap()),
         b'p' => format!("producer {} slot {}", number(&key[1..9]), key[9]),
@@ -172,6 +185,29 @@ fn command(verb: &str, words: &Words) -> Command {
             metadata: words.text("metadata"),
             movement: if verb == "reset" { Movement::Reset } else { Movement::Forward },
         }),
+        "step" => {
+            let to = words.text("to");
+            let to = to.split(',').filter(|to| !to.is_empty()).map(|to| GroupId(to.parse().unwrap()));
+            let outputs = (0..).zip(to);
+            Command::CommitAndAppend(CommitAndAppend {
+                group,
+                epoch,
+                from: words.number("from").map(Offset),
+                offset: Offset(words.or("offset", 0)),
+                metadata: words.text("metadata"),
+                outputs: outputs
+                    .map(|(place, destination)| OutputBatch {
+                        destination,
+                        position: place * 100,
+                        length: 100,
+                    })
+                    .collect(),
+            })
+        }
+        "confirm" => Command::ConfirmTransfer {
+            destination: GroupId(words.or("to", 0) as u32),
+            through: TransferSequence(words.or("through", 0)),
+        },
         "delete-group" => Command::DeleteGroup { group },
         "trim" => Command::Trim { before: Offset(words.or("before", 0)) },
         "policy" => Command::SetPolicy {

@@ -32,6 +32,12 @@ pub const LEASE_MS_MAX: u64 = 12 * 3600 * 1000;
 pub const DELAY_MS_MAX: u64 = 366 * 24 * 3600 * 1000;
 /// Most messages leased at once in a partition.
 pub const LEASES_PER_PARTITION_MAX: usize = 1_000_000;
+/// Batches in the outbox of a partition: beyond it an ack-and-append or a commit-and-append has to wait.
+pub const OUTBOX_BATCHES_MAX: usize = 100_000;
+/// Bytes in the outbox of a partition.
+pub const OUTBOX_BYTES_MAX: u64 = 256 << 20;
+/// Most batches that one step puts into the outbox.
+pub const OUTPUTS_MAX: usize = 1_024;
 /// Most messages in one lease request.
 pub const LEASE_MESSAGES_MAX: u32 = 1_024;
 /// Longest long poll.

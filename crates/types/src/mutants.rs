@@ -120,6 +120,8 @@ mutants! {
         at "crates/queue/src/apply/ack_and_append.rs" killed by "Q8 zombie-ack, Q15 torn-pair, P11";
     M32 true "a transfer that comes again is taken in again"
         at "crates/stream/src/apply/accept_transfer.rs" killed by "duplicate, P11";
+    M33 true "a commit-and-append is taken wherever the group stands"
+        at "crates/stream/src/apply/commit_and_append.rs" killed by "duplicate, P11";
 }
 
 /// Whether the process acts on this planted bug.

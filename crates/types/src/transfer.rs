@@ -31,3 +31,14 @@ impl fmt::Display for TransferSource {
         write!(f, "{}/{}", self.group, self.channel)
     }
 }
+
+/// A record batch for another partition. The bytes stay in the entry's bodies until they have arrived.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutputBatch {
+    /// The partition that it goes to.
+    pub destination: GroupId,
+    /// Where it starts in the bodies of this entry, in bytes.
+    pub position: u32,
+    /// Its length there, in bytes.
+    pub length: u32,
+}

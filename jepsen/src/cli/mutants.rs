@@ -187,6 +187,7 @@ fn attack_on(mutant: Mutant) -> (Workload, &'static [Kind]) {
         Mutant::M17 => (Workload::Queue, &[Kind::Eio]),
         Mutant::M19 => (Workload::Stream, &[Kind::KillAll, Kind::Kill]),
         Mutant::M31 => (Workload::AckAppend, &[Kind::Pause]),
+        Mutant::M33 => (Workload::Operator, &[Kind::Partition, Kind::Kill]),
         Mutant::M32 => (Workload::AckAppend, &[Kind::Partition, Kind::Kill]),
         _ => (Workload::Mixed, &[Kind::Kill, Kind::Partition]),
     }

@@ -32,6 +32,8 @@ struct Life {
     dangers: u32,
     /// An end that nobody asked for and nobody was told of yet.
     unasked: Option<ExitStatus>,
+    /// What it did that no node may do, and nobody was told of yet.
+    blamed: Vec<String>,
     log: LogReader,
 }
 
@@ -91,7 +93,14 @@ impl Node {
             cpu: Group::make(ledger, Resource::Cpu, &group).ok(),
             memory: Group::make(ledger, Resource::Memory, &group).ok(),
         };
-        let life = Life { child: None, wanted: false, dangers: 0, unasked: None, log: LogReader::new(&log) };
+        let life = Life {
+            child: None,
+            wanted: false,
+            dangers: 0,
+            unasked: None,
+            blamed: Vec::new(),
+            log: LogReader::new(&log),
+        };
         Ok(Self {
             name,
             address,
@@ -215,6 +224,17 @@ impl Node {
             }
             std::thread::sleep(LOOK_EVERY);
         }
+    }
+
+    /// Whether its process runs, and is not frozen.
+    pub fn is_awake(&self) -> bool {
+        let state = self.process().ok().and_then(|id| fs::read_to_string(format!("/proc/{id}/status")).ok());
+        state.is_some_and(|state| !state.contains("\nState:\tT"))
+    }
+
+    /// It did what no node may do: a line for the history.
+    pub fn blame(&self, what: String) {
+        self.life.lock().blamed.push(what);
     }
 
     /// Freezes the process.
@@ -373,6 +393,7 @@ impl Node {
         let mut life = self.life.lock();
         life.reap();
         let mut lines = life.log.alarming();
+        lines.append(&mut life.blamed);
         if let Some(status) = life.unasked.take() {
             lines.push(format!("ended by itself with {status}: {}", life.log.last_line()));
         }

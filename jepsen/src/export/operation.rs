@@ -87,6 +87,7 @@ fn name(event: &Event) -> &'static str {
         Op::Poll { .. } => "poll",
         Op::Assign { .. } => "subscribe",
         Op::Commit { .. } => "commit",
+        Op::CommitAndAppend { .. } => "commit-and-append",
         Op::Position { .. } => "position",
         Op::Bounds { .. } => "bounds",
         other => fault_name(other),
@@ -141,6 +142,13 @@ fn asked(op: &Op, keys: &Keys) -> Edn {
             ("key", keys.of_partition(topic, *partition)),
             ("offset", Edn::Integer(*offset)),
             ("epoch", Edn::Integer(*epoch)),
+        ]),
+        Op::CommitAndAppend { group, topic, partition, offset, epoch, value, .. } => Edn::map([
+            ("group", Edn::text(group)),
+            ("key", keys.of_partition(topic, *partition)),
+            ("offset", Edn::Integer(*offset)),
+            ("epoch", Edn::Integer(*epoch)),
+            ("value", Edn::text(value)),
         ]),
         Op::Position { group, topic, partition, .. } => {
             Edn::map([("group", Edn::text(group)), ("key", keys.of_partition(topic, *partition))])

@@ -10,6 +10,8 @@ use crate::env::{FileFaults, INPUT_OUTPUT_ERROR, Node, Result};
 
 /// What a full disk may still have.
 const LEFT_MAX: u64 = 48 << 20;
+/// How long a node may take to end after a sync that failed.
+const ENDING: Duration = Duration::from_secs(10);
 
 fn set(work: &Work<'_>, faults: &FileFaults) -> Result<()> {
     work.each(|node| node.interposer().set(faults))
@@ -38,7 +40,7 @@ pub(super) fn full(work: &mut Work<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Writes, syncs or both fail. A node that goes on after a failed sync would lie: it is to end, and may.
+/// Writes, syncs or both fail. A node that went on after a failed sync would lie: it has to end.
 pub(super) fn failing(work: &mut Work<'_>) -> Result<()> {
     work.node()?;
     let (name, write_error, sync_error) = match work.dice.random_range(0..3) {
@@ -47,6 +49,20 @@ pub(super) fn failing(work: &mut Work<'_>) -> Result<()> {
         _ => ("writes and syncs", INPUT_OUTPUT_ERROR, INPUT_OUTPUT_ERROR),
     };
     during(work, &FileFaults { write_error, sync_error, ..FileFaults::default() }, format!("{name} fail"))
+}
+
+/// Nodes that go on although a sync of theirs failed: nobody knows what of it is on disk.
+fn must_have_ended(work: &Work<'_>, failed_before: &[u64]) {
+    for (node, before) in work.nodes().into_iter().zip(failed_before) {
+        let failed = syncs_faulted(node) - before;
+        if failed > 0 && node.ended(ENDING).is_none() && node.is_awake() {
+            node.blame(format!("goes on although {failed} of its syncs failed"));
+        }
+    }
+}
+
+fn syncs_faulted(node: &Node) -> u64 {
+    node.interposer().counts().map_or(0, |counts| counts.syncs_faulted)
 }
 
 /// Syncs take longer.
@@ -70,11 +86,15 @@ pub(super) fn torn(work: &mut Work<'_>) -> Result<()> {
 fn during(work: &mut Work<'_>, faults: &FileFaults, detail: String) -> Result<()> {
     work.node()?;
     let before = met(work);
+    let failed_before: Vec<u64> = work.nodes().into_iter().map(syncs_faulted).collect();
     work.begin_sick(detail);
     work.nodes().into_iter().for_each(Node::may_die);
     let failing = set(work, faults);
     if failing.is_ok() {
         work.last();
+    }
+    if faults.sync_error != 0 {
+        must_have_ended(work, &failed_before);
     }
     let healed = set(work, &FileFaults::default());
     let (died, met) = (died(work), met(work) - before);

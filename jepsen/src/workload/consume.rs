@@ -4,14 +4,14 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use weir_checker::{Consumer, Delivery, How, MessageId, Op, Value};
+use weir_checker::{Consumer, Delivery, How, MessageId, Op};
 use weir_proto::v1;
 use weir_proto::v1::queue_client::QueueClient;
-use weir_types::{BatchBuilder, ErrorKind};
+use weir_types::ErrorKind;
 
 use super::actor::Actor;
+use super::outputs::{Output, Outputs};
 use super::payload;
-use super::produce::now_ms;
 use super::stage::Stage;
 use crate::history::End;
 use crate::wire::{Route, Trouble};
@@ -35,12 +35,10 @@ const ANSWER_BYTES_MAX: usize = 64 << 20;
 pub(super) struct Receiver {
     actor: Actor,
     topics: Vec<String>,
-    /// Streams to which it appends what comes out of messages, in the step that acks them; none for plain acks.
-    outputs: Vec<String>,
+    /// What it appends in the step that acks a message; none for plain acks.
+    outputs: Option<Outputs>,
     /// Who it is at each partition: one call asks one partition, and one that got nothing says nothing of the others.
     consumers: BTreeMap<u32, Consumer>,
-    /// Under which number it appends, and the next place in that sequence.
-    produces: (u32, u64),
 }
 
 /// A message under a lease.
@@ -64,8 +62,9 @@ enum Fate {
 
 impl Receiver {
     pub(super) fn new(stage: Stage, seat: u64, topics: Vec<String>, outputs: Vec<String>) -> Self {
-        let produces = (stage.history.producer(), 0);
-        Self { actor: Actor::new(stage, seat), topics, outputs, consumers: BTreeMap::new(), produces }
+        let actor = Actor::new(stage, seat);
+        let outputs = (!outputs.is_empty()).then(|| Outputs::new(&actor, outputs));
+        Self { actor, topics, outputs, consumers: BTreeMap::new() }
     }
 
     fn consumer(&mut self, route: &Route) -> Consumer {
@@ -193,14 +192,18 @@ impl Receiver {
 
     /// Settles one message; what nobody knows may be asked again under the same request.
     async fn settle(&mut self, route: &Route, held: &Held, how: How) {
-        let appends = how == How::Ack && !self.outputs.is_empty() && self.actor.dice.percent(APPENDS_PERCENT);
-        let output = if appends { self.output().await } else { None };
+        let output = match &mut self.outputs {
+            Some(outputs) if how == How::Ack && self.actor.dice.percent(APPENDS_PERCENT) => {
+                outputs.next(&mut self.actor).await
+            }
+            _ => None,
+        };
         let mut request =
             v1::SettleRequest { request_id: self.actor.dice.number() | 1, ..v1::SettleRequest::default() };
         match &output {
             None => request.items.push(item(held, how)),
-            Some((.., outputs)) => {
-                let (tokens, outputs) = (vec![held.token.clone()], outputs.clone());
+            Some(output) => {
+                let (tokens, outputs) = (vec![held.token.clone()], output.batches.clone());
                 request.ack_and_appends.push(v1::AckAndAppend { tokens, outputs });
             }
         }
@@ -216,7 +219,7 @@ impl Receiver {
             let (consumer, message, lease) = (self.consumer(route), held.message, held.lease);
             let op = match &output {
                 None => Op::Settle { topic: route.topic.clone(), consumer, message, lease, how },
-                Some((stream, value, _)) => {
+                Some(Output { stream, value, .. }) => {
                     let (queue, stream, value) = (route.topic.clone(), stream.clone(), *value);
                     Op::AckAndAppend { queue, consumer, message, lease, stream, value }
                 }
@@ -231,23 +234,6 @@ impl Receiver {
                 return;
             }
         }
-    }
-
-    /// A new record for some partition of some stream.
-    async fn output(&mut self) -> Option<(String, Value, Vec<v1::OutputBatch>)> {
-        let stream = self.actor.dice.pick(&self.outputs).clone();
-        let partitions = self.actor.stage.partitions(&stream).await;
-        if partitions.is_empty() {
-            return None;
-        }
-        let group_id = self.actor.dice.pick(&partitions).group;
-        let (producer, sequence) = self.produces;
-        self.produces.1 += 1;
-        let value = Value { producer, sequence };
-        let mut builder = BatchBuilder::new();
-        builder.push(None, Some(&payload::body(value)), &[], now_ms()).ok()?;
-        let batch = builder.build(None).ok()?;
-        Some((stream, value, vec![v1::OutputBatch { group_id, batch }]))
     }
 }
 

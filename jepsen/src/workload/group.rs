@@ -10,9 +10,10 @@ use weir_proto::v1::stream_client::StreamClient;
 use weir_types::ErrorKind;
 
 use super::actor::Actor;
+use super::outputs::Outputs;
 use super::read::{Polling, poll};
 use super::stage::Stage;
-use crate::wire::Route;
+use crate::wire::{Route, Trouble};
 
 /// After so long without a heartbeat a member is out.
 const SESSION: Duration = Duration::from_secs(5);
@@ -30,6 +31,9 @@ const CRASH_PERMILLE: u64 = 10;
 const STALL_PERMILLE: u64 = 8;
 /// Of a hundred reads, so many are followed by a commit.
 const COMMIT_PERCENT: u64 = 60;
+/// Of a hundred steps of which nobody knows, so many are asked again, and how often at most.
+const REPEATED_PERCENT: u64 = 50;
+const REPEATS_MAX: u32 = 4;
 
 /// A partition that a member owns.
 struct Owned {
@@ -37,8 +41,10 @@ struct Owned {
     epoch: u64,
     /// The next offset to read.
     next: u64,
-    /// What was committed last, as far as this member knows.
-    committed: u64,
+    /// Up to where it needs no commit.
+    done: u64,
+    /// Where the group stands, as far as this member knows.
+    committed: Option<u64>,
 }
 
 /// A member of a group.
@@ -49,14 +55,18 @@ pub(super) struct Member {
     consumer: Consumer,
     id: String,
     owned: BTreeMap<u32, Owned>,
+    /// What it appends in the step that commits; none for plain commits.
+    outputs: Option<Outputs>,
 }
 
 impl Member {
-    pub(super) fn new(stage: Stage, number: u64, group: String, topic: String) -> Self {
+    /// A member that appends a record of some stream with every commit, if there are any.
+    pub(super) fn new(stage: Stage, number: u64, group: String, topic: String, outputs: Vec<String>) -> Self {
         let consumer = stage.history.consumer();
         let mut actor = Actor::new(stage, number);
         let id = format!("member-{:016x}", actor.dice.number());
-        Self { actor, group, topic, consumer, id, owned: BTreeMap::new() }
+        let outputs = (!outputs.is_empty()).then(|| Outputs::new(&actor, outputs));
+        Self { actor, group, topic, consumer, id, owned: BTreeMap::new(), outputs }
     }
 
     /// Is a member, again and again, until the run is over.
@@ -152,7 +162,8 @@ impl Member {
             Ok(answer) => {
                 // The answer is a read of the position too.
                 let next = answer.committed_offset.unwrap_or(answer.start_offset);
-                let owned = Owned { route, epoch: given.epoch, next, committed: next };
+                let committed = answer.committed_offset;
+                let owned = Owned { route, epoch: given.epoch, next, done: next, committed };
                 self.owned.insert(given.group_id, owned);
             }
             Err(trouble) => self.actor.rest(&trouble).await,
@@ -166,8 +177,8 @@ impl Member {
             return;
         }
         for group in self.owned.keys().copied().collect::<Vec<_>>() {
-            let Some(Owned { route, epoch, next, committed }) = self.owned.get(&group) else { continue };
-            let (route, epoch, next, committed) = (route.clone(), *epoch, *next, *committed);
+            let Some(Owned { route, epoch, next, done, .. }) = self.owned.get(&group) else { continue };
+            let (route, epoch, next, done) = (route.clone(), *epoch, *next, *done);
             let polling = Polling { consumer: self.consumer, group: Some((self.group.clone(), epoch)) };
             let chunk = match poll(&mut self.actor, &route, &polling, next, WAIT, None).await {
                 Ok(chunk) => chunk,
@@ -181,8 +192,12 @@ impl Member {
                 owned.next = next;
             }
             let commits = self.actor.stage.drains() || self.actor.dice.percent(COMMIT_PERCENT);
-            if next > committed && commits {
-                self.commit(group, &route, epoch, next).await;
+            if next > done && commits {
+                if self.outputs.is_some() {
+                    self.step(group, &route, epoch, next).await;
+                } else {
+                    self.commit(group, &route, epoch, next).await;
+                }
             }
         }
     }
@@ -211,10 +226,57 @@ impl Member {
             offset,
         };
         self.actor.note(&asked, op, asked.end());
-        match asked.answer {
-            Ok(_) => {
+        self.committed(group, offset, asked.answer.map(drop)).await;
+    }
+
+    /// Commits, and appends what came of the records, in one step. What nobody knows may be asked again as it was.
+    async fn step(&mut self, group: u32, route: &Route, epoch: u64, offset: u64) {
+        let Some(outputs) = &mut self.outputs else { return };
+        let Some(output) = outputs.next(&mut self.actor).await else { return };
+        let from = self.owned.get(&group).and_then(|owned| owned.committed);
+        let request = v1::CommitAndAppendRequest {
+            group_id: group,
+            consumer_group: self.group.clone(),
+            epoch,
+            from,
+            offset,
+            metadata: String::new(),
+            outputs: output.batches,
+        };
+        for _ in 0..=REPEATS_MAX {
+            let request = request.clone();
+            let asked = self
+                .actor
+                .ask(group, Duration::ZERO, |channel| async move {
+                    StreamClient::new(channel).commit_and_append(request).await
+                })
+                .await;
+            let op = Op::CommitAndAppend {
+                group: self.group.clone(),
+                topic: self.topic.clone(),
+                consumer: self.consumer,
+                epoch,
+                partition: route.partition,
+                from,
+                offset,
+                stream: output.stream.clone(),
+                value: output.value,
+            };
+            self.actor.note(&asked, op, asked.end());
+            let unknown = asked.answer.as_ref().is_err_and(|trouble| trouble.unknown);
+            self.committed(group, offset, asked.answer.map(drop)).await;
+            if !unknown || !self.actor.dice.percent(REPEATED_PERCENT) {
+                return;
+            }
+        }
+    }
+
+    async fn committed(&mut self, group: u32, offset: u64, answer: Result<(), Trouble>) {
+        match answer {
+            Ok(()) => {
                 if let Some(owned) = self.owned.get_mut(&group) {
-                    owned.committed = offset;
+                    owned.done = offset;
+                    owned.committed = Some(offset);
                 }
             }
             Err(trouble) if trouble.kind == ErrorKind::Fenced => {

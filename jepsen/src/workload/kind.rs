@@ -9,6 +9,7 @@ use tokio::task::JoinSet;
 use weir_checker::{LivenessOptions, Options, QueueOptions};
 use weir_proto::v1;
 use weir_proto::v1::queue_client::QueueClient;
+use weir_proto::v1::stream_client::StreamClient;
 
 use super::actor::Actor;
 use super::consume::{Receiver, WAIT_MAX};
@@ -54,6 +55,8 @@ pub enum Workload {
     /// Messages that are acked together with a record of a stream
     #[value(name = "ackappend")]
     AckAppend,
+    /// Records that are handled by a consumer group: each step commits and appends
+    Operator,
     /// FIFO queues with a few keys
     Fifo,
     /// Messages with a delivery time
@@ -66,13 +69,14 @@ pub enum Workload {
 
 impl Workload {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Queue,
         Self::Stream,
         Self::Group,
         Self::Register,
         Self::Mixed,
         Self::AckAppend,
+        Self::Operator,
         Self::Fifo,
         Self::Delay,
         Self::Priority,
@@ -88,6 +92,7 @@ impl Workload {
             Self::Register => "register",
             Self::Mixed => "mixed",
             Self::AckAppend => "ackappend",
+            Self::Operator => "operator",
             Self::Fifo => "fifo",
             Self::Delay => "delay",
             Self::Priority => "priority",
@@ -96,7 +101,7 @@ impl Workload {
     }
 
     fn has_queues(self) -> bool {
-        !matches!(self, Self::Stream | Self::Group | Self::Register)
+        !matches!(self, Self::Stream | Self::Group | Self::Register | Self::Operator)
     }
 
     /// What the messages of its queues carry.
@@ -117,7 +122,7 @@ impl Workload {
     fn streams(self) -> Vec<String> {
         let count = match self {
             Self::Queue | Self::Fifo | Self::Delay | Self::Priority | Self::Ttl => 0,
-            Self::Stream => STREAMS,
+            Self::Stream | Self::Operator => STREAMS,
             Self::Group | Self::Register | Self::Mixed | Self::AckAppend => 1,
         };
         (0..count).map(|number| format!("stream-{number}")).collect()
@@ -127,6 +132,7 @@ impl Workload {
         let count = match self {
             Self::Group | Self::Mixed => 2,
             Self::Register => 3,
+            Self::Operator => 1,
             _ => 0,
         };
         (0..count).map(|number| format!("group-{number}")).collect()
@@ -187,6 +193,10 @@ impl Workload {
             Self::Stream => self.start_streams(stage, &mut actors, stage.load.concurrency),
             Self::Group => self.start_groups(stage, &mut actors, stage.load.concurrency),
             Self::Register => self.start_registers(stage, &mut actors),
+            Self::Operator => {
+                self.start_operators(stage, &mut actors, stage.load.concurrency);
+                self.start_readers(stage, &mut actors, stage.load.partitions);
+            }
             Self::AckAppend => {
                 self.start_queues(stage, &mut actors, stage.load.concurrency);
                 self.start_readers(stage, &mut actors, stage.load.partitions);
@@ -245,8 +255,22 @@ impl Workload {
         for (seat, group) in (0..members).zip(self.groups().into_iter().cycle()) {
             let number = CONSUMER + 200 + u64::from(seat);
             for topic in self.streams() {
-                actors.spawn(Member::new(stage.clone(), number, group.clone(), topic).run());
+                actors.spawn(Member::new(stage.clone(), number, group.clone(), topic, Vec::new()).run());
             }
+        }
+    }
+
+    /// Producers of the first stream, and members of a group that handle its records and append to the second.
+    fn start_operators(self, stage: &Stage, actors: &mut JoinSet<()>, clients: u32) {
+        let [input, output] = &self.streams()[..] else { return };
+        let producers = (clients / 3).max(1);
+        self.start_producers_of(stage, actors, producers, vec![input.clone()]);
+        for (seat, group) in
+            (0..clients.saturating_sub(producers).clamp(2, 12)).zip(self.groups().into_iter().cycle())
+        {
+            let number = CONSUMER + 200 + u64::from(seat);
+            let (input, outputs) = (input.clone(), vec![output.clone()]);
+            actors.spawn(Member::new(stage.clone(), number, group, input, outputs).run());
         }
     }
 
@@ -262,12 +286,22 @@ impl Workload {
 
     fn start_appenders(self, stage: &Stage, actors: &mut JoinSet<()>, wanted: u32) -> u32 {
         let producers = wanted.max(1);
+        self.start_producers_of(stage, actors, producers, self.streams());
+        producers
+    }
+
+    fn start_producers_of(
+        self,
+        stage: &Stage,
+        actors: &mut JoinSet<()>,
+        producers: u32,
+        streams: Vec<String>,
+    ) {
         for seat in 0..producers {
             let number = PRODUCER + 100 + u64::from(seat);
-            let producer = Producer::new(stage.clone(), number, producers, Door::Stream, self.streams());
+            let producer = Producer::new(stage.clone(), number, producers, Door::Stream, streams.clone());
             actors.spawn(producer.run());
         }
-        producers
     }
 
     /// Waits until nothing is left to be consumed, then takes the last looks that a history needs: whatever is parked,
@@ -277,6 +311,11 @@ impl Workload {
         drop(stage.redriving.write().await);
         for topic in self.queues() {
             empty(stage, &topic).await;
+        }
+        if self == Self::Operator {
+            for topic in self.streams() {
+                delivered(stage, &topic).await;
+            }
         }
         if self.has_queues() {
             Administrator::new(stage.clone(), LAST, self.queues()).list_all().await;
@@ -289,10 +328,29 @@ impl Workload {
     /// What a history needs to be looked at when all is over: whether a record that went with an ack is there can only
     /// be said then.
     pub async fn last_look(self, stage: &Stage) {
-        if self == Self::AckAppend {
+        if matches!(self, Self::AckAppend | Self::Operator) {
             for topic in self.streams() {
                 look_at_bounds(&mut Actor::new(stage.clone(), LAST + 3), &topic).await;
                 read_all(stage.clone(), LAST + 4, topic).await;
+            }
+        }
+    }
+}
+
+/// Waits until what was appended by the commits of a stream's groups has arrived.
+async fn delivered(stage: &Stage, topic: &str) {
+    let mut actor = Actor::new(stage.clone(), LAST + 5);
+    for route in stage.partitions(topic).await {
+        loop {
+            let request = v1::OffsetsRequest { group_id: route.group, time_ms: None };
+            let asked = actor
+                .ask(route.group, Duration::ZERO, |channel| async move {
+                    StreamClient::new(channel).offsets(request).await
+                })
+                .await;
+            let left = asked.answer.map_or(1, |offsets| offsets.outbox_batches);
+            if left == 0 || !stage.sleep(DRAIN_PAUSE).await {
+                break;
             }
         }
     }

@@ -8,6 +8,7 @@
 //! | `register` | producers, clients that write and read the positions of groups |
 //! | `mixed` | the first three on one cluster |
 //! | `ackappend` | as `queue`, but most acks append a record to a stream in the same step; readers of that stream |
+//! | `operator` | as `group`, but members append a record to another stream in the step that commits; readers of that stream |
 //! | `fifo` | as `queue`, of FIFO queues with a few keys |
 //! | `delay` | as `queue`; most messages have a delivery time |
 //! | `priority` | as `queue`; every message has a priority |
@@ -20,6 +21,7 @@ mod consume;
 mod flavour;
 mod group;
 mod kind;
+mod outputs;
 mod parked;
 mod payload;
 mod produce;

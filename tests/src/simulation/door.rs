@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use weir_broker::api::admin::NewTopic;
+use weir_broker::api::outputs::Handled;
 use weir_broker::api::queue::LeaseRequest;
 use weir_broker::api::stream::{Appended, Commit, poll_deadline};
 use weir_broker::api::upkeep::Letters;
@@ -105,6 +106,11 @@ async fn answer(broker: &Broker, question: Question, replicas: u32) -> Result<An
             let commit = Commit { consumer_group: consumers, epoch, offset, metadata, reset };
             broker.commit_offset(group, commit).await.map(|_| Answer::Done)
         }
+        Question::CommitAndAppend { group, consumers, epoch, from, offset, destination, batch } => {
+            let (metadata, outputs) = (String::new(), vec![(destination, batch.into())]);
+            let handled = Handled { consumer_group: consumers, epoch, from, offset, metadata, outputs };
+            broker.commit_and_append(group, handled).await.map(|_| Answer::Done)
+        }
         Question::Position { group, consumers } => {
             let position = broker.position(group, &consumers).await?;
             Ok(Answer::Position { committed: position.committed.map(|offset| offset.0) })
@@ -114,6 +120,7 @@ async fn answer(broker: &Broker, question: Question, replicas: u32) -> Result<An
             Ok(Answer::Bounds { start: bounds.start.0, end: bounds.end.0 })
         }
         Question::Left { group } => broker.queue_counts(group).await.map(left).map(Answer::Count),
+        Question::Outbox { group } => Ok(Answer::Count(broker.offsets(group, None).await?.outbox_batches)),
         Question::End { group } => Ok(Answer::Count(broker.offsets(group, None).await?.end.0)),
     }
 }

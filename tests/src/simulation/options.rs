@@ -10,8 +10,8 @@ use crate::Dice;
 
 /// One run in so many is long: ten minutes to an hour, with a moderate load.
 const LONG_ONE_IN: u64 = 4;
-/// In one run of so many, workers ack and append.
-const ACK_AND_APPEND_ONE_IN: u64 = 3;
+/// In one run of so many, workers ack and append; in as many, owners commit and append.
+const APPEND_ONE_IN: u64 = 3;
 /// Millionths in a hundredth.
 const PPM_PER_PERCENT: u64 = 10_000;
 /// Between two looks at who leads.
@@ -54,6 +54,8 @@ pub struct Options {
     pub attempts_max: u32,
     /// Whether some acks append a record to the stream in the same step.
     pub ack_and_append: bool,
+    /// Whether some commits append a record to the stream in the same step.
+    pub commit_and_append: bool,
     /// Whether some dead letters are dropped.
     pub discards: bool,
     /// Entries that nodes keep for followers; the fewer, the more snapshots.
@@ -105,7 +107,8 @@ impl Options {
             producers: *dice.pick(&[1, 1, 2, 3]),
             attempts_max: *dice.pick(&[2, 3, 6, 10_000, 10_000]),
             // Dice of its own: what else a seed stands for is what it was before there was this.
-            ack_and_append: Dice::new(seed ^ 0x0a0a_u64.rotate_left(40)).below(ACK_AND_APPEND_ONE_IN) == 0,
+            ack_and_append: Dice::new(seed ^ 0x0a0a_u64.rotate_left(40)).below(APPEND_ONE_IN) == 0,
+            commit_and_append: Dice::new(seed ^ 0x0c0a_u64.rotate_left(40)).below(APPEND_ONE_IN) == 0,
             discards: dice.below(2) == 0,
             log_entries_kept: *dice.pick(&[1, 20, 100, 400, 10_000, 10_000, 50_000, 50_000, 50_000, 50_000]),
             wall_ahead_ms: (0..nodes).map(|_| dice.below(400)).collect(),

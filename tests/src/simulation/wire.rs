@@ -103,6 +103,16 @@ pub(super) enum Question {
         epoch: u64,
         offset: Offset,
     },
+    /// Commits, and appends a batch to another partition, in one step.
+    CommitAndAppend {
+        group: GroupId,
+        consumers: String,
+        epoch: u64,
+        from: Option<Offset>,
+        offset: Offset,
+        destination: GroupId,
+        batch: Vec<u8>,
+    },
     Position {
         group: GroupId,
         consumers: String,
@@ -113,6 +123,10 @@ pub(super) enum Question {
     },
     /// Messages of a queue partition that are not acked yet, and batches that have not arrived elsewhere.
     Left {
+        group: GroupId,
+    },
+    /// Batches of a stream partition that have not arrived elsewhere.
+    Outbox {
         group: GroupId,
     },
     /// The next offset to be written to a stream partition.

@@ -126,6 +126,8 @@ impl Workload {
         self.start_producers(&control, &partitions, &mut producers).await?;
         let (mut consumers, drained) = (JoinSet::new(), CancellationToken::new());
         self.start_consumers(&partitions, &drained, &mut consumers);
+        let mut owners = JoinSet::new();
+        self.start_owners(&partitions.stream, &mut owners);
         self.signals.healed.cancelled().await;
         let healed = Instant::now();
         join(&mut producers).await?;
@@ -136,6 +138,7 @@ impl Workload {
                 healed.elapsed()
             ));
         }
+        join(&mut owners).await?;
         self.drain(&control, &partitions).await?;
         self.trace.note(format_args!("drained after {:?}", healed.elapsed()));
         drained.cancel();
@@ -254,23 +257,29 @@ impl Workload {
             let client = self.client(&format!("watcher {index}"), 500 + u64::from(index));
             let pace = self.options.pace_ms_max;
             consumers.spawn(watch::watch(client, self.journal.clone(), partition, pace, drained.clone()));
-            self.start_owners(partition, consumers);
         }
     }
 
-    fn start_owners(&self, partition: (u32, GroupId), consumers: &mut JoinSet<Result<(), WeirError>>) {
-        let epochs = Arc::new(AtomicU64::new(0));
-        for number in 0..OWNERS {
-            let seed = 600 + 10 * u64::from(number) + u64::from(partition.0);
-            let owner = group::Owner {
-                client: self.client(&format!("owner {number}/{}", partition.0), seed),
-                journal: self.journal.clone(),
-                consumer: Consumer(200 + number),
-                partition,
-                epochs: Arc::clone(&epochs),
-                pause_ms_max: self.options.pace_ms_max,
-            };
-            consumers.spawn(owner.run(self.signals.healed.clone()));
+    fn start_owners(&self, groups: &[GroupId], owners: &mut JoinSet<Result<(), WeirError>>) {
+        for (index, group) in (0..).zip(groups) {
+            let epochs = Arc::new(AtomicU64::new(0));
+            for number in 0..OWNERS {
+                let seed = 600 + 10 * u64::from(number) + u64::from(index);
+                let owner = group::Owner {
+                    client: self.client(&format!("owner {number}/{index}"), seed),
+                    journal: self.journal.clone(),
+                    consumer: Consumer(200 + number),
+                    partition: (index, *group),
+                    epochs: Arc::clone(&epochs),
+                    pause_ms_max: self.options.pace_ms_max,
+                    outputs: self.options.commit_and_append.then(|| work::Outputs {
+                        partitions: groups.to_vec(),
+                        producer: 2_000 + 10 * number + index,
+                        next: AtomicU64::new(0),
+                    }),
+                };
+                owners.spawn(owner.run(self.signals.healed.clone()));
+            }
         }
     }
 
@@ -278,6 +287,11 @@ impl Workload {
     async fn drain(&self, control: &Client, partitions: &Partitions) -> Result<(), WeirError> {
         for group in &partitions.queue {
             while count(control, *group, &Question::Left { group: *group }).await? > 0 {
+                sleep(LOOK).await;
+            }
+        }
+        for group in &partitions.stream {
+            while count(control, *group, &Question::Outbox { group: *group }).await? > 0 {
                 sleep(LOOK).await;
             }
         }

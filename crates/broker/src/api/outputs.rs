@@ -1,12 +1,14 @@
-//! Ack-and-append at its source: what came out of finished tasks goes into the queue's outbox, in the step that acks
-//! them. The outbox is emptied by `transfers`.
+//! Ack-and-append and commit-and-append at their source: what came out of finished tasks or of handled records goes into
+//! the outbox, in the step that acks or commits them. The outbox is emptied by `transfers`.
 
 use bytes::{Bytes, BytesMut};
 use weir_metadata::Contents;
-use weir_queue::{AckAndAppend, Command, OutputBatch, Queue, Reply};
+use weir_queue::{AckAndAppend, Command, Queue, Reply};
+use weir_stream::{CommitAndAppend, GroupEpoch, Stream};
 use weir_types::limits::BATCH_BYTES_MAX;
-use weir_types::{ErrorKind, GroupId, LeaseId, MessageId, RequestId, WeirError};
+use weir_types::{ErrorKind, GroupId, LeaseId, MessageId, Offset, OutputBatch, RequestId, WeirError};
 
+use super::groups::check_group_name;
 use crate::broker::Broker;
 use crate::door;
 use crate::partition::Pending;
@@ -14,6 +16,23 @@ use crate::replica::{State as _, unexpected};
 
 /// Messages, each with its lease, and the batches that come out of them, each with its partition.
 pub type Step = (Vec<(MessageId, LeaseId)>, Vec<(GroupId, Bytes)>);
+
+/// Records that a consumer group has handled, and what came of them.
+#[derive(Clone, Debug)]
+pub struct Handled {
+    /// The consumer group.
+    pub consumer_group: String,
+    /// Epoch of the ownership: at least 1.
+    pub epoch: u64,
+    /// Where the group stands; none when it has never committed here.
+    pub from: Option<Offset>,
+    /// The next offset to read.
+    pub offset: Offset,
+    /// Kept with it.
+    pub metadata: String,
+    /// The batches that come of it, each with its partition.
+    pub outputs: Vec<(GroupId, Bytes)>,
+}
 
 impl Broker {
     /// Acks messages and appends record batches to other partitions, step by step in order: each wholly or not at all.
@@ -48,6 +67,36 @@ impl Broker {
     ) -> Result<Pending<Queue>, WeirError> {
         self.check_room()?;
         let partition = self.queue(group)?;
+        let (outputs, bodies) = self.placed(outputs)?;
+        let command = Command::AckAndAppend(AckAndAppend { request, messages, outputs });
+        partition.admit(command, bodies).await
+    }
+
+    /// Moves a group's position in a partition of a stream and appends record batches to other partitions: wholly or not
+    /// at all. When it succeeds both are certain; repeated with the same bounds, it is answered again and not done again.
+    pub async fn commit_and_append(&self, group: GroupId, handled: Handled) -> Result<Offset, WeirError> {
+        check_group_name(&handled.consumer_group)?;
+        self.check_room()?;
+        let partition = self.stream(group)?;
+        let (outputs, bodies) = self.placed(handled.outputs)?;
+        let step = CommitAndAppend {
+            group: handled.consumer_group,
+            epoch: GroupEpoch(handled.epoch),
+            from: handled.from,
+            offset: handled.offset,
+            metadata: handled.metadata,
+            outputs,
+        };
+        let pending = partition.admit(weir_stream::Command::CommitAndAppend(step), bodies).await?;
+        let (_, answer) = pending.answer().await?;
+        match answer.map_err(|rejection| Stream::error(&rejection))? {
+            weir_stream::Reply::Committed { offset } => Ok(offset),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Where each batch lies in the bodies of all of them.
+    fn placed(&self, outputs: Vec<(GroupId, Bytes)>) -> Result<(Vec<OutputBatch>, Bytes), WeirError> {
         let mut places = Vec::with_capacity(outputs.len());
         let mut position = 0_usize;
         for (destination, batch) in &outputs {
@@ -60,8 +109,7 @@ impl Broker {
                 return Err(WeirError::new(ErrorKind::Invalid, "outputs-too-large", message));
             }
         }
-        let command = Command::AckAndAppend(AckAndAppend { request, messages, outputs: places });
-        partition.admit(command, joined(outputs)).await
+        Ok((places, joined(outputs)))
     }
 
     /// The destination will take the batch: nothing that it would refuse for good may get into an outbox.
@@ -79,7 +127,7 @@ impl Broker {
             }
         };
         if sequenced {
-            let message = "an output belongs to the sequence of its queue: it has no producer of its own";
+            let message = "an output belongs to the sequence of its source: it has no producer of its own";
             return Err(WeirError::new(ErrorKind::Invalid, "output-with-producer", message));
         }
         Ok(())

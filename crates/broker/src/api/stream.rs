@@ -63,6 +63,8 @@ pub struct Offsets {
     pub end: Offset,
     /// For the time that was asked for.
     pub at_time: Option<Offset>,
+    /// Record batches for other partitions that have not arrived there yet.
+    pub outbox_batches: u64,
 }
 
 /// A consumer group's commit.
@@ -169,6 +171,7 @@ impl Broker {
                 start: stream.start_offset(),
                 end: stream.end_offset(),
                 at_time: time.map(|time| stream.offset_for_time(time)),
+                outbox_batches: stream.outbox().0 as u64,
             }
         }))
     }

@@ -6,9 +6,9 @@ use bytes::{Bytes, BytesMut};
 use tokio::time::Instant;
 use tracing::{debug, warn};
 use weir_metadata::{Link, LinkKind};
-use weir_queue::{Command, MessageView, Move, OutputBatch, Queue, Reply, Waiting};
+use weir_queue::{Command, MessageView, Move, Queue, Reply, Waiting};
 use weir_types::batch::reserved_headers;
-use weir_types::{BatchBuilder, BatchError, GroupId, MessageId, WeirError};
+use weir_types::{BatchBuilder, BatchError, GroupId, MessageId, OutputBatch, WeirError};
 
 use super::{STEP_BYTES_MAX, Wakes, add, destination, is_free, links_of};
 use crate::api::bodies::Record;

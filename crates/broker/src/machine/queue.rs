@@ -81,8 +81,8 @@ impl State for Queue {
 
 #[cfg(test)]
 mod tests {
-    use weir_queue::{OutputBatch, Waiting};
-    use weir_types::GroupId;
+    use weir_queue::Waiting;
+    use weir_types::{GroupId, OutputBatch};
 
     use super::*;
 

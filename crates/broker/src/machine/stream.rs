@@ -1,7 +1,7 @@
 //! The stream as a replicated state.
 
-use weir_stream::{Command, Effect, Rejection, Reply, Stream};
-use weir_types::{At, Corrupt, Deadlines, LogIndex, Output, Row, StreamPolicy, WeirError};
+use weir_stream::{Command, CommitAndAppend, Effect, Rejection, Reply, Stream};
+use weir_types::{At, Corrupt, Deadlines, ErrorKind, LogIndex, Output, Row, StreamPolicy, WeirError};
 
 use crate::replica::{Answer, State};
 
@@ -46,20 +46,27 @@ impl State for Stream {
     }
 
     fn error(rejection: &Rejection) -> WeirError {
-        WeirError::new(rejection.kind(), rejection.code(), rejection.to_string())
+        let error = WeirError::new(rejection.kind(), rejection.code(), rejection.to_string());
+        if rejection.kind() == ErrorKind::Throttled { error.after_ms(500) } else { error }
     }
 
     fn place_body(command: &mut Command, at: u32) {
         match command {
             Command::Append(batch) => batch.position = at,
             Command::AcceptTransfer(transfer) => transfer.batch.position = at,
+            Command::CommitAndAppend(CommitAndAppend { outputs, .. }) => {
+                for output in outputs {
+                    output.position += at;
+                }
+            }
             // Each by name, so that a new command with a body is not forgotten.
             Command::Fence { .. }
             | Command::CommitOffset(_)
             | Command::DeleteGroup { .. }
             | Command::Trim { .. }
             | Command::SetPolicy { .. }
-            | Command::Tick => {}
+            | Command::Tick
+            | Command::ConfirmTransfer { .. } => {}
         }
     }
 }

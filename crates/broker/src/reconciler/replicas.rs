@@ -12,6 +12,7 @@ use weir_consensus::{Group, GroupSpec};
 use weir_metadata::{Contents, DesiredReplica, Fate, Role};
 use weir_queue::Queue;
 use weir_storage::LogClass;
+use weir_stream::Stream;
 use weir_types::{ErrorKind, GroupId, LeaseId, LogIndex, NodeId, QueuePolicy, ReplicaId, Row, WeirError};
 
 use super::{Memory, update_addresses};
@@ -186,11 +187,12 @@ fn start_senders(broker: &Broker, group: GroupId, hosted: &Hosted) {
         Kind::Queue(queue) => {
             let wakes = links::Wakes::new(broker, queue.applied(), leadership.clone());
             tasks.spawn(links::moves::run(broker.clone(), group, wakes));
-            tasks.spawn(transfers::run(broker.clone(), group, queue.applied(), leadership));
+            tasks.spawn(transfers::run::<Queue>(broker.clone(), group, queue.applied(), leadership));
         }
         Kind::Stream(stream) => {
-            let wakes = links::Wakes::new(broker, stream.applied(), leadership);
+            let wakes = links::Wakes::new(broker, stream.applied(), leadership.clone());
             tasks.spawn(links::subscriptions::run(broker.clone(), group, wakes));
+            tasks.spawn(transfers::run::<Stream>(broker.clone(), group, stream.applied(), leadership));
         }
         Kind::Coordinator(_) => {}
     }

@@ -1,4 +1,5 @@
-//! Checks of consumer groups: their committed positions, and where a new owner goes on. Promise P14.
+//! Checks of consumer groups: their committed positions, where a new owner goes on, and what is
+//! appended together with a commit. Promises P11 and P14.
 //!
 //! | check | anomaly | what is wrong | file |
 //! |---|---|---|---|
@@ -9,6 +10,8 @@
 //! | G2 | `stale-resume` | a new owner begins behind what an older one had committed | `resume.rs` |
 //! | G2 | `skipped-messages` | an owner begins, or goes on, beyond what the group can have worked off | `resume.rs` |
 //! | G2 | `zombie-poll` | an owner goes on reading though a newer one had taken over before it began (see [`GroupOptions`]) | `resume.rs` |
+//! | G3 | `torn-step` | a commit-and-append happened, and the record is not there | `steps.rs` |
+//! | G3 | `overlapping-steps` | two of them handled the same records, and both of their records are there | `steps.rs` |
 //!
 //! The position of a group in a partition is a register of its own: an epoch and an offset, which only rise. An ok
 //! [`Op::Assign`] says that the epoch has been fenced in when it was over: from then on lower ones are refused. When exactly
@@ -18,6 +21,7 @@ mod options;
 mod register;
 mod resume;
 mod search;
+mod steps;
 
 use std::collections::BTreeMap;
 
@@ -25,7 +29,9 @@ pub use options::GroupOptions;
 
 use register::{Act, Deed, Register};
 use resume::{Resume, Retained};
+use steps::Steps;
 
+use crate::appended::Appended;
 use crate::checks::Fold;
 use crate::{Anomaly, Checked, Event, Findings, Micros, Op, Options, Outcome};
 
@@ -39,6 +45,8 @@ const UNEXPLAINED_POSITION: Name = ("G1", "unexplained-position");
 const STALE_RESUME: Name = ("G2", "stale-resume");
 const SKIPPED_MESSAGES: Name = ("G2", "skipped-messages");
 const ZOMBIE_POLL: Name = ("G2", "zombie-poll");
+const TORN_STEP: Name = ("G3", "torn-step");
+const OVERLAPPING_STEPS: Name = ("G3", "overlapping-steps");
 
 /// The anomalies of groups, each in a check.
 pub const ANOMALIES: &[(&str, &str)] = &[
@@ -49,6 +57,8 @@ pub const ANOMALIES: &[(&str, &str)] = &[
     STALE_RESUME,
     SKIPPED_MESSAGES,
     ZOMBIE_POLL,
+    TORN_STEP,
+    OVERLAPPING_STEPS,
 ];
 
 /// The code with which a poll is refused whose offset is not retained any more, or not there yet.
@@ -59,6 +69,7 @@ const OFFSET_OUT_OF_RANGE: &str = "offset-out-of-range";
 struct Ownership {
     register: Register,
     resume: Resume,
+    steps: Steps,
 }
 
 /// All checks of groups, in one fold.
@@ -69,6 +80,8 @@ pub(crate) struct Groups {
     ownerships: BTreeMap<String, BTreeMap<String, BTreeMap<u32, Ownership>>>,
     /// What was seen to be retained, by topic and partition.
     retained: BTreeMap<String, BTreeMap<u32, Retained>>,
+    /// Records that go with a commit.
+    appended: Appended<Act>,
 }
 
 impl Groups {
@@ -78,6 +91,7 @@ impl Groups {
             options: options.groups.clone(),
             ownerships: BTreeMap::new(),
             retained: BTreeMap::new(),
+            appended: Appended::default(),
         }
     }
 
@@ -117,6 +131,7 @@ impl Fold for Groups {
     fn observe(&mut self, line: u64, event: &Event) {
         let act = |deed| Act { line, from: event.from, to: event.end(), deed };
         let happened = event.outcome == Outcome::Ok;
+        self.appended.observe(act(Deed::Poll), event.from, happened, &event.op);
         match &event.op {
             Op::Assign { group, topic, epoch, partitions, .. } if happened => {
                 for partition in partitions {
@@ -126,6 +141,15 @@ impl Fold for Groups {
             Op::Commit { group, topic, epoch, partition, offset, .. } if event.outcome != Outcome::Fail => {
                 let commit = Deed::Commit { epoch: *epoch, offset: *offset, certain: happened };
                 self.at(group, topic, *partition).register.note(act(commit));
+            }
+            Op::CommitAndAppend { group, topic, epoch, partition, from, offset, stream, value, .. } => {
+                self.appended.expect(stream, *value);
+                let commit = act(Deed::Commit { epoch: *epoch, offset: *offset, certain: happened });
+                let ownership = self.at(group, topic, *partition);
+                if event.outcome != Outcome::Fail {
+                    ownership.register.note(commit);
+                }
+                ownership.steps.note(*value, stream, (*from, *offset), (commit, event.outcome));
             }
             Op::Position { group, topic, partition, offset } if happened => {
                 self.at(group, topic, *partition).register.note(act(Deed::Position(*offset)));
@@ -139,9 +163,10 @@ impl Fold for Groups {
     }
 
     fn finish(self: Box<Self>) -> Vec<Checked> {
-        let Self { states_max, options, ownerships, retained } = *self;
+        let Self { states_max, options, ownerships, retained, appended } = *self;
         let mut registers = Findings::default();
         let mut resumes = Findings::default();
+        let mut steps = Findings::default();
         for (group, topics) in ownerships {
             for (topic, partitions) in topics {
                 for (partition, ownership) in partitions {
@@ -153,6 +178,7 @@ impl Fold for Groups {
                         ownership.resume.zombies(acts, about, &mut resumes);
                     }
                     ownership.resume.judge(acts, retained, about, &mut resumes);
+                    ownership.steps.judge(acts, &appended, about, &mut steps);
                     ownership.register.judge(states_max, about, &mut registers);
                 }
             }
@@ -160,6 +186,7 @@ impl Fold for Groups {
         vec![
             Checked { name: "G1 group-offset".to_owned(), findings: registers },
             Checked { name: "G2 group-resume".to_owned(), findings: resumes },
+            Checked { name: "G3 commit-and-append".to_owned(), findings: steps },
         ]
     }
 }

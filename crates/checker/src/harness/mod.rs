@@ -8,7 +8,7 @@
 //! | C1 | `too-few-ok-in-faults` | too few of them while faults were at work; where each took a majority away, between the first and the heal | unknown | `coverage.rs` |
 //! | C2 | `stall` | the harness itself did not run for a while | unknown | `machinery.rs` |
 //! | C2 | `lost-task` | a task of the harness failed | unknown | `machinery.rs` |
-//! | C3 | `node-panic` | a node panicked, or ended when nobody had asked it to | invalid | `machinery.rs` |
+//! | C3 | `node-panic` | a node panicked, ended when nobody had asked it to, or went on when it had to end | invalid | `machinery.rs` |
 
 mod coverage;
 mod machinery;

@@ -41,7 +41,11 @@ impl Check for Latency {
                     self.since.clear();
                 }
             }
-            Op::Enqueue { .. } | Op::Settle { .. } | Op::Append { .. } | Op::Commit { .. }
+            Op::Enqueue { .. }
+            | Op::Settle { .. }
+            | Op::Append { .. }
+            | Op::Commit { .. }
+            | Op::CommitAndAppend { .. }
                 if event.outcome == Outcome::Ok =>
             {
                 let took = known(event).saturating_sub(event.from);

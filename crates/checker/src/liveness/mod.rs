@@ -138,6 +138,7 @@ fn asked(op: &Op) -> Option<(&str, Vec<u32>)> {
         Op::Append { topic, at, .. } => (topic, at.iter().map(|(partition, _)| *partition).collect()),
         Op::Poll { topic, partition, .. }
         | Op::Commit { topic, partition, .. }
+        | Op::CommitAndAppend { topic, partition, .. }
         | Op::Position { topic, partition, .. }
         | Op::Bounds { topic, partition, .. } => (topic, vec![*partition]),
         Op::Assign { topic, partitions, .. } => (topic, partitions.clone()),

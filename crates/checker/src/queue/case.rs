@@ -1,8 +1,8 @@
 //! What a judge is given of one message.
 
 use super::life::{Grant, Life, Seen, named};
-use super::pairs::Streams;
 use super::topic::{End, Topic};
+use crate::appended::Appended;
 use crate::{Anomaly, Findings, MessageId, Micros, Options, QueueOptions};
 
 /// One message, with what surrounds it.
@@ -10,7 +10,7 @@ use crate::{Anomaly, Findings, MessageId, Micros, Options, QueueOptions};
 pub(super) struct Case<'a> {
     pub(super) name: &'a str,
     pub(super) topic: &'a Topic,
-    pub(super) streams: &'a Streams,
+    pub(super) streams: &'a Appended<Seen>,
     pub(super) id: MessageId,
     pub(super) life: &'a Life,
     pub(super) options: &'a Options,

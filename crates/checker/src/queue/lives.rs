@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use super::case::Case;
 use super::life::{Act, Grant, Life, Look, Seen, Sent, Settle};
-use super::pairs::Streams;
 use super::topic::Topic;
 use super::{MESSAGE_CHECKS, PARTITION_CHECKS, automaton};
+use crate::appended::Appended;
 use crate::checks::{Fold, Shard};
 use crate::{Checked, Event, Findings, How, MessageId, Op, Options, Outcome, Terms, Value};
 
@@ -22,12 +22,12 @@ pub(super) struct Lives {
     shard: Shard,
     /// Topics in the order in which they were first seen.
     topics: Vec<(String, Topic, BTreeMap<u32, Partition>)>,
-    streams: Streams,
+    streams: Appended<Seen>,
 }
 
 impl Lives {
     pub(super) fn new(options: &Options, shard: Shard) -> Self {
-        Self { options: options.clone(), shard, topics: Vec::new(), streams: Streams::default() }
+        Self { options: options.clone(), shard, topics: Vec::new(), streams: Appended::default() }
     }
 
     fn place(&mut self, topic: &str) -> usize {
@@ -147,7 +147,9 @@ impl Fold for Lives {
             Op::Enqueue { topic, value, terms, at } => self.enqueue(topic, *at, (seen, *value, terms)),
             Op::Receive { .. } => self.receive(seen, event),
             Op::Settle { .. } | Op::AckAndAppend { .. } => self.settle(seen, event),
-            Op::Poll { .. } | Op::Bounds { .. } | Op::Phase(_) => self.streams.observe(seen, &event.op),
+            Op::Poll { .. } | Op::Bounds { .. } | Op::Phase(_) => {
+                self.streams.observe(seen, seen.from, seen.is_ok(), &event.op);
+            }
             other => self.administrate(seen, other),
         }
     }

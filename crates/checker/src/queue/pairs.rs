@@ -1,86 +1,10 @@
 //! Q15, promise P11. An ack and the append that goes with it happen together or not at all.
-//!
-//! A record is there when a poll brought it. It is absent when the stream was read from its first offset to its last
-//! after the run was over, and it did not come.
-
-use std::collections::BTreeMap;
 
 use super::case::Case;
 use super::life::{Act, Seen, Settle};
-use crate::{Findings, How, MessageState, Micros, Op, Outcome, Phase, Value};
+use crate::{Findings, How, MessageState, Outcome};
 
 const CHECK: &str = "Q15";
-
-/// How far a partition was read when all was over.
-#[derive(Clone, Copy, Debug, Default)]
-struct Reread {
-    /// First offset that was asked for, and the next one to ask for.
-    read: Option<(u64, u64)>,
-    /// First and next offset that there are.
-    bounds: Option<(u64, u64)>,
-}
-
-/// What is known of the streams that acks append to.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Streams {
-    /// Records that go with an ack, and the first poll after the ack's line that shows them.
-    expected: BTreeMap<Value, (String, Option<Seen>)>,
-    partitions: BTreeMap<(String, u32), Reread>,
-    over: bool,
-    healed: Micros,
-}
-
-impl Streams {
-    /// An ack goes with this record.
-    pub(super) fn expect(&mut self, stream: &str, value: Value) {
-        self.expected.entry(value).or_insert_with(|| (stream.to_owned(), None));
-    }
-
-    pub(super) fn observe(&mut self, seen: Seen, op: &Op) {
-        match op {
-            Op::Phase(Phase::End) => self.over = true,
-            Op::Phase(Phase::Healed) => self.healed = seen.from,
-            // Nobody asks for any stream as long as no ack goes with a record.
-            _ if self.expected.is_empty() || !seen.is_ok() => {}
-            Op::Poll { topic, partition, offset, records, .. } => {
-                for value in records.iter().filter_map(|(_, value)| *value) {
-                    if let Some((_, first)) = self.expected.get_mut(&value) {
-                        first.get_or_insert(seen);
-                    }
-                }
-                let next = records.last().map_or(*offset, |(last, _)| last + 1);
-                let over = self.over;
-                let reread = self.partitions.entry((topic.clone(), *partition)).or_default();
-                if over {
-                    let (first, read) = reread.read.unwrap_or((*offset, *offset));
-                    reread.read = Some((first, if *offset <= read { read.max(next) } else { read }));
-                }
-            }
-            Op::Bounds { topic, partition, start, end } if self.over => {
-                self.partitions.entry((topic.clone(), *partition)).or_default().bounds = Some((*start, *end));
-            }
-            _ => {}
-        }
-    }
-
-    /// When everything had healed, if the history says so.
-    pub(super) fn healed(&self) -> Micros {
-        self.healed
-    }
-
-    fn first_seen(&self, value: Value) -> Option<&Seen> {
-        self.expected.get(&value).and_then(|(_, first)| first.as_ref())
-    }
-
-    fn is_absent(&self, stream: &str, value: Value) -> bool {
-        let mut of_stream = self.partitions.iter().filter(|((topic, _), _)| topic == stream).peekable();
-        let known = of_stream.peek().is_some();
-        let reread = of_stream.all(|(_, Reread { read, bounds })| {
-            read.zip(*bounds).is_some_and(|((first, next), (start, end))| first <= start && next >= end)
-        });
-        known && reread && self.first_seen(value).is_none()
-    }
-}
 
 pub(super) fn judge(case: &Case<'_>, found: &mut Findings) {
     for settle in &case.life.settles {

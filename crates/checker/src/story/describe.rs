@@ -45,6 +45,7 @@ pub fn kind(op: &Op) -> &'static str {
         Op::Poll { .. } => "poll",
         Op::Assign { .. } => "assign",
         Op::Commit { .. } => "commit",
+        Op::CommitAndAppend { .. } => "commit-and-append",
         Op::Position { .. } => "position",
         Op::Bounds { .. } => "bounds",
         Op::Leader { .. } | Op::Digest(_) | Op::Fault(_) | Op::Phase(_) | Op::Lost(_) => "harness",
@@ -121,6 +122,13 @@ fn stream_words(op: &Op, trace: &Trace) -> String {
                 .map_or_else(String::new, |(group, epoch)| format!(" for group {group} in epoch {epoch}"));
             let got = list(records, followed, named);
             format!("poll {topic} {partition} from offset {offset} by c{}{group} → {got}", consumer.0)
+        }
+        Op::CommitAndAppend { group, topic, consumer, epoch, partition, from, offset, stream, value } => {
+            let from = from.map_or_else(|| "the beginning".to_owned(), |from| from.to_string());
+            format!(
+                "commit {topic} {partition} from {from} to {offset} for group {group} by c{} in epoch {epoch}, append {value} to {stream}",
+                consumer.0
+            )
         }
         Op::Assign { group, topic, consumer, epoch, partitions } => {
             format!(

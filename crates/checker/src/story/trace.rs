@@ -87,6 +87,9 @@ impl Trace {
             Op::Assign { topic, group, partitions, .. } => {
                 partitions.iter().any(|partition| self.groups(topic, group, *partition))
             }
+            Op::CommitAndAppend { topic, group, partition, stream, value, .. } => {
+                self.follows(stream, None, Some(*value)) || self.groups(topic, group, *partition)
+            }
             Op::Commit { topic, group, partition, .. } | Op::Position { topic, group, partition, .. } => {
                 self.groups(topic, group, *partition)
             }

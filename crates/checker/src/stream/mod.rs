@@ -148,7 +148,7 @@ impl Fold for Streams {
             Op::Append { topic, values, key, at } => {
                 self.topic(topic).append(line, event, (values, key.as_deref()), *at);
             }
-            Op::AckAndAppend { stream, value, .. } => {
+            Op::AckAndAppend { stream, value, .. } | Op::CommitAndAppend { stream, value, .. } => {
                 self.topic(stream).append(line, event, (&[*value], None), None);
             }
             Op::Poll { topic, partition, offset, records, .. } => {

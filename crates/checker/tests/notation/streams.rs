@@ -11,6 +11,7 @@
 //! 0-10 digest n1 0 applied=9 hash=x 5..7
 //! 0-10 c1 assign e3 0 1                 partitions 0 and 1
 //! 0-10 c1 commit e3 0@5
+//! 0-10 c1 step e3 0@2..5 1-9            a commit of 5 from 2 on, and a record; 0@none..5 is the first
 //! 0-10 c1 position 0@5                  or 0@none
 //! 0-0 phase end
 //! ```
@@ -96,6 +97,21 @@ fn op(name: &str, consumer: Consumer, words: &[&str]) -> Option<Op> {
         "commit" => {
             let (partition, offset) = at(words.get(1)?)?;
             Op::Commit { group, topic, consumer, epoch: epoch(words.first()?)?, partition, offset }
+        }
+        "step" => {
+            let (partition, places) = words.get(1)?.split_once('@')?;
+            let (from, offset) = places.split_once("..")?;
+            Op::CommitAndAppend {
+                group,
+                topic: topic.clone(),
+                consumer,
+                epoch: epoch(words.first()?)?,
+                partition: partition.parse().ok()?,
+                from: if from == "none" { None } else { Some(from.parse().ok()?) },
+                offset: offset.parse().ok()?,
+                stream: topic,
+                value: words.get(2)?.parse().ok()?,
+            }
         }
         "position" => {
             let (partition, offset) = words.first()?.split_once('@')?;

@@ -24,13 +24,29 @@ pub(crate) struct Commits {
 
 #[derive(Debug, Default)]
 struct Commit {
-    committed: u64,
+    committed: Option<u64>,
     on_its_way: Option<u64>,
     wanted: Option<u64>,
     waiting: Vec<(u64, oneshot::Sender<Result<()>>)>,
 }
 
 impl Commits {
+    /// Where the group stands when the partition is taken over.
+    pub(crate) fn begin(&mut self, source: Source, committed: Option<u64>) {
+        self.by_source.entry(source).or_default().committed = committed;
+    }
+
+    /// Where the group stands.
+    pub(crate) fn committed(&self, source: Source) -> Option<u64> {
+        self.by_source.get(&source)?.committed
+    }
+
+    /// A position was committed by other means.
+    pub(crate) fn moved(&mut self, source: Source, position: u64) {
+        let commit = self.by_source.entry(source).or_default();
+        commit.committed = commit.committed.max(Some(position));
+    }
+
     /// A position is to be committed: the one to send now, if none is on its way. `waiter` hears when it is done.
     pub(crate) fn want(
         &mut self,
@@ -39,7 +55,7 @@ impl Commits {
         waiter: Option<oneshot::Sender<Result<()>>>,
     ) -> Option<u64> {
         let commit = self.by_source.entry(source).or_default();
-        if position <= commit.committed {
+        if Some(position) <= commit.committed {
             if let Some(waiter) = waiter {
                 let _ = waiter.send(Ok(()));
             }
@@ -56,7 +72,7 @@ impl Commits {
         let Some(position) = commit.on_its_way.take() else { return Done::default() };
         match result {
             Ok(()) => {
-                commit.committed = commit.committed.max(position);
+                commit.committed = commit.committed.max(Some(position));
                 for (_, waiter) in commit.waiting.extract_if(.., |(wanted, _)| *wanted <= position) {
                     let _ = waiter.send(Ok(()));
                 }
@@ -73,7 +89,7 @@ impl Commits {
 
     /// Whether everything up to `position` is committed.
     pub(crate) fn covers(&self, source: Source, position: u64) -> bool {
-        self.by_source.get(&source).is_some_and(|commit| position <= commit.committed)
+        self.by_source.get(&source).is_some_and(|commit| Some(position) <= commit.committed)
     }
 
     /// The partition is no longer owned.
@@ -146,6 +162,17 @@ mod tests {
         let (again, mut done) = waiter();
         assert_eq!(commits.want(A, 4, again), None);
         assert!(matches!(done.try_recv(), Ok(Ok(()))));
+    }
+
+    #[test]
+    fn what_the_group_had_committed_before_counts_as_committed() {
+        let mut commits = Commits::default();
+        assert!(!commits.covers(A, 0));
+        commits.begin(A, Some(7));
+        assert_eq!((commits.committed(A), commits.want(A, 7, None)), (Some(7), None));
+        commits.moved(A, 9);
+        assert_eq!((commits.committed(A), commits.want(A, 9, None)), (Some(9), None));
+        assert_eq!(commits.want(A, 10, None), Some(10));
     }
 
     #[test]

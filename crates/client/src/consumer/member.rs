@@ -8,11 +8,12 @@ use weir_proto::v1;
 use weir_proto::v1::group_client::GroupClient;
 use weir_proto::v1::stream_client::StreamClient;
 
-use super::ownership::Ownership;
+use super::ownership::{Move, Ownership};
 use super::{ConsumerOptions, GroupStart};
 use crate::call::{ANSWER_BYTES_MAX, Call, Core};
 use crate::routing::Target;
 use crate::stream::{Credit, Event, Origin, PartitionReader, Source};
+use crate::worker::OutputBatches;
 use crate::{Error, Result};
 
 /// What the tasks of one member share.
@@ -65,6 +66,7 @@ impl Member {
                 }
             }
         };
+        self.ownership.begin(source, fenced.committed_offset);
         let begin = match self.options.start {
             GroupStart::Earliest => fenced.start_offset,
             GroupStart::Latest => fenced.end_offset,
@@ -122,6 +124,27 @@ impl Member {
             async move { StreamClient::new(channel).commit_offset(request).await }
         });
         answer.await.map(|_| ())
+    }
+
+    /// Moves a position and appends what came of the records before it, in one step.
+    pub(crate) async fn commit_and_append(&self, step: Move, outputs: &OutputBatches) -> Result<()> {
+        let request = v1::CommitAndAppendRequest {
+            group_id: step.source.group.0,
+            consumer_group: self.group.clone(),
+            epoch: step.source.epoch,
+            from: step.from,
+            offset: step.to,
+            metadata: String::new(),
+            outputs: outputs.to_wire(),
+        };
+        let call = self.core.operation(Target::Leader(step.source.group), "commit and append");
+        let answer = self.core.call(call, |channel| {
+            let request = request.clone();
+            async move { StreamClient::new(channel).commit_and_append(request).await }
+        });
+        let result = answer.await.map(|_| ());
+        self.ownership.moved(step, &result);
+        result
     }
 
     /// Gives back a partition that the group takes away, as soon as none of its records is being handled, with what was

@@ -25,7 +25,8 @@ pub struct ConsumerOptions {
     /// Where to begin without a committed position. Default: the first retained record.
     pub start: GroupStart,
     /// Commit what was handed out of a partition when the group takes it away, once the next record is asked for.
-    /// Default true; turn it off if records are handled out of order or after the next one is asked for.
+    /// Default true; turn it off if records are handled out of order or after the next one is asked for, and for
+    /// [`commit_and_append`](crate::StreamConsumer::commit_and_append).
     pub commit_on_revoke: bool,
     /// Bytes of batches fetched ahead per partition: at least 4 MiB. Default 4 MiB.
     pub buffer_bytes_max: usize,

@@ -33,6 +33,16 @@ struct State {
     unheard: Option<Error>,
 }
 
+/// What a commit-and-append moves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Move {
+    pub(crate) source: Source,
+    /// Where the group stands.
+    pub(crate) from: Option<u64>,
+    /// Behind the last record handed out.
+    pub(crate) to: u64,
+}
+
 /// A partition that this member owns.
 #[derive(Clone, Debug)]
 pub(crate) struct Owned {
@@ -52,6 +62,11 @@ impl Owned {
 impl Ownership {
     pub(crate) fn add(&self, source: Source, owned: Owned) {
         self.state.lock().owned.insert(source, owned);
+    }
+
+    /// Older owners are shut out: where the group stands now.
+    pub(crate) fn begin(&self, source: Source, committed: Option<u64>) {
+        self.state.lock().commits.begin(source, committed);
     }
 
     pub(crate) fn sources(&self) -> Vec<Source> {
@@ -127,6 +142,29 @@ impl Ownership {
     pub(crate) fn positions(&self) -> Vec<(Source, u64)> {
         let state = self.state.lock();
         state.owned.iter().filter_map(|(source, owned)| Some((*source, owned.position?))).collect()
+    }
+
+    /// The partitions of which records were handed out that are not committed.
+    pub(crate) fn moves(&self) -> Vec<Move> {
+        let state = self.state.lock();
+        let moved = |(source, owned): (&Source, &Owned)| {
+            let (source, from, to) = (*source, state.commits.committed(*source), owned.position?);
+            (from < Some(to)).then_some(Move { source, from, to })
+        };
+        state.owned.iter().filter_map(moved).collect()
+    }
+
+    /// A commit-and-append is done, or was refused: a fenced partition is lost.
+    pub(crate) fn moved(&self, step: Move, result: &Result<()>) {
+        match result {
+            Ok(()) => self.state.lock().commits.moved(step.source, step.to),
+            Err(error) if error.kind() == ErrorKind::Fenced => {
+                self.remove(step.source);
+                // The step's own error says it.
+                self.take_lost();
+            }
+            Err(_) => {}
+        }
     }
 
     pub(crate) fn position(&self, source: Source) -> Option<u64> {
@@ -220,6 +258,20 @@ mod tests {
         assert!(ownership.hand_out(A, 7));
         assert_eq!(ownership.want_commit(A, 8, None), Some(8));
         assert_eq!(ownership.commit_done(A, Ok(())), None);
+        ownership.remove(A);
+        assert!(ownership.take_lost().is_none());
+    }
+
+    #[test]
+    fn a_step_begins_where_the_group_stands_and_ends_behind_what_was_handed_out() {
+        let ownership = ownership();
+        ownership.begin(A, Some(5));
+        assert_eq!(ownership.moves(), []);
+        assert!(ownership.hand_out(A, 7));
+        let step = Move { source: A, from: Some(5), to: 8 };
+        assert_eq!(ownership.moves(), [step]);
+        ownership.moved(step, &Ok(()));
+        assert_eq!(ownership.moves(), []);
         ownership.remove(A);
         assert!(ownership.take_lost().is_none());
     }

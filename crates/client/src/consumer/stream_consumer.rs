@@ -11,7 +11,8 @@ use super::member::Member;
 use super::membership::keep_membership;
 use super::ownership::Ownership;
 use crate::stream::{Chunk, Event};
-use crate::{Client, Error, Result, StreamRecord};
+use crate::worker::OutputBatches;
+use crate::{Client, Error, Outputs, Result, StreamRecord};
 
 /// Events on their way to the handle: what is read ahead is bounded by each partition's credit.
 const EVENTS_QUEUED_MAX: usize = 16;
@@ -106,6 +107,77 @@ impl StreamConsumer {
                 Err((_, error)) => return Some(Err(error)),
             }
         }
+    }
+
+    /// As [`next`](Self::next), but up to `records_max` records of one partition: those that are there already.
+    pub async fn next_batch(&mut self, records_max: usize) -> Option<Result<Vec<StreamRecord>>> {
+        let first = match self.next().await? {
+            Ok(first) => first,
+            Err(error) => return Some(Err(error)),
+        };
+        let mut records = vec![first];
+        if let Some(chunk) = &mut self.current {
+            while records.len() < records_max
+                && let Some(record) = chunk.records.pop_front()
+                && self.member.ownership.hand_out(chunk.source, record.offset)
+            {
+                records.push(record);
+            }
+        }
+        Some(Ok(records))
+    }
+
+    /// Commits the position behind the records handed out last, and appends what came of them, in one step: a crash at
+    /// any moment leaves both done, or neither. When this succeeds the records will be in their partitions once, and in
+    /// the order of the steps; readers see them shortly afterwards. Call it again with the same outputs when the outcome
+    /// is unknown: what is done is not done again.
+    ///
+    /// The records since the last commit have to be of one partition: take a batch with
+    /// [`next_batch`](Self::next_batch), and call this before the next one. Needs `commit_on_revoke` to be off.
+    ///
+    /// ```
+    /// # #[tokio::main]
+    /// # async fn main() -> weir_client::Result<()> {
+    /// # let Ok(seeds) = std::env::var("WEIR_SEEDS") else { return Ok(()) };
+    /// # use weir_client::{Client, NewTopic, ProducerOptions, Record};
+    /// # let client = Client::connect(seeds).await?;
+    /// # let _ = client.admin().create_topic(NewTopic::stream("words")).await;
+    /// # let _ = client.admin().create_topic(NewTopic::stream("lengths")).await;
+    /// # client.producer("words", ProducerOptions::default()).await?.send(Record::new("weir")).await?.await?;
+    /// use weir_client::{ConsumerOptions, Outputs};
+    ///
+    /// let options = ConsumerOptions { commit_on_revoke: false, ..ConsumerOptions::default() };
+    /// let mut consumer = client.stream_consumer("measure", &["words"], options).await?;
+    /// while let Some(batch) = consumer.next_batch(1_000).await {
+    ///     let lengths = batch?.into_iter().map(|record| Record::new(record.value.unwrap_or_default().len().to_string()));
+    ///     consumer.commit_and_append(Outputs::new().append_all("lengths", lengths)).await?;
+    /// #     break;
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// `Fenced` when the partition has got a new owner: the records come again there, and nothing was appended.
+    /// `Throttled` when what was appended before does not get away: try again.
+    pub async fn commit_and_append(&mut self, outputs: Outputs) -> Result<()> {
+        if self.member.options.commit_on_revoke {
+            let problem = "commits records without what came of them: turn it off".to_owned();
+            return Err(Error::Option { option: "commit_on_revoke", problem });
+        }
+        // A plain commit that is on its way would move the position under the step.
+        std::mem::take(&mut self.commits).join().await;
+        if let Some(lost) = self.member.ownership.take_lost() {
+            return Err(lost);
+        }
+        let moves = self.member.ownership.moves();
+        let [step] = moves[..] else {
+            let text =
+                format!("uncommitted records of {} partitions were handed out, not of one", moves.len());
+            return Err(Error::new(ErrorKind::Invalid, "not-one-partition", text));
+        };
+        let outputs = OutputBatches::of(&self.member.core, outputs).await?;
+        self.member.commit_and_append(step, &outputs).await
     }
 
     /// Commits the positions behind all records that `next` has handed out of partitions that are still owned, and

@@ -23,6 +23,7 @@ mod unary;
 pub use leased::LeasedMessage;
 pub use message::Message;
 pub use options::WorkerOptions;
+pub(crate) use outputs::OutputBatches;
 pub use outputs::Outputs;
 pub use queue_worker::QueueWorker;
 pub use settle::{Settle, SettleAction};

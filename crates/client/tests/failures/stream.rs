@@ -54,7 +54,7 @@ impl Stream for Services {
 
     async fn offsets(&self, _: Request<v1::OffsetsRequest>) -> Result<Response<v1::OffsetsResponse>, Status> {
         let end_offset = self.partition.lock().unwrap().end;
-        Ok(Response::new(v1::OffsetsResponse { start_offset: 0, end_offset, time_offset: None }))
+        Ok(Response::new(v1::OffsetsResponse { end_offset, ..v1::OffsetsResponse::default() }))
     }
 
     async fn append(&self, _: Request<v1::ProduceRequest>) -> Result<Response<v1::ProduceResponse>, Status> {
@@ -68,6 +68,13 @@ impl Stream for Services {
     async fn commit_offset(
         &self,
         _: Request<v1::CommitOffsetRequest>,
+    ) -> Result<Response<v1::CommitOffsetResponse>, Status> {
+        not_faked()
+    }
+
+    async fn commit_and_append(
+        &self,
+        _: Request<v1::CommitAndAppendRequest>,
     ) -> Result<Response<v1::CommitOffsetResponse>, Status> {
         not_faked()
     }

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeSet;
 
+use weir_types::At;
+use weir_types::limits::OUTPUTS_MAX;
 use weir_types::mutants::{self, Mutant};
-use weir_types::{At, Pointer};
 
 use super::ack::ack;
-use crate::command::{AckAndAppend, OutputBatch};
-use crate::limits::{OUTBOX_BATCHES_MAX, OUTBOX_BYTES_MAX, OUTPUTS_MAX, SETTLE_ITEMS_MAX};
+use crate::command::AckAndAppend;
+use crate::limits::SETTLE_ITEMS_MAX;
 use crate::output::{Rejection, Reply, Settled};
 use crate::queue::{Header, Queue};
 use crate::requests::Answer;
@@ -24,7 +25,7 @@ impl Queue {
         if let Some((message, lease)) = lost.filter(|_| !mutants::on(Mutant::M31)) {
             return Err(Rejection::LeaseLost { message: *message, lease: *lease });
         }
-        self.check_outbox(&step.outputs)?;
+        self.outbox.check_room(&step.outputs)?;
 
         let mut acked = self.header.get().acked;
         for (id, lease) in &step.messages {
@@ -34,31 +35,12 @@ impl Queue {
             }
         }
         self.header.set(Header { acked, ..*self.header.get() });
-        self.put_outputs(at, &step.outputs);
+        self.outbox.put(at, &step.outputs);
         let outcomes = vec![Settled::Done; step.messages.len()];
         if let Some(request) = step.request {
             self.requests.remember(at.lease_clock, request, Answer::settled(&outcomes));
         }
         Ok(Reply::Settled { outcomes })
-    }
-
-    pub(super) fn put_outputs(&mut self, at: At, outputs: &[OutputBatch]) {
-        for OutputBatch { destination, position, length } in outputs {
-            let pointer = Pointer { term: at.term, index: at.index, position: *position, length: *length };
-            self.outbox.put(*destination, pointer);
-        }
-    }
-
-    pub(super) fn check_outbox(&self, outputs: &[OutputBatch]) -> Result<(), Rejection> {
-        let (batches, bytes) = (self.outbox.len(), self.outbox.bytes());
-        let more: u64 = outputs.iter().map(|output| u64::from(output.length)).sum();
-        // What is larger than the whole outbox could never be sent: an empty one takes anything.
-        let fits = batches + outputs.len() <= OUTBOX_BATCHES_MAX && bytes + more <= OUTBOX_BYTES_MAX;
-        if fits || outputs.is_empty() || batches == 0 {
-            return Ok(());
-        }
-        let (batches_max, bytes_max) = (OUTBOX_BATCHES_MAX, OUTBOX_BYTES_MAX);
-        Err(Rejection::OutboxFull { batches, batches_max, bytes, bytes_max })
     }
 }
 

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeSet;
 
+use weir_types::limits::OUTPUTS_MAX;
 use weir_types::{At, MessageId};
 
 use crate::command::{Move, Waiting};
-use crate::limits::{OUTPUTS_MAX, SETTLE_ITEMS_MAX};
+use crate::limits::SETTLE_ITEMS_MAX;
 use crate::message::State;
 use crate::output::{Rejection, Reply};
 use crate::queue::Queue;
@@ -29,11 +30,11 @@ impl Queue {
         if let Some(message) = step.messages.iter().find(|id| !self.waits(**id, step.waiting)) {
             return Err(Rejection::NotWaiting { message: *message });
         }
-        self.check_outbox(&step.outputs)?;
+        self.outbox.check_room(&step.outputs)?;
         for id in &step.messages {
             self.backlog.detach(*id).expect("the message was just looked at");
         }
-        self.put_outputs(at, &step.outputs);
+        self.outbox.put(at, &step.outputs);
         Ok(Reply::Moved { count: step.messages.len() as u32 })
     }
 

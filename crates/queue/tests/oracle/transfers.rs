@@ -2,10 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use weir_queue::{
-    AckAndAppend, Command, Enqueue, Move, OutputBatch, Queue, Rejection, Reply, Settled, Transfer, Waiting,
-};
-use weir_types::{GroupId, MessageId, RequestId, TransferSequence, TransferSource};
+use weir_queue::{AckAndAppend, Command, Enqueue, Move, Queue, Rejection, Reply, Settled, Transfer, Waiting};
+use weir_types::{GroupId, MessageId, OutputBatch, RequestId, TransferSequence, TransferSource};
 
 use super::{Oracle, Running};
 

@@ -6,6 +6,7 @@ use tokio::time::{Duration, Instant};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 use weir_broker::Broker;
+use weir_broker::api::outputs::Handled;
 use weir_broker::api::stream::{Appended, Commit, Fetched, PendingAppend, poll_deadline};
 use weir_proto::error_to_status;
 use weir_proto::v1::produce_response::Outcome;
@@ -102,6 +103,7 @@ impl Stream for Services {
             start_offset: offsets.start.0,
             end_offset: offsets.end.0,
             time_offset: offsets.at_time.map(|offset| offset.0),
+            outbox_batches: offsets.outbox_batches,
         }))
     }
 
@@ -119,6 +121,25 @@ impl Stream for Services {
         };
         let offset =
             self.broker()?.commit_offset(GroupId(request.group_id), commit).await.map_err(error_to_status)?;
+        Ok(Response::new(v1::CommitOffsetResponse { offset: offset.0 }))
+    }
+
+    async fn commit_and_append(
+        &self,
+        request: Request<v1::CommitAndAppendRequest>,
+    ) -> Result<Response<v1::CommitOffsetResponse>, Status> {
+        let request = request.into_inner();
+        let outputs = request.outputs.into_iter().map(|output| (GroupId(output.group_id), output.batch));
+        let handled = Handled {
+            consumer_group: request.consumer_group,
+            epoch: request.epoch,
+            from: request.from.map(Offset),
+            offset: Offset(request.offset),
+            metadata: request.metadata,
+            outputs: outputs.collect(),
+        };
+        let group = GroupId(request.group_id);
+        let offset = self.broker()?.commit_and_append(group, handled).await.map_err(error_to_status)?;
         Ok(Response::new(v1::CommitOffsetResponse { offset: offset.0 }))
     }
 

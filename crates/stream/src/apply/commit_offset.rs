@@ -23,7 +23,7 @@ pub(crate) fn commit_offset(
     Ok(Reply::Committed { offset })
 }
 
-fn judge(groups: &Groups, index: &Index, commit: &CommitOffset) -> Result<(), Rejection> {
+pub(super) fn judge(groups: &Groups, index: &Index, commit: &CommitOffset) -> Result<(), Rejection> {
     check_name(&commit.group)?;
     if !mutants::on(Mutant::M15) {
         groups.judge(&commit.group, commit.epoch)?;

@@ -3,6 +3,7 @@
 
 mod accept_transfer;
 mod append;
+mod commit_and_append;
 mod commit_offset;
 mod delete_group;
 mod fence;
@@ -11,6 +12,7 @@ mod trim;
 
 pub(crate) use accept_transfer::accept_transfer;
 pub(crate) use append::append;
+pub(crate) use commit_and_append::commit_and_append;
 pub(crate) use commit_offset::commit_offset;
 pub(crate) use delete_group::delete_group;
 pub(crate) use fence::fence;

@@ -5,10 +5,12 @@ use std::collections::BTreeMap;
 
 use proptest::sample::Index as Pick;
 use weir_stream::limits::PRODUCER_QUIET_MS_MAX;
-use weir_stream::{Append, Command, CommitOffset, GroupEpoch, Movement, Rejection, Reply, Stream};
+use weir_stream::{
+    Append, Command, CommitAndAppend, CommitOffset, GroupEpoch, Movement, Rejection, Reply, Stream,
+};
 use weir_types::{
-    At, LeaseClock, LogIndex, Offset, Pointer, ProducerEpoch, ProducerId, ProducerSequence, Retention,
-    StreamPolicy, WallClock,
+    At, GroupId, LeaseClock, LogIndex, Offset, OutputBatch, Pointer, ProducerEpoch, ProducerId,
+    ProducerSequence, Retention, StreamPolicy, TransferSequence, WallClock,
 };
 
 /// One generated step; `kind`, `pick`, `other` and `count` become a command when it is known what came before.
@@ -47,6 +49,13 @@ pub(crate) struct Model {
     positions: BTreeMap<String, Offset>,
     retained_from: LogIndex,
     position: u32,
+    /// Steps that were taken.
+    steps: Vec<CommitAndAppend>,
+    /// The step that moved each group last; none when something else did.
+    moved_last: BTreeMap<String, (GroupEpoch, Option<Offset>, Offset)>,
+    /// Where the batches lie that those steps put into the outbox, per destination, in order; and how many of them each
+    /// destination has.
+    promised: BTreeMap<GroupId, (Vec<(LogIndex, u32)>, usize)>,
 }
 
 pub(crate) fn plain_append(position: u32, count: u32) -> Command {
@@ -94,8 +103,98 @@ impl Model {
                 },
                 _ => Command::Tick,
             },
+            20 | 21 => self.commit_and_append(group, step, stream),
+            22 if !self.steps.is_empty() => {
+                Command::CommitAndAppend(self.steps[step.pick.index(self.steps.len())].clone())
+            }
+            23 => self.arrive(step),
             _ => Command::Tick,
         }
+    }
+
+    /// Mostly the group's next step, by its owner; now and then from elsewhere, or by another owner.
+    fn commit_and_append(&mut self, group: String, step: &Step, stream: &Stream) -> Command {
+        let skew = if step.count == 5 { step.other.index(3) as u64 } else { 1 };
+        let epoch = GroupEpoch((stream.group_epoch(&group).0.max(1) + skew).saturating_sub(1));
+        let position = stream.committed(&group).map(|committed| committed.offset);
+        let from = if step.count == 4 { Some(Offset(step.other.index(9) as u64)) } else { position };
+        let offset = Offset(from.map_or(0, |from| from.0) + step.other.index(4) as u64);
+        let outputs = (0..step.count % 3).map(|place| {
+            self.position += 1;
+            let destination = GroupId(100 + (place + step.count) % 2);
+            OutputBatch { destination, position: self.position, length: 100 }
+        });
+        let outputs = outputs.collect();
+        Command::CommitAndAppend(CommitAndAppend {
+            group,
+            epoch,
+            from,
+            offset,
+            metadata: String::new(),
+            outputs,
+        })
+    }
+
+    /// A destination takes in what waits for it, and the stream hears of it, some of it, or too much.
+    fn arrive(&mut self, step: &Step) -> Command {
+        let destination = GroupId(100 + step.pick.index(2) as u32);
+        let known = self.promised.entry(destination).or_default();
+        known.1 = known.0.len().min(known.1 + step.count as usize);
+        let through = if step.other.index(9) == 0 { known.0.len() + 1 } else { known.1 };
+        Command::ConfirmTransfer { destination, through: TransferSequence(through as u64) }
+    }
+
+    /// P11: a step is taken once, from where its group stands; what it promised waits, or has arrived.
+    fn check_steps(&mut self, at: At, command: &Command, answer: &Result<Reply, Rejection>, before: &Stream) {
+        match (command, answer) {
+            (Command::CommitAndAppend(step), Ok(Reply::Committed { offset })) => {
+                assert_eq!(*offset, step.offset);
+                let position = before.committed(&step.group).map(|committed| committed.offset);
+                if position != step.from {
+                    let taken = self.moved_last.get(&step.group);
+                    let this = (step.epoch, step.from, step.offset);
+                    assert_eq!(taken, Some(&this), "only what moved the group last is answered again");
+                    assert_eq!(before.group_epoch(&step.group), step.epoch, "another owner has taken over");
+                    return;
+                }
+                self.moved_last.insert(step.group.clone(), (step.epoch, step.from, step.offset));
+                let earlier = self.epochs.insert(step.group.clone(), step.epoch);
+                assert!(
+                    earlier.is_none_or(|earlier| earlier <= step.epoch),
+                    "a stale owner's step never succeeds"
+                );
+                self.positions.insert(step.group.clone(), step.offset);
+                for output in &step.outputs {
+                    let (promised, _) = self.promised.entry(output.destination).or_default();
+                    promised.push((at.index, output.position));
+                }
+                self.steps.push(step.clone());
+            }
+            (Command::CommitAndAppend(step), Err(Rejection::PositionMoved { committed, from })) => {
+                let position = before.committed(&step.group).map(|committed| committed.offset);
+                assert_eq!((position, step.from), (*committed, *from));
+                assert_ne!(position, step.from);
+            }
+            (Command::ConfirmTransfer { destination, through }, answer) => {
+                let promised = self.promised.get(destination).map_or(0, |(promised, _)| promised.len());
+                assert_eq!(answer.is_ok(), through.0 as usize <= promised, "{through} of {promised} arrived");
+            }
+            _ => {}
+        }
+    }
+
+    fn check_outbox(&self, after: &Stream) {
+        let confirmed: BTreeMap<_, _> = after.destinations().collect();
+        let mut waiting = 0;
+        for (destination, (promised, arrived)) in &self.promised {
+            let told = confirmed.get(destination).map_or(promised.len(), |through| through.0 as usize);
+            assert!(told <= *arrived, "what did not arrive waits");
+            let batches = after.outgoing(*destination, TransferSequence(0));
+            let found: Vec<_> = batches.map(|batch| (batch.pointer.index, batch.pointer.position)).collect();
+            assert_eq!(found, promised[told..], "P11: batches for partition {destination}");
+            waiting += found.len();
+        }
+        assert_eq!(waiting, after.outbox().0, "what waits, waits for a destination");
     }
 
     fn append(&mut self, step: &Step, producer: Option<ProducerSequence>) -> Command {
@@ -171,12 +270,14 @@ impl Model {
             }
             (_, answer) => {
                 assert_eq!(after.end_offset(), before.end_offset());
+                self.check_steps(at, command, answer, before);
                 self.check_group(command, answer, after);
             }
         }
         let quiet = |seen: LeaseClock| seen + PRODUCER_QUIET_MS_MAX <= at.lease_clock;
         self.producers.retain(|_, (seen, _)| !quiet(*seen));
         self.check_reading(after);
+        self.check_outbox(after);
         assert!(before.start_offset() <= after.start_offset(), "the start never falls");
         if let Some(index) = after.retained_from() {
             assert!(self.retained_from <= index, "what the log must hold never grows backwards");
@@ -212,6 +313,7 @@ impl Model {
                 let shown = self.epochs.entry(commit.group.clone()).or_default();
                 assert!(*shown <= commit.epoch, "a stale owner's commit never succeeds");
                 *shown = commit.epoch;
+                self.moved_last.remove(&commit.group);
                 let earlier = self.positions.insert(commit.group.clone(), commit.offset);
                 let moved_back = earlier.is_some_and(|earlier| commit.offset < earlier);
                 assert!(
@@ -221,6 +323,7 @@ impl Model {
             }
             (Command::DeleteGroup { group }, Ok(_)) => {
                 self.positions.remove(group);
+                self.moved_last.remove(group);
                 let shown = self.epochs.get_mut(group).unwrap();
                 if shown.0 > 0 {
                     shown.0 += 1;

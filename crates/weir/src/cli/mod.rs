@@ -6,6 +6,7 @@ mod completions;
 mod confirm;
 mod connection;
 mod dev;
+mod exec;
 mod explain;
 mod group;
 mod lines;

@@ -232,6 +232,11 @@ impl Fault {
         matches!(self, Self::Lane { .. } | Self::AllLanes { .. })
     }
 
+    /// Whether it makes a wall clock jump.
+    pub(super) fn moves_a_wall_clock(self) -> bool {
+        matches!(self, Self::ClockJump { .. })
+    }
+
     /// In words, when it happens to `node` of `nodes`.
     pub(super) fn describe(self, node: usize, nodes: usize) -> impl fmt::Display {
         let other = |away: usize| name((node + away) % nodes);

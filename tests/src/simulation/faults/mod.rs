@@ -277,6 +277,8 @@ fn disturbs((fault, node): (Fault, usize), (other, other_node): (Fault, usize)) 
     of_nodes && node == other_node
         || fault.touches_links() && other.touches_links()
         || fault.touches_lanes() && other.touches_lanes()
+        // Of three voters two would be the majority that everybody believes: ADR 0007.
+        || fault.moves_a_wall_clock() && other.moves_a_wall_clock()
         || fault.is_everywhere()
         || other.is_everywhere()
 }

@@ -1,17 +1,14 @@
 //! `weir queue work`: a command per message.
 
-use std::process::Stdio;
 use std::time::Duration;
 
 use clap::Args;
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
 use serde::Serialize;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::process::{Child, ChildStdout, Command};
 use weir_client::{LeasedMessage, Message, Record, WorkerOptions};
-use weir_types::limits::RECORD_BYTES_MAX;
 
+use crate::cli::exec::{Job, stop_signal};
 use crate::cli::{Connection, value};
 use crate::failure::Outcome;
 use crate::output::{Done, Screen, count};
@@ -151,20 +148,12 @@ async fn finish(mut running: FuturesUnordered<impl Future<Output = End>>, worked
     }
 }
 
-async fn stop_signal() {
-    use tokio::signal::unix::{SignalKind, signal};
-    let Ok(mut terminated) = signal(SignalKind::terminate()) else { return std::future::pending().await };
-    tokio::select! {
-        _ = tokio::signal::ctrl_c() => {}
-        _ = terminated.recv() => {}
-    }
-}
-
 /// Runs the command for one message, and settles it.
 async fn handle(command: &str, emit_to: Option<&str>, message: Message) -> End {
     let cancelled = message.cancellation();
+    let job = job(command, &message, emit_to.is_some());
     let ended = tokio::select! {
-        ended = run_command(command, &message, emit_to.is_some()) => ended,
+        ended = job.run() => ended,
         // Dropping the command kills it: another consumer may have the message now.
         () = cancelled.cancelled() => {
             eprintln!("message {}/{}: the lease is lost, the command was killed", message.partition, message.message_id);
@@ -195,69 +184,26 @@ async fn finish_message(message: Message, emit_to: Option<&str>, output: Vec<u8>
     message.ack_and_append(topic, [Record { key, ..Record::new(output) }]).await
 }
 
-/// Runs the command to its end; answers what it wrote, if that is wanted.
-async fn run_command(command: &str, message: &LeasedMessage, capture: bool) -> Result<Vec<u8>, String> {
-    let mut child =
-        spawn(command, message, capture).map_err(|error| format!("the command does not start: {error}"))?;
-    let mut input = child.stdin.take().expect("standard input is a pipe");
-    let body = message.value.clone().unwrap_or_default();
-    // A command that does not read its input to the end is its own business.
-    let feed = async move { drop(input.write_all(&body).await) };
-    let ((), output) = tokio::join!(feed, read_output(child.stdout.take()));
-    match (child.wait().await, output?) {
-        (Ok(status), output) if status.success() => Ok(output),
-        (Ok(status), _) => Err(format!("the command ended with {status}")),
-        (Err(error), _) => Err(format!("the command: {error}")),
-    }
-}
-
-/// What the command writes, without the last newline.
-async fn read_output(stdout: Option<ChildStdout>) -> Result<Vec<u8>, String> {
-    let mut output = Vec::new();
-    let Some(stdout) = stdout else { return Ok(output) };
-    // One byte more shows that there is too much.
-    let mut bounded = stdout.take(RECORD_BYTES_MAX as u64 + 1);
-    bounded.read_to_end(&mut output).await.map_err(|error| format!("the command's output: {error}"))?;
-    if output.len() > RECORD_BYTES_MAX {
-        return Err(format!("the command wrote more than a record may have: {RECORD_BYTES_MAX} bytes"));
-    }
-    if output.last() == Some(&b'\n') {
-        output.pop();
-    }
-    Ok(output)
-}
-
-fn spawn(command: &str, message: &LeasedMessage, capture: bool) -> std::io::Result<Child> {
-    let mut shell = Command::new("sh");
-    shell
-        .args(["-c", command])
-        .env("WEIR_MESSAGE_ID", message.message_id.to_string())
-        .env("WEIR_PARTITION", message.partition.to_string())
-        .env("WEIR_ATTEMPT", message.attempt.to_string())
-        .env("WEIR_LEASE_ID", message.lease_id.to_string())
-        .env_remove("WEIR_KEY");
-    // A variable cannot hold a zero byte, and a key of 64 KiB would still fit.
-    let key =
-        message.key.as_deref().and_then(|key| str::from_utf8(key).ok()).filter(|key| !key.contains('\0'));
-    if let Some(key) = key {
-        shell.env("WEIR_KEY", key);
-    }
-    if capture {
-        shell.stdout(Stdio::piped());
-    }
-    shell.stdin(Stdio::piped()).kill_on_drop(true).spawn()
+/// The command for one message.
+fn job<'a>(command: &'a str, message: &'a LeasedMessage, capture: bool) -> Job<'a> {
+    let variables = vec![
+        ("WEIR_MESSAGE_ID", message.message_id.to_string()),
+        ("WEIR_PARTITION", message.partition.to_string()),
+        ("WEIR_ATTEMPT", message.attempt.to_string()),
+        ("WEIR_LEASE_ID", message.lease_id.to_string()),
+    ];
+    Job { command, input: message.value.clone(), key: message.key.as_deref(), variables, capture }
 }
 
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
-    use bytes::Bytes;
-
     use super::*;
 
-    fn message(key: Option<&'static [u8]>, value: impl Into<Bytes>) -> LeasedMessage {
-        LeasedMessage {
+    #[tokio::test]
+    async fn a_command_gets_the_body_and_what_names_the_message() {
+        let message = LeasedMessage {
             token: "v1.7.42.1001".parse().unwrap(),
             partition: 2,
             message_id: 42,
@@ -265,55 +211,12 @@ mod tests {
             attempt: 3,
             lease: Duration::from_secs(30),
             timestamp_ms: 0,
-            key: key.map(Bytes::from_static),
-            value: Some(value.into()),
+            key: Some(b"k".as_slice().into()),
+            value: Some(b"body".as_slice().into()),
             headers: Vec::new(),
-        }
-    }
-
-    #[tokio::test]
-    async fn a_command_gets_the_body_and_what_names_the_message() {
+        };
         let check = r#"test "$(cat)" = body && test "$WEIR_KEY:$WEIR_MESSAGE_ID:$WEIR_ATTEMPT" = k:42:3 &&
             test "$WEIR_PARTITION:$WEIR_LEASE_ID" = 2:1001"#;
-        assert_eq!(run_command(check, &message(Some(b"k"), "body"), false).await, Ok(Vec::new()));
-    }
-
-    #[tokio::test]
-    async fn a_key_that_no_variable_can_hold_is_left_out() {
-        for key in [b"a\0b".as_slice(), b"\xff"] {
-            assert_eq!(
-                run_command("test -z \"${WEIR_KEY+x}\"", &message(Some(key), ""), false).await,
-                Ok(Vec::new())
-            );
-        }
-    }
-
-    #[tokio::test]
-    async fn a_command_that_fails_says_how() {
-        let ended = run_command("exit 3", &message(None, ""), false).await;
-        assert_eq!(ended, Err("the command ended with exit status: 3".to_owned()));
-    }
-
-    #[tokio::test]
-    async fn a_command_need_not_read_a_large_body() {
-        assert_eq!(run_command("true", &message(None, vec![b'x'; 1 << 20]), false).await, Ok(Vec::new()));
-    }
-
-    #[tokio::test]
-    async fn what_a_command_writes_comes_without_its_last_newline() {
-        let written = run_command("cat; echo; echo end", &message(None, "body"), true).await;
-        assert_eq!(written, Ok(b"body\nend".to_vec()));
-    }
-
-    #[tokio::test]
-    async fn a_command_may_not_write_more_than_a_record_holds() {
-        let many = format!("head -c {} /dev/zero", RECORD_BYTES_MAX + 1);
-        let error = run_command(&many, &message(None, ""), true).await.unwrap_err();
-        assert!(error.contains("more than a record may have"), "{error}");
-        let fits = format!("head -c {RECORD_BYTES_MAX} /dev/zero");
-        assert_eq!(
-            run_command(&fits, &message(None, ""), true).await.map(|out| out.len()),
-            Ok(RECORD_BYTES_MAX)
-        );
+        assert_eq!(job(check, &message, false).run().await, Ok(Vec::new()));
     }
 }
