@@ -63,6 +63,18 @@ pub enum Error {
         /// What is wrong with its value, with the numbers.
         problem: String,
     },
+    /// A handler of an operator refused a record: the group stays before the step with it.
+    #[error("record {offset} of `{topic}` partition {partition} cannot be handled: {reason} [handler-failed]")]
+    Handler {
+        /// The stream.
+        topic: String,
+        /// Its partition.
+        partition: u32,
+        /// The record.
+        offset: u64,
+        /// What the handler said.
+        reason: String,
+    },
     /// A batch that was read is damaged.
     #[error(
         "the batch at offset {offset} of `{topic}` partition {partition} is unreadable: {reason} [batch-unreadable]"
@@ -89,7 +101,9 @@ impl Error {
             Self::Broker(error) => error.kind,
             Self::NoSeedReachable { .. } | Self::Timeout { .. } => ErrorKind::Retry,
             Self::OutcomeUnknown { .. } => ErrorKind::OutcomeUnknown,
-            Self::Closed { .. } | Self::Record(_) | Self::Option { .. } => ErrorKind::Invalid,
+            Self::Closed { .. } | Self::Record(_) | Self::Option { .. } | Self::Handler { .. } => {
+                ErrorKind::Invalid
+            }
             Self::Unreadable { .. } => ErrorKind::Corrupt,
         }
     }
@@ -104,6 +118,7 @@ impl Error {
             Self::Closed { .. } => "client-closed",
             Self::Record(_) => "record-invalid",
             Self::Option { .. } => "option-invalid",
+            Self::Handler { .. } => "handler-failed",
             Self::Unreadable { .. } => "batch-unreadable",
         }
     }

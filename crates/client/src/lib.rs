@@ -6,6 +6,7 @@
 //! | append to a stream, put into a queue | [`Producer`] |
 //! | read a stream | [`StreamReader`] |
 //! | share a stream among the members of a group | [`StreamConsumer`] |
+//! | handle the records of a stream, with state and windows, each once | [`operator`] |
 //! | work on a queue | [`QueueWorker`]; for single calls [`Client::receive`] and [`Client::settle`] |
 //! | create, look, reset | [`Admin`] |
 //!
@@ -25,6 +26,7 @@ mod call;
 mod client;
 mod consumer;
 mod error;
+pub mod operator;
 mod options;
 mod producer;
 mod record;

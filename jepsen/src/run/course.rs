@@ -99,7 +99,7 @@ async fn begin(
         routes: routes.clone(),
         phase: phases,
         stop: stop.child_token(),
-        redriving: Arc::default(),
+        adding: Arc::default(),
         load,
     };
     let nemesis = Arc::new(Nemesis::new(Arc::clone(&site), options.seed, journal(history.clone())));

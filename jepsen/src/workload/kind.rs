@@ -307,8 +307,8 @@ impl Workload {
     /// Waits until nothing is left to be consumed, then takes the last looks that a history needs: whatever is parked,
     /// and every stream from every node.
     pub async fn drain(self, stage: &Stage) {
-        // Whoever is making parked messages ready again has to be done with it: those are to be consumed, too.
-        drop(stage.redriving.write().await);
+        // Whoever is adding something has to be done with it: that is to be consumed, too.
+        drop(stage.adding.write().await);
         for topic in self.queues() {
             empty(stage, &topic).await;
         }
@@ -342,7 +342,7 @@ async fn delivered(stage: &Stage, topic: &str) {
     let mut actor = Actor::new(stage.clone(), LAST + 5);
     for route in stage.partitions(topic).await {
         loop {
-            let request = v1::OffsetsRequest { group_id: route.group, time_ms: None };
+            let request = v1::OffsetsRequest { group_id: route.group, time_ms: None, outbox_wait_ms: 0 };
             let asked = actor
                 .ask(route.group, Duration::ZERO, |channel| async move {
                     StreamClient::new(channel).offsets(request).await

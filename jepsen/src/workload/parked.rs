@@ -41,8 +41,8 @@ impl Administrator {
             if !self.actor.stage.sleep(pause).await {
                 return;
             }
-            let redriving = Arc::clone(&self.actor.stage.redriving);
-            let _redriving = redriving.read().await;
+            let adding = Arc::clone(&self.actor.stage.adding);
+            let _adding = adding.read().await;
             if self.actor.stage.drains() {
                 return;
             }

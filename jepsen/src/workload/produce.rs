@@ -1,6 +1,7 @@
 //! A producer of a queue or a stream: one batch at a time, repeated under the same ids when nobody knows what became
 //! of it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -72,7 +73,13 @@ impl Producer {
     pub(super) async fn run(mut self) {
         while self.actor.stage.may_write().await {
             let wait = self.wait();
-            if !self.actor.stage.sleep(wait).await || !self.send().await {
+            if !self.actor.stage.sleep(wait).await {
+                return;
+            }
+            let adding = Arc::clone(&self.actor.stage.adding);
+            let _adding = adding.read().await;
+            // A drain that began while this one slept counts on nothing new.
+            if self.actor.stage.writes() && !self.send().await {
                 return;
             }
         }

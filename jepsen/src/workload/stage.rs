@@ -25,8 +25,8 @@ pub struct Stage {
     pub phase: watch::Receiver<Phase>,
     /// Ends every actor.
     pub stop: CancellationToken,
-    /// Held by whoever is making parked messages ready again; the drain begins when nobody does.
-    pub redriving: Arc<RwLock<()>>,
+    /// Held by whoever sends something, or makes parked messages ready again; the drain begins when nobody does.
+    pub adding: Arc<RwLock<()>>,
     /// How much is asked for.
     pub load: Load,
 }

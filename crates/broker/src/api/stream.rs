@@ -143,6 +143,23 @@ impl Broker {
         offset: Offset,
         deadline: Instant,
     ) -> Result<(), WeirError> {
+        self.wait_until(group, deadline, |stream| stream.end_offset() > offset).await
+    }
+
+    /// Waits until everything that commits of this partition have appended elsewhere is there, or the deadline has come.
+    pub async fn wait_for_outputs(&self, group: GroupId, deadline: Instant) -> Result<(), WeirError> {
+        // What a former leader took in is in the outbox only when this one has applied it.
+        self.stream(group)?.barrier().await?;
+        self.wait_until(group, deadline, |stream| stream.outbox().0 == 0).await
+    }
+
+    /// Waits until something holds for a partition that this node leads, or the deadline has come.
+    async fn wait_until(
+        &self,
+        group: GroupId,
+        deadline: Instant,
+        holds: impl Fn(&Stream) -> bool,
+    ) -> Result<(), WeirError> {
         let partition = self.stream(group)?;
         let mut applied = partition.applied();
         let mut leadership = partition.leadership();
@@ -150,7 +167,7 @@ impl Broker {
             applied.borrow_and_update();
             leadership.borrow_and_update();
             partition.check_leads()?;
-            if partition.read(|replica| replica.state().end_offset()) > offset {
+            if partition.read(|replica| holds(replica.state())) {
                 return Ok(());
             }
             tokio::select! {

@@ -1,5 +1,7 @@
 //! Consumer groups, and the offsets of streams.
 
+use std::time::Duration;
+
 use weir_proto::v1;
 use weir_proto::v1::group_client::GroupClient;
 use weir_proto::v1::reset_group_request::To;
@@ -9,8 +11,11 @@ use weir_types::{GroupId, TopicKind};
 use super::types::{GroupDescription, GroupPosition, GroupSummary, PartitionOffsets, ResetTo};
 use super::{Admin, convert};
 use crate::Result;
-use crate::call::{ANSWER_BYTES_MAX, Core};
+use crate::call::{ANSWER_BYTES_MAX, Call, Core};
 use crate::routing::Target;
+
+/// How long a node is asked to hold a call that waits for outputs to arrive.
+const OUTBOX_WAIT: Duration = Duration::from_secs(5);
 
 impl Admin {
     /// All groups with members or committed positions.
@@ -94,10 +99,25 @@ pub(crate) async fn offsets_of(
     group: GroupId,
     time_ms: Option<u64>,
 ) -> Result<v1::OffsetsResponse> {
-    let request = v1::OffsetsRequest { group_id: group.0, time_ms };
+    let request = v1::OffsetsRequest { group_id: group.0, time_ms, outbox_wait_ms: 0 };
     core.call(
         core.operation(Target::Leader(group), "read the offsets of a partition"),
         |channel| async move { StreamClient::new(channel).offsets(request).await },
     )
     .await
+}
+
+/// Waits until everything that commits of a partition have appended elsewhere is there. Each call is held by the node.
+pub(crate) async fn wait_for_outputs(core: &Core, group: GroupId) -> Result<()> {
+    let outbox_wait_ms = OUTBOX_WAIT.as_millis() as u64;
+    loop {
+        let request = v1::OffsetsRequest { group_id: group.0, time_ms: None, outbox_wait_ms };
+        let call = core.operation(Target::Leader(group), "wait for what was appended by commits");
+        let (timeout, attempt_timeout) = (call.timeout + OUTBOX_WAIT, call.attempt_timeout + OUTBOX_WAIT);
+        let call = Call { timeout, attempt_timeout, ..call };
+        let answer = core.call(call, |channel| async move { StreamClient::new(channel).offsets(request).await });
+        if answer.await?.outbox_batches == 0 {
+            return Ok(());
+        }
+    }
 }

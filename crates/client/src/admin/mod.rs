@@ -14,7 +14,7 @@ use crate::Client;
 
 pub use digest::{NodeDigest, ReplicaDigest};
 pub use explain::{Explanation, Hold, Holder, Whereabouts};
-pub(crate) use groups::offsets_of;
+pub(crate) use groups::{offsets_of, wait_for_outputs};
 pub use parked::{ParkedReason, ParkedSelection};
 pub(crate) use queues::partition_of;
 pub use queues::{MessageRef, PeekOptions};

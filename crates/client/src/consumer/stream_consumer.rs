@@ -9,7 +9,7 @@ use weir_types::{ErrorKind, TopicKind};
 use super::ConsumerOptions;
 use super::member::Member;
 use super::membership::keep_membership;
-use super::ownership::Ownership;
+use super::ownership::{Move, Ownership};
 use crate::stream::{Chunk, Event};
 use crate::worker::OutputBatches;
 use crate::{Client, Error, Outputs, Result, StreamRecord};
@@ -161,6 +161,15 @@ impl StreamConsumer {
     /// `Fenced` when the partition has got a new owner: the records come again there, and nothing was appended.
     /// `Throttled` when what was appended before does not get away: try again.
     pub async fn commit_and_append(&mut self, outputs: Outputs) -> Result<()> {
+        self.step(None, outputs).await
+    }
+
+    /// The same for the records up to and with this offset; those behind it were handed out, and are left for later.
+    pub(crate) async fn commit_and_append_through(&mut self, offset: u64, outputs: Outputs) -> Result<()> {
+        self.step(Some(offset), outputs).await
+    }
+
+    async fn step(&mut self, through: Option<u64>, outputs: Outputs) -> Result<()> {
         if self.member.options.commit_on_revoke {
             let problem = "commits records without what came of them: turn it off".to_owned();
             return Err(Error::Option { option: "commit_on_revoke", problem });
@@ -176,6 +185,7 @@ impl StreamConsumer {
                 format!("uncommitted records of {} partitions were handed out, not of one", moves.len());
             return Err(Error::new(ErrorKind::Invalid, "not-one-partition", text));
         };
+        let step = Move { to: through.map_or(step.to, |through| through + 1), ..step };
         let outputs = OutputBatches::of(&self.member.core, outputs).await?;
         self.member.commit_and_append(step, &outputs).await
     }

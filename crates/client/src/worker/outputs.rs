@@ -7,6 +7,7 @@ use weir_proto::v1;
 use weir_types::limits::BATCH_BYTES_MAX;
 use weir_types::{BatchBuilder, BatchError, GroupId};
 
+use crate::admin::partition_of;
 use crate::call::Core;
 use crate::{Error, Record, Result};
 
@@ -22,7 +23,16 @@ use crate::{Error, Record, Result};
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Outputs {
-    records: Vec<(String, Record)>,
+    records: Vec<(String, Place, Record)>,
+}
+
+/// Which partition of its topic a record goes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    /// That of its key.
+    Key,
+    /// This one.
+    Partition(u32),
 }
 
 impl Outputs {
@@ -34,8 +44,21 @@ impl Outputs {
     /// Adds a record for a stream, or a message for a queue. Records of one key stay in order.
     #[must_use]
     pub fn append(mut self, topic: impl Into<String>, record: Record) -> Self {
-        self.records.push((topic.into(), record));
+        self.records.push((topic.into(), Place::Key, record));
         self
+    }
+
+    /// Adds a record for one partition of a stream, whatever its key.
+    pub(crate) fn append_to(mut self, topic: &str, partition: u32, record: Record) -> Self {
+        self.records.push((topic.to_owned(), Place::Partition(partition), record));
+        self
+    }
+
+    /// The payloads, as text.
+    #[cfg(test)]
+    pub(crate) fn values(&self) -> Vec<String> {
+        let text = |record: &Record| String::from_utf8_lossy(record.value.as_deref().unwrap_or_default()).into_owned();
+        self.records.iter().map(|(_, _, record)| text(record)).collect()
     }
 
     /// Adds several for one topic.
@@ -60,11 +83,15 @@ impl OutputBatches {
         let now = core.options.runtime.clock().wall().0;
         let mut builders: BTreeMap<GroupId, BatchBuilder> = BTreeMap::new();
         let any = core.random_id();
-        for (topic, record) in outputs.records {
+        for (topic, place, record) in outputs.records {
             let route = core.topic(&topic).await?;
             let without_key = || (any % route.partitions.len() as u64) as usize;
-            let place = record.key.as_ref().map_or_else(without_key, |key| route.of_key(key));
-            let builder = builders.entry(route.partitions[place].group).or_default();
+            let of_key = || record.key.as_ref().map_or_else(without_key, |key| route.of_key(key));
+            let partition = match place {
+                Place::Key => &route.partitions[of_key()],
+                Place::Partition(partition) => partition_of(&route, partition)?,
+            };
+            let builder = builders.entry(partition.group).or_default();
             record.add_to(builder, now).map_err(Error::Record)?;
         }
         let mut batches = Vec::with_capacity(builders.len());

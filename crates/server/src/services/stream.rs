@@ -96,9 +96,14 @@ impl Stream for Services {
         request: Request<v1::OffsetsRequest>,
     ) -> Result<Response<v1::OffsetsResponse>, Status> {
         let request = request.into_inner();
-        let time = request.time_ms.map(WallClock);
-        let offsets =
-            self.broker()?.offsets(GroupId(request.group_id), time).await.map_err(error_to_status)?;
+        let (group, time) = (GroupId(request.group_id), request.time_ms.map(WallClock));
+        let broker = self.broker()?;
+        if request.outbox_wait_ms > 0 {
+            let deadline = poll_deadline(request.outbox_wait_ms);
+            let waited = self.stop.run_until_cancelled(broker.wait_for_outputs(group, deadline)).await;
+            waited.unwrap_or_else(|| Err(stopping())).map_err(error_to_status)?;
+        }
+        let offsets = broker.offsets(group, time).await.map_err(error_to_status)?;
         Ok(Response::new(v1::OffsetsResponse {
             start_offset: offsets.start.0,
             end_offset: offsets.end.0,

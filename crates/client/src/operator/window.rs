@@ -1,0 +1,143 @@
+//! Windows of event time.
+
+use std::time::Duration;
+
+/// A span of event time: from `start_ms` on, up to and without `end_ms`, in milliseconds since the Unix epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Window {
+    /// Its first millisecond.
+    pub start_ms: u64,
+    /// The millisecond behind its last one.
+    pub end_ms: u64,
+}
+
+/// How event time is cut into windows, for each key by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Windows {
+    /// One after the other.
+    Tumbling {
+        /// How long each lasts.
+        size_ms: u64,
+    },
+    /// Overlapping: a record is in several.
+    Sliding {
+        /// How long each lasts.
+        size_ms: u64,
+        /// From the beginning of one to that of the next: at most the size.
+        every_ms: u64,
+    },
+    /// As long as records come: one that has had none for `gap_ms` is over.
+    Session {
+        /// The longest pause inside a window.
+        gap_ms: u64,
+    },
+}
+
+impl Windows {
+    /// Windows that follow each other, aligned to the Unix epoch.
+    ///
+    /// # Panics
+    /// For a size below one millisecond.
+    pub fn tumbling(size: Duration) -> Self {
+        Self::Tumbling { size_ms: millis(size) }
+    }
+
+    /// Windows that overlap, aligned to the Unix epoch.
+    ///
+    /// # Panics
+    /// For a size or a distance below one millisecond, and for a distance beyond the size, which would leave gaps.
+    pub fn sliding(size: Duration, every: Duration) -> Self {
+        assert!(every <= size, "windows of {size:?} every {every:?} leave gaps");
+        Self::Sliding { size_ms: millis(size), every_ms: millis(every) }
+    }
+
+    /// Windows that last as long as records come.
+    ///
+    /// # Panics
+    /// For a gap below one millisecond.
+    pub fn session(gap: Duration) -> Self {
+        Self::Session { gap_ms: millis(gap) }
+    }
+
+    /// The windows of a record with this timestamp, from the earliest on. A session's window is what the record alone
+    /// would make; those that meet become one.
+    pub(crate) fn of(self, timestamp_ms: u64) -> Vec<Window> {
+        match self {
+            Self::Tumbling { size_ms } => {
+                let start_ms = timestamp_ms - timestamp_ms % size_ms;
+                vec![Window { start_ms, end_ms: start_ms.saturating_add(size_ms) }]
+            }
+            Self::Sliding { size_ms, every_ms } => {
+                let last = timestamp_ms - timestamp_ms % every_ms;
+                let back = (size_ms - (timestamp_ms - last) - 1) / every_ms;
+                let starts = (0..=back).rev().filter_map(|back| last.checked_sub(back * every_ms));
+                starts
+                    .map(|start_ms| Window { start_ms, end_ms: start_ms.saturating_add(size_ms) })
+                    .filter(|window| window.start_ms <= timestamp_ms)
+                    .collect()
+            }
+            Self::Session { gap_ms } => {
+                vec![Window { start_ms: timestamp_ms, end_ms: timestamp_ms.saturating_add(gap_ms) }]
+            }
+        }
+    }
+
+    pub(crate) fn is_session(self) -> bool {
+        matches!(self, Self::Session { .. })
+    }
+}
+
+impl Window {
+    /// Whether two sessions are one: the later begins before the earlier is over.
+    pub(crate) fn meets(&self, other: &Self) -> bool {
+        self.start_ms < other.end_ms && other.start_ms < self.end_ms
+    }
+
+    pub(crate) fn and(&self, other: &Self) -> Self {
+        Self { start_ms: self.start_ms.min(other.start_ms), end_ms: self.end_ms.max(other.end_ms) }
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    let millis = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+    assert!(millis > 0, "a window lasts at least a millisecond");
+    millis
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spans(windows: Windows, timestamp_ms: u64) -> Vec<(u64, u64)> {
+        windows.of(timestamp_ms).into_iter().map(|window| (window.start_ms, window.end_ms)).collect()
+    }
+
+    #[test]
+    fn a_record_is_in_one_tumbling_window() {
+        let windows = Windows::tumbling(Duration::from_millis(10));
+        assert_eq!(spans(windows, 0), [(0, 10)]);
+        assert_eq!(spans(windows, 9), [(0, 10)]);
+        assert_eq!(spans(windows, 10), [(10, 20)]);
+    }
+
+    #[test]
+    fn a_record_is_in_every_sliding_window_that_covers_it_and_in_no_other() {
+        for (size, every) in [(10, 5), (10, 3), (7, 7), (10, 4), (1, 1)] {
+            let windows = Windows::sliding(Duration::from_millis(size), Duration::from_millis(every));
+            for timestamp in 0..60 {
+                let all = (0..=timestamp / every).map(|place| place * every);
+                let expected: Vec<_> =
+                    all.filter(|start| timestamp < start + size).map(|start| (start, start + size)).collect();
+                assert_eq!(spans(windows, timestamp), expected, "{timestamp} in {size} every {every}");
+            }
+        }
+    }
+
+    #[test]
+    fn sessions_meet_when_one_begins_before_the_other_is_over() {
+        let windows = Windows::session(Duration::from_millis(10));
+        let [first, second, third] = [0, 9, 19].map(|timestamp| windows.of(timestamp)[0]);
+        assert!(first.meets(&second) && second.meets(&first) && !second.meets(&third));
+        assert_eq!(first.and(&second), Window { start_ms: 0, end_ms: 19 });
+    }
+}
