@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use weir_client::{
     Client, ConsumerOptions, ErrorKind, NewTopic, Outputs, ProducerOptions, ReadUntil, ReaderOptions, Record,
@@ -21,6 +22,8 @@ const KEYS: u64 = 20;
 const KILLS: u64 = 4;
 /// For everything to come to rest after the last node is back.
 const REST: Duration = Duration::from_mins(2);
+/// After so long without a heartbeat a member is out.
+const SESSION: Duration = Duration::from_secs(3);
 /// Records that a member takes at once.
 const BATCH: usize = 50;
 
@@ -46,7 +49,7 @@ async fn append(client: &Client, count: u64) {
 async fn join(client: &Client) -> StreamConsumer {
     let options = ConsumerOptions {
         commit_on_revoke: false,
-        session_timeout: Duration::from_secs(3),
+        session_timeout: SESSION,
         ..ConsumerOptions::default()
     };
     client.stream_consumer(GROUP, &[CLICKS], options).await.unwrap()
@@ -87,12 +90,14 @@ async fn process(client: Client, stop: CancellationToken) {
     consumer.close().await.unwrap();
 }
 
-/// Members that read a batch, and are gone before they have committed it.
+/// Members that read a batch, and are gone before they have committed it. The group has forgotten one before the next
+/// joins: otherwise most of its members would be dead ones.
 async fn crash_again_and_again(client: Client, stop: CancellationToken) {
     while !stop.is_cancelled() {
         let mut consumer = join(&client).await;
         let _ = stop.run_until_cancelled(consumer.next_batch(BATCH)).await;
         drop(consumer);
+        let _ = stop.run_until_cancelled(sleep(SESSION + SESSION / 3)).await;
     }
 }
 
