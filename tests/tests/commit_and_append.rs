@@ -47,11 +47,8 @@ async fn append(client: &Client, count: u64) {
 }
 
 async fn join(client: &Client) -> StreamConsumer {
-    let options = ConsumerOptions {
-        commit_on_revoke: false,
-        session_timeout: SESSION,
-        ..ConsumerOptions::default()
-    };
+    let options =
+        ConsumerOptions { commit_on_revoke: false, session_timeout: SESSION, ..ConsumerOptions::default() };
     client.stream_consumer(GROUP, &[CLICKS], options).await.unwrap()
 }
 

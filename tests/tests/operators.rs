@@ -8,7 +8,9 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
-use weir_client::operator::{Aggregator, Flow, HandlerError, Operator, OperatorOptions, Step, Window, Windowed, Windows};
+use weir_client::operator::{
+    Aggregator, Flow, HandlerError, Operator, OperatorOptions, Step, Window, Windowed, Windows,
+};
 use weir_client::{
     Client, ConsumerOptions, NewTopic, ProducerOptions, ReadUntil, ReaderOptions, Record, StreamRecord,
 };
@@ -30,7 +32,12 @@ async fn create(client: &Client, topics: &[(&str, u32)], replicas: u32) {
 
 fn options(replicas: u32) -> OperatorOptions {
     let consumer = ConsumerOptions { session_timeout: Duration::from_secs(3), ..ConsumerOptions::default() };
-    OperatorOptions { consumer, batch_records_max: 50, changelog_replicas: replicas, ..OperatorOptions::default() }
+    OperatorOptions {
+        consumer,
+        batch_records_max: 50,
+        changelog_replicas: replicas,
+        ..OperatorOptions::default()
+    }
 }
 
 fn split() -> Operator {
@@ -45,7 +52,9 @@ fn split() -> Operator {
 fn count() -> Operator {
     let count = |record: &StreamRecord, step: &mut Step<'_>| -> Result<(), HandlerError> {
         let word = record.key.clone().unwrap_or_default();
-        let before = step.get(&word).map_or(Ok(0), |count| String::from_utf8(count.to_vec())?.parse::<u64>().map_err(HandlerError::from))?;
+        let before = step.get(&word).map_or(Ok(0), |count| {
+            String::from_utf8(count.to_vec())?.parse::<u64>().map_err(HandlerError::from)
+        })?;
         let now = (before + 1).to_string();
         step.put(&word, now.clone());
         step.emit("counts", Record::new(now).key(word));
@@ -154,7 +163,8 @@ async fn every_word_is_counted_once_although_nodes_and_operators_are_killed() {
 
     let found = read(&client, "counts").await;
     for word in WORDS {
-        let said = (0..SENTENCES).flat_map(|number| (0..WORDS_PER_SENTENCE).map(move |place| (number, place)));
+        let said =
+            (0..SENTENCES).flat_map(|number| (0..WORDS_PER_SENTENCE).map(move |place| (number, place)));
         let times = said.filter(|(number, place)| self::word(*number, *place) == word).count();
         let expected: Vec<String> = (1..=times).map(|number| number.to_string()).collect();
         assert_eq!(found[word], expected, "the counts of {word}");
@@ -176,7 +186,13 @@ impl Aggregator for Clicks {
         *earlier += later;
     }
 
-    fn finish(&self, key: &[u8], window: Window, value: u64, step: &mut Step<'_>) -> Result<(), HandlerError> {
+    fn finish(
+        &self,
+        key: &[u8],
+        window: Window,
+        value: u64,
+        step: &mut Step<'_>,
+    ) -> Result<(), HandlerError> {
         let text = format!("{}..{} {value}", window.start_ms, window.end_ms);
         step.emit("sessions", Record::new(text).key(key.to_vec()));
         Ok(())
@@ -195,10 +211,22 @@ async fn open_windows_survive_the_end_of_their_operator() {
     };
     let producer = client.producer("clicks", ProducerOptions::default()).await.unwrap();
     // Two visits of ada with a pause between them, one of grace; the last click of each half ends nothing yet.
-    let clicks = [("ada", 1_000), ("grace", 3_000), ("ada", 9_000), ("ada", 30_000), ("grace", 31_000), ("eve", 90_000)];
+    let clicks = [
+        ("ada", 1_000),
+        ("grace", 3_000),
+        ("ada", 9_000),
+        ("ada", 30_000),
+        ("grace", 31_000),
+        ("eve", 90_000),
+    ];
     for halves in clicks.chunks(3) {
         for (key, timestamp_ms) in halves {
-            producer.send(Record::new("click").key(*key).timestamp_ms(*timestamp_ms)).await.unwrap().await.unwrap();
+            producer
+                .send(Record::new("click").key(*key).timestamp_ms(*timestamp_ms))
+                .await
+                .unwrap()
+                .await
+                .unwrap();
         }
         let stop = CancellationToken::new();
         let running = start(&client, sessions(), &stop);

@@ -64,7 +64,9 @@ pub enum Error {
         problem: String,
     },
     /// A handler of an operator refused a record: the group stays before the step with it.
-    #[error("record {offset} of `{topic}` partition {partition} cannot be handled: {reason} [handler-failed]")]
+    #[error(
+        "record {offset} of `{topic}` partition {partition} cannot be handled: {reason} [handler-failed]"
+    )]
     Handler {
         /// The stream.
         topic: String,

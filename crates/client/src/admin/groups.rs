@@ -115,7 +115,8 @@ pub(crate) async fn wait_for_outputs(core: &Core, group: GroupId) -> Result<()> 
         let call = core.operation(Target::Leader(group), "wait for what was appended by commits");
         let (timeout, attempt_timeout) = (call.timeout + OUTBOX_WAIT, call.attempt_timeout + OUTBOX_WAIT);
         let call = Call { timeout, attempt_timeout, ..call };
-        let answer = core.call(call, |channel| async move { StreamClient::new(channel).offsets(request).await });
+        let answer =
+            core.call(call, |channel| async move { StreamClient::new(channel).offsets(request).await });
         if answer.await?.outbox_batches == 0 {
             return Ok(());
         }

@@ -117,8 +117,13 @@ impl Operator {
         }
         let options = ConsumerOptions { commit_on_revoke: false, ..self.options.consumer.clone() };
         let consumer = client.stream_consumer(&self.name, &[&self.input], options).await?;
-        let mut running =
-            Running { operator: self, client, consumer, tasks: BTreeMap::new(), report: OperatorReport::default() };
+        let mut running = Running {
+            operator: self,
+            client,
+            consumer,
+            tasks: BTreeMap::new(),
+            report: OperatorReport::default(),
+        };
         let outcome = running.until(stop).await;
         running.consumer.close().await?;
         outcome.map(|()| running.report)
@@ -161,7 +166,9 @@ impl Running<'_> {
             match batch {
                 Ok(records) => self.handle(&records).await?,
                 // Of one partition, or the membership: either is tried on.
-                Err(error) => tracing::warn!(operator = self.operator.name, %error, "an operator has to wait"),
+                Err(error) => {
+                    tracing::warn!(operator = self.operator.name, %error, "an operator has to wait")
+                }
             }
         }
         Ok(())
@@ -201,12 +208,13 @@ impl Running<'_> {
             self.tasks.insert(partition, (epoch, task));
         }
         let (_, task) = self.tasks.get_mut(&partition).expect("the task was made just now");
-        let handled = task.handle(&*self.operator.handler, records).map_err(|(place, error)| Error::Handler {
-            topic: self.operator.input.clone(),
-            partition,
-            offset: records[place].offset,
-            reason: error.to_string(),
-        })?;
+        let handled =
+            task.handle(&*self.operator.handler, records).map_err(|(place, error)| Error::Handler {
+                topic: self.operator.input.clone(),
+                partition,
+                offset: records[place].offset,
+                reason: error.to_string(),
+            })?;
         let changelog = self.operator.changelog();
         let append = |outputs: Outputs, change| outputs.append_to(&changelog, partition, change);
         let outputs = handled.changes.into_iter().fold(handled.outputs, append);
@@ -257,6 +265,9 @@ impl Running<'_> {
 
 impl std::fmt::Debug for Operator {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Operator").field("name", &self.name).field("input", &self.input).finish_non_exhaustive()
+        f.debug_struct("Operator")
+            .field("name", &self.name)
+            .field("input", &self.input)
+            .finish_non_exhaustive()
     }
 }

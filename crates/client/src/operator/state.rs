@@ -135,10 +135,8 @@ mod tests {
         state.put(Space::Handler, b"b", Bytes::from_static(b"1"));
         assert!(state.remove(Space::Handler, b"b").is_some());
         assert!(state.remove(Space::Handler, b"never").is_none());
-        let told = [
-            (Bytes::from_static(b"ha"), Some(Bytes::from_static(b"2"))),
-            (Bytes::from_static(b"hb"), None),
-        ];
+        let told =
+            [(Bytes::from_static(b"ha"), Some(Bytes::from_static(b"2"))), (Bytes::from_static(b"hb"), None)];
         assert_eq!(state.take_changes(), told);
         assert_eq!(state.take_changes(), []);
     }

@@ -31,7 +31,10 @@ pub(crate) struct Handled {
 
 impl Task {
     /// The task that wrote these records to its changelog.
-    pub(crate) fn restored(changelog: impl IntoIterator<Item = (Bytes, Option<Bytes>)>, out_of_order_ms: u64) -> Self {
+    pub(crate) fn restored(
+        changelog: impl IntoIterator<Item = (Bytes, Option<Bytes>)>,
+        out_of_order_ms: u64,
+    ) -> Self {
         let mut state = State::default();
         changelog.into_iter().for_each(|(key, value)| state.restore(key, value));
         let latest = state.get(Space::Clock, b"").and_then(|latest| latest.first_chunk());
@@ -115,7 +118,13 @@ mod tests {
             *earlier += later;
         }
 
-        fn finish(&self, key: &[u8], window: Window, value: u64, step: &mut Step<'_>) -> Result<(), HandlerError> {
+        fn finish(
+            &self,
+            key: &[u8],
+            window: Window,
+            value: u64,
+            step: &mut Step<'_>,
+        ) -> Result<(), HandlerError> {
             let key = std::str::from_utf8(key)?;
             step.emit("counts", Record::new(format!("{key} {}..{} {value}", window.start_ms, window.end_ms)));
             Ok(())

@@ -57,7 +57,9 @@ impl Outputs {
     /// The payloads, as text.
     #[cfg(test)]
     pub(crate) fn values(&self) -> Vec<String> {
-        let text = |record: &Record| String::from_utf8_lossy(record.value.as_deref().unwrap_or_default()).into_owned();
+        let text = |record: &Record| {
+            String::from_utf8_lossy(record.value.as_deref().unwrap_or_default()).into_owned()
+        };
         self.records.iter().map(|(_, _, record)| text(record)).collect()
     }
 
