@@ -53,6 +53,24 @@ fn every_story_goes_as_written() {
     }
 }
 
+#[test]
+fn every_rule_of_the_composition_page_has_its_story() {
+    let page = std::fs::read_to_string("../../docs/COMPOSITION.md").unwrap();
+    let rules: Vec<Vec<&str>> = page
+        .lines()
+        .filter(|line| line.contains(" × "))
+        .map(|line| line.split('|').map(str::trim).filter(|cell| !cell.is_empty()).collect())
+        .collect();
+    assert!(rules.len() > 30, "the page has its table");
+    for rule in rules {
+        let [pair, _, story] = rule[..] else { panic!("{rule:?} has other columns") };
+        let path = format!("tests/scenarios/{}.txt", story.trim_matches('`'));
+        let told = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
+        let is_named = told.lines().any(|line| line.strip_prefix("# ").is_some_and(|line| line.starts_with(pair)));
+        assert!(is_named || !story.contains("together"), "{path} does not tell of {pair}");
+    }
+}
+
 struct Story {
     queue: Queue,
     rows: BTreeMap<Vec<u8>, Vec<u8>>,
