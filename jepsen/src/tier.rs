@@ -10,7 +10,7 @@ use crate::nemesis::Kind::{
 };
 use crate::workload::Workload;
 use crate::workload::Workload::{
-    AckAppend, Delay, Fifo, Group, Mixed, Operator, Priority, Queue, Register, Stream, Ttl,
+    AckAppend, Delay, Fifo, Forward, Group, Mixed, Operator, Priority, Queue, Register, Stream, Ttl,
 };
 
 /// A set of configurations.
@@ -18,7 +18,7 @@ use crate::workload::Workload::{
 pub enum Tier {
     /// For every change: 13 × 60 s
     Pr,
-    /// For every night: 40 × 120 s, all kinds of faults
+    /// For every night: 42 × 120 s, all kinds of faults
     Nightly,
     /// For a release: as nightly, 600 s each
     Release,
@@ -51,7 +51,7 @@ const PR: [(Workload, &[Kind]); 13] = [
     (AckAppend, &[Kill, Partition]),
 ];
 
-const NIGHTLY: [(Workload, &[Kind]); 40] = [
+const NIGHTLY: [(Workload, &[Kind]); 42] = [
     (Queue, &[Kill, Pause]),
     (Queue, &[Partition, Kill]),
     (Queue, &[OneWay, SingleLink]),
@@ -88,6 +88,8 @@ const NIGHTLY: [(Workload, &[Kind]); 40] = [
     (AckAppend, &[Snapshot, Kill]),
     (Operator, &[Kill, Pause]),
     (Operator, &[Partition, PowerCut]),
+    (Forward, &[Kill, Partition]),
+    (Forward, &[PowerCutAll, Pause]),
     (Fifo, &[Kill, Partition]),
     (Delay, &[Kill, Pause]),
     (Priority, &[Partition, Kill]),

@@ -66,7 +66,8 @@ fn every_rule_of_the_composition_page_has_its_story() {
         let [pair, _, story] = rule[..] else { panic!("{rule:?} has other columns") };
         let path = format!("tests/scenarios/{}.txt", story.trim_matches('`'));
         let told = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
-        let is_named = told.lines().any(|line| line.strip_prefix("# ").is_some_and(|line| line.starts_with(pair)));
+        let is_named =
+            told.lines().any(|line| line.strip_prefix("# ").is_some_and(|line| line.starts_with(pair)));
         assert!(is_named || !story.contains("together"), "{path} does not tell of {pair}");
     }
 }

@@ -88,7 +88,7 @@ async fn begin(
     let nodes = nodes(&site);
     let load = options.load();
     progress.say(&format!("{} nodes are one cluster; making the topics", nodes.len()));
-    create(&site.seeds(), options.workload.topics(&load)).await?;
+    create(&site.seeds(), options.workload.topics(&load), options.workload.links()).await?;
 
     let stop = CancellationToken::new();
     let watching = stop.child_token();

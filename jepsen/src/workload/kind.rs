@@ -57,6 +57,8 @@ pub enum Workload {
     AckAppend,
     /// Records that are handled by a consumer group: each step commits and appends
     Operator,
+    /// A stream that feeds a queue, and a queue that is forwarded to a stream
+    Forward,
     /// FIFO queues with a few keys
     Fifo,
     /// Messages with a delivery time
@@ -69,7 +71,7 @@ pub enum Workload {
 
 impl Workload {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Queue,
         Self::Stream,
         Self::Group,
@@ -77,6 +79,7 @@ impl Workload {
         Self::Mixed,
         Self::AckAppend,
         Self::Operator,
+        Self::Forward,
         Self::Fifo,
         Self::Delay,
         Self::Priority,
@@ -93,6 +96,7 @@ impl Workload {
             Self::Mixed => "mixed",
             Self::AckAppend => "ackappend",
             Self::Operator => "operator",
+            Self::Forward => "forward",
             Self::Fifo => "fifo",
             Self::Delay => "delay",
             Self::Priority => "priority",
@@ -122,7 +126,7 @@ impl Workload {
     fn streams(self) -> Vec<String> {
         let count = match self {
             Self::Queue | Self::Fifo | Self::Delay | Self::Priority | Self::Ttl => 0,
-            Self::Stream | Self::Operator => STREAMS,
+            Self::Stream | Self::Operator | Self::Forward => STREAMS,
             Self::Group | Self::Register | Self::Mixed | Self::AckAppend => 1,
         };
         (0..count).map(|number| format!("stream-{number}")).collect()
@@ -165,6 +169,22 @@ impl Workload {
         queues.chain(streams).collect()
     }
 
+    /// The links to make between them: the first stream feeds the first queue, the second queue goes to the second stream.
+    pub fn links(self) -> Vec<v1::CreateLinkRequest> {
+        let (queues, streams) = (self.queues(), self.streams());
+        let ([fed, forwarded], [feeding, target]) = (&queues[..], &streams[..]) else { return Vec::new() };
+        if self != Self::Forward {
+            return Vec::new();
+        }
+        let link = |kind: v1::LinkKind, from: &String, to: &String| v1::CreateLinkRequest {
+            kind: kind as i32,
+            from: from.clone(),
+            to: to.clone(),
+            start: None,
+        };
+        vec![link(v1::LinkKind::Subscription, feeding, fed), link(v1::LinkKind::Forward, forwarded, target)]
+    }
+
     /// What the checks have to know.
     pub fn check_options(self, load: &Load) -> Options {
         let micros = |duration: Duration| duration.as_micros() as u64;
@@ -195,6 +215,10 @@ impl Workload {
             Self::Register => self.start_registers(stage, &mut actors),
             Self::Operator => {
                 self.start_operators(stage, &mut actors, stage.load.concurrency);
+                self.start_readers(stage, &mut actors, stage.load.partitions);
+            }
+            Self::Forward => {
+                self.start_links(stage, &mut actors, stage.load.concurrency);
                 self.start_readers(stage, &mut actors, stage.load.partitions);
             }
             Self::AckAppend => {
@@ -274,6 +298,33 @@ impl Workload {
         }
     }
 
+    /// Producers of both beginnings, and consumers of the queue that is fed.
+    fn start_links(self, stage: &Stage, actors: &mut JoinSet<()>, clients: u32) {
+        let producers = (clients / 3).max(1);
+        for (seat, link) in (0..2 * producers).zip(self.links().into_iter().cycle()) {
+            let is_fed = link.kind == v1::LinkKind::Subscription as i32;
+            let door = if is_fed { Door::Stream } else { Door::Queue(Flavour::Plain) };
+            let number = PRODUCER + u64::from(seat);
+            let producer = Producer::new(stage.clone(), number, 2 * producers, door, vec![link.from]);
+            actors.spawn(producer.carried_to(link.to).run());
+        }
+        let fed: Vec<String> = self.consumed();
+        for seat in 0..clients.saturating_sub(producers).max(1) {
+            let receiver = Receiver::new(stage.clone(), CONSUMER + u64::from(seat), fed.clone(), Vec::new());
+            actors.spawn(receiver.run());
+        }
+        actors.spawn(Administrator::new(stage.clone(), WATCHER, fed).run());
+    }
+
+    /// The queues that have consumers: of those that are linked, the one that is fed.
+    fn consumed(self) -> Vec<String> {
+        let mut queues = self.queues();
+        if self == Self::Forward {
+            queues.truncate(1);
+        }
+        queues
+    }
+
     fn start_registers(self, stage: &Stage, actors: &mut JoinSet<()>) {
         let producers = self.start_appenders(stage, actors, stage.load.concurrency / 4);
         for seat in 0..stage.load.concurrency.saturating_sub(producers).max(2) {
@@ -309,6 +360,9 @@ impl Workload {
     pub async fn drain(self, stage: &Stage) {
         // Whoever is adding something has to be done with it: that is to be consumed, too.
         drop(stage.adding.write().await);
+        if self == Self::Forward {
+            carried(stage, &self.links()).await;
+        }
         for topic in self.queues() {
             empty(stage, &topic).await;
         }
@@ -318,7 +372,7 @@ impl Workload {
             }
         }
         if self.has_queues() {
-            Administrator::new(stage.clone(), LAST, self.queues()).list_all().await;
+            Administrator::new(stage.clone(), LAST, self.consumed()).list_all().await;
         }
         for topic in self.streams() {
             read_all(stage.clone(), LAST + 1, topic).await;
@@ -328,7 +382,7 @@ impl Workload {
     /// What a history needs to be looked at when all is over: whether a record that went with an ack is there can only
     /// be said then.
     pub async fn last_look(self, stage: &Stage) {
-        if matches!(self, Self::AckAppend | Self::Operator) {
+        if matches!(self, Self::AckAppend | Self::Operator | Self::Forward) {
             for topic in self.streams() {
                 look_at_bounds(&mut Actor::new(stage.clone(), LAST + 3), &topic).await;
                 read_all(stage.clone(), LAST + 4, topic).await;
@@ -350,6 +404,37 @@ async fn delivered(stage: &Stage, topic: &str) {
                 .await;
             let left = asked.answer.map_or(1, |offsets| offsets.outbox_batches);
             if left == 0 || !stage.sleep(DRAIN_PAUSE).await {
+                break;
+            }
+        }
+    }
+}
+
+/// Waits until every record of the streams that feed queues has become a message.
+async fn carried(stage: &Stage, links: &[v1::CreateLinkRequest]) {
+    let mut actor = Actor::new(stage.clone(), LAST + 6);
+    for link in links.iter().filter(|link| link.kind == v1::LinkKind::Subscription as i32) {
+        loop {
+            let (mut records, mut messages) = (Some(0), Some(0));
+            for route in stage.partitions(&link.from).await {
+                let request = v1::OffsetsRequest { group_id: route.group, time_ms: None, outbox_wait_ms: 0 };
+                let asked = actor
+                    .ask(route.group, Duration::ZERO, |channel| async move {
+                        StreamClient::new(channel).offsets(request).await
+                    })
+                    .await;
+                records = records.zip(asked.answer.ok()).map(|(sum, offsets)| sum + offsets.end_offset);
+            }
+            for route in stage.partitions(&link.to).await {
+                let request = v1::QueueStatsRequest { group_id: route.group };
+                let asked = actor
+                    .ask(route.group, Duration::ZERO, |channel| async move {
+                        QueueClient::new(channel).stats(request).await
+                    })
+                    .await;
+                messages = messages.zip(asked.answer.ok()).map(|(sum, stats)| sum + stats.enqueued_total);
+            }
+            if records.is_some() && records <= messages || !stage.sleep(DRAIN_PAUSE).await {
                 break;
             }
         }

@@ -9,6 +9,7 @@
 //! | `mixed` | the first three on one cluster |
 //! | `ackappend` | as `queue`, but most acks append a record to a stream in the same step; readers of that stream |
 //! | `operator` | as `group`, but members append a record to another stream in the step that commits; readers of that stream |
+//! | `forward` | producers of a stream that feeds a queue and of a queue that is forwarded to a stream; receivers of the one, readers of both |
 //! | `fifo` | as `queue`, of FIFO queues with a few keys |
 //! | `delay` | as `queue`; most messages have a delivery time |
 //! | `priority` | as `queue`; every message has a priority |

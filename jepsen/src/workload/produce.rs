@@ -45,6 +45,8 @@ pub(super) struct Producer {
     actor: Actor,
     door: Door,
     topics: Vec<String>,
+    /// The topic to which links carry what this one sends.
+    carried_to: Option<String>,
     stamps: Stamps,
     number: u32,
     sequence: u64,
@@ -66,7 +68,13 @@ impl Producer {
         let pace = Duration::from_secs(1) * among / stage.load.rate.max(1);
         let number = stage.history.producer();
         let actor = Actor::new(stage, seat);
-        Self { actor, door, topics, stamps: Stamps::default(), number, sequence: 0, pace }
+        let (stamps, carried_to) = (Stamps::default(), None);
+        Self { actor, door, topics, carried_to, stamps, number, sequence: 0, pace }
+    }
+
+    /// One whose topic is linked to another: what it is told holds at the other end, too.
+    pub(super) fn carried_to(self, topic: String) -> Self {
+        Self { carried_to: Some(topic), ..self }
     }
 
     /// Produces until nothing new is wanted.
@@ -166,25 +174,35 @@ impl Producer {
             .await;
         let appended = base_offset(&mut asked);
         let end = appended.as_ref().err().map_or(End::Ok, Trouble::end);
-        self.actor.note(&asked, self.op(batch, appended.as_ref().ok().copied()), end);
+        for op in self.ops(batch, appended.as_ref().ok().copied()) {
+            self.actor.note(&asked, op, end.clone());
+        }
         appended.map(|_| ())
     }
 
-    fn op(&self, batch: &Batch, base: Option<u64>) -> Op {
+    /// What it says in the history. Messages that are forwarded stay in no queue, so they are told as records of the stream
+    /// that they come to; records that a queue subscribes to are told as its messages, too.
+    fn ops(&self, batch: &Batch, base: Option<u64>) -> Vec<Op> {
         let Route { topic, partition, .. } = batch.route.clone();
-        match self.door {
-            Door::Queue(_) => Op::Enqueue {
-                topic,
-                value: batch.values[0],
-                terms: batch.drawn.terms.clone(),
-                at: base.map(|id| MessageId { partition, id }),
-            },
-            Door::Stream => Op::Append {
-                topic,
-                values: batch.values.clone(),
-                key: None,
-                at: base.map(|offset| (partition, offset)),
-            },
+        let enqueue = |topic: &str, value: Value, at| Op::Enqueue {
+            topic: topic.to_owned(),
+            value,
+            terms: batch.drawn.terms.clone(),
+            at,
+        };
+        let append = |topic, at| Op::Append { topic, values: batch.values.clone(), key: None, at };
+        match (self.door, &self.carried_to) {
+            (Door::Queue(_), None) => {
+                vec![enqueue(&topic, batch.values[0], base.map(|id| MessageId { partition, id }))]
+            }
+            (Door::Queue(_), Some(stream)) => vec![append(stream.clone(), None)],
+            (Door::Stream, queue) => {
+                let messages = queue
+                    .iter()
+                    .flat_map(|queue| batch.values.iter().map(move |value| enqueue(queue, *value, None)));
+                let record = append(topic, base.map(|offset| (partition, offset)));
+                std::iter::once(record).chain(messages).collect()
+            }
         }
     }
 }
