@@ -9,7 +9,7 @@ use tokio::task::JoinHandle;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use weir_client::operator::{
-    Aggregator, Flow, HandlerError, Operator, OperatorOptions, Step, Window, Windowed, Windows,
+    Aggregator, Flow, HandlerError, Operator, OperatorOptions, Source, Step, Window, Windowed, Windows,
 };
 use weir_client::{
     Client, ConsumerOptions, NewTopic, ProducerOptions, ReadUntil, ReaderOptions, Record, StreamRecord,
@@ -246,4 +246,65 @@ async fn open_windows_survive_the_end_of_their_operator() {
     assert_eq!(found["ada"], ["1000..19000 2", "30000..40000 1"]);
     assert_eq!(found["grace"], ["3000..13000 1", "31000..41000 1"]);
     cluster.check();
+}
+
+const LINES: u64 = 4_000;
+
+/// Reads "lines" from the beginning, or from where an earlier instance came, and sends them.
+async fn bring_in(client: &Client) -> weir_client::Result<()> {
+    let mut source = Source::open(client, "log", "lines").await?;
+    let first = source.position().map_or(0, |position| position + 1);
+    for number in first..LINES {
+        source.send(number, Record::new(number.to_string()).key(format!("key-{}", number % 7))).await?;
+    }
+    source.close().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_source_brings_every_position_once_although_it_and_nodes_are_killed() {
+    let site = Site::take().await;
+    let mut cluster = Cluster::start(&site, 3).await;
+    let client = cluster.client().await;
+    create(&client, &[("lines", 3)], 3).await;
+    for round in 0..8_u64 {
+        // The next one takes over while this one is still at it, or is gone in the middle.
+        let running = tokio::spawn({
+            let client = client.clone();
+            async move {
+                // Another instance, or a node that is gone, may end it.
+                if let Err(error) = bring_in(&client).await {
+                    eprintln!("the source ended: {error}");
+                }
+            }
+        });
+        let before = found(&client).await;
+        eventually("some more lines are there", REST, async || {
+            let now = found(&client).await;
+            if now > before || now == LINES { Ok(()) } else { Err(format!("{now}")) }
+        })
+        .await;
+        if round % 3 == 0 {
+            let victim = cluster.busiest(&client).await;
+            cluster.nodes()[victim].kill().await;
+            cluster.nodes()[victim].start();
+        }
+        if round % 2 == 0 {
+            running.abort();
+        }
+        if round % 3 == 0 {
+            cluster.whole(&client).await;
+        }
+    }
+    eventually("the source comes to its end", REST, async || bring_in(&client).await).await;
+    let found = read(&client, "lines").await;
+    for (key, numbers) in found {
+        let first: u64 = key.trim_start_matches("key-").parse().unwrap();
+        let expected: Vec<String> = (first..LINES).step_by(7).map(|number| number.to_string()).collect();
+        assert_eq!(numbers, expected, "lines of {key}");
+    }
+    cluster.check();
+}
+
+async fn found(client: &Client) -> u64 {
+    read(client, "lines").await.values().map(|lines| lines.len() as u64).sum()
 }

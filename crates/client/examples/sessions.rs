@@ -74,9 +74,9 @@ fn parse(line: &str) -> Option<(String, u64)> {
     let (day, month) = (day.parse::<u64>().ok()?, month as u64);
     // Days since the Unix epoch, of a calendar whose year begins in March (H. Hinnant, chrono-compatible low-level date
     // algorithms). The zone is left alone: a log has one.
-    let (year, month) = if month <= 2 { (year - 1, month + 9) } else { (year, month - 3) };
-    let of_year = (153 * month + 2) / 5 + day - 1;
-    let days = year * 365 + year / 4 - year / 100 + year / 400 + of_year - 719_468;
+    let (year, month) = if month <= 2 { (year.checked_sub(1)?, month + 9) } else { (year, month - 3) };
+    let of_year = (153 * month + 2) / 5 + day.checked_sub(1)?;
+    let days = (year * 365 + year / 4 - year / 100 + year / 400 + of_year).checked_sub(719_468)?;
     Some((address.to_owned(), (((days * 24 + hours) * 60 + minutes) * 60 + seconds) * 1_000))
 }
 

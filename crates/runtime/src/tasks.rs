@@ -35,6 +35,11 @@ impl TaskGroup {
         while self.0.join_next().await.is_some() {}
     }
 
+    /// Waits until every task that there is has ended by itself. Cancel safe: the tasks go on.
+    pub async fn settle(&mut self) {
+        while self.0.join_next().await.is_some() {}
+    }
+
     /// Aborts every task and waits until they are gone.
     pub async fn abort(mut self) {
         self.0.shutdown().await;

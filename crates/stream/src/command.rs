@@ -6,7 +6,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use weir_types::{
-    GroupId, Offset, OutputBatch, ProducerSequence, StreamPolicy, TransferSequence, TransferSource,
+    GroupId, Offset, OutputBatch, ProducerEpoch, ProducerId, ProducerSequence, StreamPolicy,
+    TransferSequence, TransferSource,
 };
 
 /// Raised by a group's coordinator whenever a partition gets a new owner; 0 for a group without members.
@@ -67,6 +68,14 @@ pub enum Command {
         destination: GroupId,
         /// Up to and with this batch.
         through: TransferSequence,
+    },
+    /// A producer has got a new epoch: its older selves append no more. Answer: [`Reply::Done`](crate::Reply::Done), or
+    /// [`Rejection::ProducerFenced`](crate::Rejection::ProducerFenced) when a newer one was here. Repeating it is harmless.
+    FenceProducer {
+        /// The producer.
+        id: ProducerId,
+        /// Its new epoch.
+        epoch: ProducerEpoch,
     },
 }
 

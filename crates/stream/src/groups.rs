@@ -71,19 +71,10 @@ impl Groups {
         committed: Option<Committed>,
         changes: &mut Vec<RowChange>,
     ) {
-        self.deleted.remove(&name);
-        if !self.live.contains_key(&name) {
-            self.fold_deleted(changes);
-        }
-        let group = self.live.entry(name.clone()).or_default();
-        if committed.is_some() || group.epoch < epoch {
-            group.step = None;
-        }
-        group.epoch = epoch;
-        if committed.is_some() {
-            group.committed = committed;
-        }
-        changes.push(rows::put(&Key::Group(name), &group.row()));
+        let known = self.live.get(&name).cloned().unwrap_or_default();
+        let is_step = committed.is_none() && known.epoch == epoch;
+        let step = known.step.filter(|_| is_step);
+        self.put(name, Group { epoch, committed: committed.or(known.committed), step }, changes);
     }
 
     /// Sets a group that was judged by a commit-and-append.
@@ -94,11 +85,14 @@ impl Groups {
         (step, committed): (Step, Committed),
         changes: &mut Vec<RowChange>,
     ) {
+        self.put(name, Group { epoch, committed: Some(committed), step: Some(step) }, changes);
+    }
+
+    fn put(&mut self, name: String, group: Group, changes: &mut Vec<RowChange>) {
         self.deleted.remove(&name);
         if !self.live.contains_key(&name) {
             self.fold_deleted(changes);
         }
-        let group = Group { epoch, committed: Some(committed), step: Some(step) };
         changes.push(rows::put(&Key::Group(name.clone()), &group.row()));
         self.live.insert(name, group);
     }

@@ -22,6 +22,7 @@
 
 mod apply;
 mod command;
+mod fences;
 mod groups;
 mod inbox;
 mod index;

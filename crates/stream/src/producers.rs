@@ -6,6 +6,7 @@ use weir_types::limits::{PRODUCER_BATCHES_REMEMBERED_MAX, PRODUCERS_PER_PARTITIO
 use weir_types::{Corrupt, LeaseClock, Offset, ProducerEpoch, ProducerId, ProducerSequence, RowChange};
 
 use crate::Rejection;
+use crate::fences::{Fence, Fences};
 use crate::limits::{PRODUCER_QUIET_MS_MAX, PRODUCERS_FORGOTTEN_PER_COMMAND_MAX};
 use crate::rows::{self, Key, ProducerRow};
 
@@ -18,6 +19,8 @@ pub(crate) struct Producers {
     by_id: BTreeMap<ProducerId, Producer>,
     /// The same producers, the one quiet for longest first.
     by_seen: BTreeSet<(LeaseClock, ProducerId)>,
+    /// Of those that have appended nothing under their new epoch yet.
+    fences: Fences,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,9 +60,7 @@ impl Producers {
     pub(crate) fn judge(&self, stamp: ProducerSequence, count: u32) -> Result<Verdict, Rejection> {
         let got = stamp.base_sequence;
         let known = self.by_id.get(&stamp.id);
-        if let Some(producer) = known.filter(|producer| stamp.epoch < producer.epoch) {
-            return Err(Rejection::ProducerFenced { current: producer.epoch, got: stamp.epoch });
-        }
+        self.judge_epoch(stamp.id, stamp.epoch)?;
         let Some(producer) = known.filter(|producer| stamp.epoch == producer.epoch) else {
             let first = got == 0;
             return if first { Ok(Verdict::New) } else { Err(Rejection::OutOfSequence { expected: 0, got }) };
@@ -76,6 +77,29 @@ impl Producers {
             .ok_or(Rejection::OutOfSequence { expected, got })
     }
 
+    /// Whether a producer of this epoch is the newest of its id.
+    fn judge_epoch(&self, id: ProducerId, got: ProducerEpoch) -> Result<(), Rejection> {
+        let known = self.by_id.get(&id).map_or(ProducerEpoch(0), |producer| producer.epoch);
+        let current = known.max(self.fences.epoch(id));
+        if got < current { Err(Rejection::ProducerFenced { current, got }) } else { Ok(()) }
+    }
+
+    /// A producer comes back: older epochs may append no more.
+    pub(crate) fn fence(
+        &mut self,
+        id: ProducerId,
+        epoch: ProducerEpoch,
+        seen: LeaseClock,
+        changes: &mut Vec<RowChange>,
+    ) -> Result<(), Rejection> {
+        self.judge_epoch(id, epoch)?;
+        let appended = self.by_id.get(&id).is_some_and(|producer| producer.epoch == epoch);
+        if !appended {
+            self.fences.raise(id, Fence { epoch, seen }, changes);
+        }
+        Ok(())
+    }
+
     /// Remembers a batch that was judged new. When the partition is full of producers, the one quiet for longest is
     /// forgotten.
     pub(crate) fn remember(
@@ -87,6 +111,7 @@ impl Producers {
         changes: &mut Vec<RowChange>,
     ) {
         let id = stamp.id;
+        self.fences.lift(id, changes);
         if self.by_id.get(&id).is_some_and(|producer| producer.epoch < stamp.epoch) {
             self.forget(id, changes);
         }
@@ -112,6 +137,7 @@ impl Producers {
 
     /// Forgets producers that were quiet for too long, a bounded number of them.
     pub(crate) fn forget_quiet(&mut self, now: LeaseClock, changes: &mut Vec<RowChange>) {
+        self.fences.forget_quiet(now, changes);
         for _ in 0..PRODUCERS_FORGOTTEN_PER_COMMAND_MAX {
             match self.by_seen.first() {
                 Some(&(seen, id)) if seen + PRODUCER_QUIET_MS_MAX <= now => self.forget(id, changes),
@@ -122,7 +148,13 @@ impl Producers {
 
     /// When the next producer is forgotten.
     pub(crate) fn deadline(&self) -> Option<LeaseClock> {
-        self.by_seen.first().map(|(seen, _)| *seen + PRODUCER_QUIET_MS_MAX)
+        let quietest = self.by_seen.first().map(|(seen, _)| *seen + PRODUCER_QUIET_MS_MAX);
+        quietest.into_iter().chain(self.fences.deadline()).min()
+    }
+
+    /// Takes a fence's row back in.
+    pub(crate) fn restore_fence(&mut self, id: ProducerId, fence: Fence) {
+        self.fences.restore(id, fence);
     }
 
     fn forget(&mut self, id: ProducerId, changes: &mut Vec<RowChange>) {
@@ -171,7 +203,7 @@ impl Producers {
             let put = |place| rows::put(&Key::Producer(*id, producer.slot(place)), &producer.row(place));
             (0..producer.batches.len()).map(put).collect::<Vec<_>>()
         };
-        self.by_id.iter().flat_map(of_producer).collect()
+        self.by_id.iter().flat_map(of_producer).chain(self.fences.rows()).collect()
     }
 
     /// See [`Stream::check_invariants`](crate::Stream::check_invariants).
@@ -182,7 +214,9 @@ impl Producers {
             self.by_seen.len(),
             "every producer has its place in the order of quiet"
         );
+        self.fences.check_invariants();
         for (id, producer) in &self.by_id {
+            assert!(self.fences.epoch(*id) == ProducerEpoch(0) || self.fences.epoch(*id) > producer.epoch);
             assert!(self.by_seen.contains(&(producer.seen, *id)), "the order of quiet has the last append");
             assert!((1..=usize::from(SLOTS)).contains(&producer.batches.len()), "batches are bounded");
             assert!(producer.is_in_sequence(), "a producer's batches are one sequence without gap or repeat");

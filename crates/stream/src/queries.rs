@@ -77,6 +77,16 @@ impl Stream {
         self.outbox.batches(destination, after)
     }
 
+    /// The last batch that was put into the outbox for each partition for which something waits.
+    pub fn promised(&self) -> impl Iterator<Item = (GroupId, TransferSequence)> {
+        self.outbox.last()
+    }
+
+    /// How many of the batches for a partition, up to and with `through`, have not arrived there.
+    pub fn left(&self, destination: GroupId, through: TransferSequence) -> u64 {
+        self.outbox.left(destination, through)
+    }
+
     /// Batches and bytes that wait in the outbox.
     pub fn outbox(&self) -> (usize, u64) {
         (self.outbox.len(), self.outbox.bytes())

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `b` ‖ base offset (u64) | a [run](RunRow): up to 64 batches of one Raft entry |
 //! | `d` ‖ group (u32) | how far the transfers to a destination are |
+//! | `e` ‖ producer id (u64) | the epoch of a producer that has come back and appended nothing yet |
 //! | `f` | the lowest epoch that an unknown group may use |
 //! | `g` ‖ name | a [group](GroupRow): epoch and position |
 //! | `i` ‖ group (u32) ‖ channel (u32) | the last batch taken in from a source of transfers |
@@ -33,6 +34,7 @@ const LOOK_BACK: usize = 8;
 pub(crate) enum Key {
     Run(Offset),
     Destination(GroupId),
+    Fence(ProducerId),
     EpochFloor,
     Group(String),
     Source(TransferSource),
@@ -93,6 +95,7 @@ impl Key {
         let (tag, rest) = match self {
             Self::Run(base_offset) => (b'b', base_offset.0.to_be_bytes().to_vec()),
             Self::Destination(group) => (b'd', group.0.to_be_bytes().to_vec()),
+            Self::Fence(id) => (b'e', id.0.to_be_bytes().to_vec()),
             Self::EpochFloor => (b'f', Vec::new()),
             Self::Group(name) => (b'g', name.as_bytes().to_vec()),
             Self::Source(TransferSource { group, channel }) => {
@@ -123,6 +126,7 @@ impl Key {
                 Ok(Self::Source(TransferSource { group, channel }))
             }
             (b'd', group) => Ok(Self::Destination(group_id(group).ok_or_else(unknown)?)),
+            (b'e', id) => Ok(Self::Fence(ProducerId(number(id).ok_or_else(unknown)?))),
             (b'o', [a, b, c, d, sequence @ ..]) => {
                 let group = group_id(&[*a, *b, *c, *d]).ok_or_else(unknown)?;
                 Ok(Self::OutboxBatch(group, TransferSequence(number(sequence).ok_or_else(unknown)?)))
@@ -190,6 +194,7 @@ mod tests {
         let keys = [
             (Key::Run(Offset(258)), &b"b\0\0\0\0\0\0\x01\x02"[..]),
             (Key::Destination(GroupId(258)), b"d\0\0\x01\x02"),
+            (Key::Fence(ProducerId(7)), b"e\0\0\0\0\0\0\0\x07"),
             (Key::EpochFloor, b"f"),
             (Key::Group("sum".to_owned()), b"gsum"),
             (Key::Source(TransferSource { group: GroupId(258), channel: 3 }), b"i\0\0\x01\x02\0\0\0\x03"),

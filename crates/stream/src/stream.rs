@@ -66,6 +66,9 @@ impl Stream {
                 apply::accept_transfer(index, producers, inbox, at, &transfer, out)?
             }
             Command::CommitAndAppend(step) => apply::commit_and_append(self, at, step, &mut out.changes),
+            Command::FenceProducer { id, epoch } => {
+                apply::fence_producer(&mut self.producers, at, id, epoch, &mut out.changes)
+            }
             Command::ConfirmTransfer { destination, through } => {
                 let known = self.outbox.confirm(destination, through);
                 known.then_some(Reply::Done).ok_or(Rejection::Invalid("more has arrived than was ever sent"))
@@ -112,6 +115,7 @@ impl Stream {
                 Key::Producer(id, slot) => {
                     producers.entry(*id).or_default().insert(*slot, rows::read(&key, &value)?);
                 }
+                Key::Fence(id) => stream.producers.restore_fence(*id, rows::read(&key, &value)?),
                 Key::Group(name) => stream.groups.restore(name.clone(), rows::read(&key, &value)?),
                 Key::EpochFloor => stream.groups.restore_epoch_floor(rows::read(&key, &value)?),
                 Key::Source(source) => stream.inbox.restore(*source, rows::read(&key, &value)?),

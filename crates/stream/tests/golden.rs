@@ -34,7 +34,8 @@ fn commands_have_their_bytes() {
         outputs: vec![OutputBatch { destination: GroupId(300), position: 7, length: 200 }],
     };
     let confirm = Command::ConfirmTransfer { destination: GroupId(300), through: TransferSequence(5) };
-    let golden: [(Command, &[u8]); 12] = [
+    let fence = Command::FenceProducer { id: ProducerId(7), epoch: ProducerEpoch(1) };
+    let golden: [(Command, &[u8]); 13] = [
         (append(None), &[0, 64, 0x80, 1, 3, 0, 1]),
         (append(Some(producer)), &[0, 64, 0x80, 1, 3, 1, 7, 1, 0xac, 2, 1]),
         (Command::Fence { group: "sum".to_owned(), epoch: GroupEpoch(2) }, b"\x01\x03sum\x02"),
@@ -47,6 +48,7 @@ fn commands_have_their_bytes() {
         (Command::AcceptTransfer(transfer), &[7, 0xac, 2, 2, 4, 5, 64, 0x80, 1, 3, 0, 1]),
         (Command::CommitAndAppend(step), b"\x08\x03sum\x02\x01\x7f\x80\x01\x01m\x01\xac\x02\x07\xc8\x01"),
         (confirm, &[9, 0xac, 2, 5]),
+        (fence, &[10, 7, 1]),
     ];
     for (command, bytes) in golden {
         assert_eq!(postcard::to_allocvec(&command).unwrap(), bytes, "{command:?}");

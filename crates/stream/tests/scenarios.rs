@@ -150,6 +150,7 @@ fn key_text(key: &[u8]) -> String {
     match key[0] {
         b'b' => format!("run {}", number(&key[1..])),
         b'd' => format!("destination {}", number(&key[1..])),
+        b'e' => format!("fence {}", number(&key[1..])),
         b'o' => format!("outbox {} {}", number(&key[1..5]), number(&key[5..])),
         b'f' => "epoch floor".to_owned(),
         b'g' => format!("group {}", str::from_utf8(&key[1..]).unwrap()),
@@ -207,6 +208,10 @@ fn command(verb: &str, words: &Words) -> Command {
         "confirm" => Command::ConfirmTransfer {
             destination: GroupId(words.or("to", 0) as u32),
             through: TransferSequence(words.or("through", 0)),
+        },
+        "fence-producer" => Command::FenceProducer {
+            id: ProducerId(words.or("id", 0)),
+            epoch: ProducerEpoch(words.or("epoch", 0) as u32),
         },
         "delete-group" => Command::DeleteGroup { group },
         "trim" => Command::Trim { before: Offset(words.or("before", 0)) },

@@ -150,6 +150,18 @@ impl Outbox {
         waiting.map(|(group, known)| (*group, known.confirmed))
     }
 
+    /// The last batch that was put in for each destination for which something waits.
+    pub fn last(&self) -> impl Iterator<Item = (GroupId, TransferSequence)> {
+        let waiting = self.destinations.iter().filter(|(_, known)| known.confirmed < known.last);
+        waiting.map(|(group, known)| (*group, known.last))
+    }
+
+    /// How many of the batches for a destination, up to and with `through`, have not arrived.
+    pub fn left(&self, destination: GroupId, through: TransferSequence) -> u64 {
+        let confirmed = self.destinations.get(&destination).map_or(0, |known| known.confirmed.0);
+        through.0.saturating_sub(confirmed)
+    }
+
     /// The batches for a destination behind `after`, in order.
     pub fn batches(
         &self,
@@ -258,6 +270,11 @@ mod tests {
         assert!(outbox.confirm(LEFT, TransferSequence(2)));
         assert!(outbox.confirm(LEFT, TransferSequence(1)), "what is known already is no contradiction");
         assert!(!outbox.confirm(LEFT, TransferSequence(4)), "more than was ever put in");
+        assert_eq!(
+            outbox.last().collect::<Vec<_>>(),
+            [(LEFT, TransferSequence(3)), (RIGHT, TransferSequence(1))]
+        );
+        assert_eq!((outbox.left(LEFT, TransferSequence(3)), outbox.left(LEFT, TransferSequence(2))), (1, 0));
         assert_eq!(
             outbox.waiting().collect::<Vec<_>>(),
             [(LEFT, TransferSequence(2)), (RIGHT, TransferSequence(0))]

@@ -54,7 +54,7 @@ pub(super) fn failing(work: &mut Work<'_>) -> Result<()> {
 /// Nodes that go on although a sync of theirs failed: nobody knows what of it is on disk.
 fn must_have_ended(work: &Work<'_>, failed_before: &[u64]) {
     for (node, before) in work.nodes().into_iter().zip(failed_before) {
-        let failed = syncs_faulted(node) - before;
+        let failed = syncs_faulted(node).saturating_sub(*before);
         if failed > 0 && node.ended(ENDING).is_none() && node.is_awake() {
             node.blame(format!("goes on although {failed} of its syncs failed"));
         }

@@ -8,11 +8,10 @@ use serde::{Deserialize, Serialize};
 use tokio::task::JoinSet;
 use weir_checker::{LivenessOptions, Options, QueueOptions};
 use weir_proto::v1;
-use weir_proto::v1::queue_client::QueueClient;
-use weir_proto::v1::stream_client::StreamClient;
 
 use super::actor::Actor;
 use super::consume::{Receiver, WAIT_MAX};
+use super::drained::{carried, delivered, empty, sent_on};
 use super::flavour::Flavour;
 use super::group::Member;
 use super::parked::Administrator;
@@ -35,8 +34,6 @@ const PRODUCER: u64 = 1_000;
 const CONSUMER: u64 = 2_000;
 const WATCHER: u64 = 3_000;
 const LAST: u64 = 4_000;
-/// Between two looks at how much is left.
-const DRAIN_PAUSE: Duration = Duration::from_millis(500);
 
 /// What clients do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
@@ -383,81 +380,16 @@ impl Workload {
     /// be said then.
     pub async fn last_look(self, stage: &Stage) {
         if matches!(self, Self::AckAppend | Self::Operator | Self::Forward) {
+            // What was acked or committed while the last actors ended is on its way.
+            for topic in self.streams() {
+                delivered(stage, &topic).await;
+            }
+            for topic in self.queues() {
+                sent_on(stage, &topic).await;
+            }
             for topic in self.streams() {
                 look_at_bounds(&mut Actor::new(stage.clone(), LAST + 3), &topic).await;
                 read_all(stage.clone(), LAST + 4, topic).await;
-            }
-        }
-    }
-}
-
-/// Waits until what was appended by the commits of a stream's groups has arrived.
-async fn delivered(stage: &Stage, topic: &str) {
-    let mut actor = Actor::new(stage.clone(), LAST + 5);
-    for route in stage.partitions(topic).await {
-        loop {
-            let request = v1::OffsetsRequest { group_id: route.group, time_ms: None, outbox_wait_ms: 0 };
-            let asked = actor
-                .ask(route.group, Duration::ZERO, |channel| async move {
-                    StreamClient::new(channel).offsets(request).await
-                })
-                .await;
-            let left = asked.answer.map_or(1, |offsets| offsets.outbox_batches);
-            if left == 0 || !stage.sleep(DRAIN_PAUSE).await {
-                break;
-            }
-        }
-    }
-}
-
-/// Waits until every record of the streams that feed queues has become a message.
-async fn carried(stage: &Stage, links: &[v1::CreateLinkRequest]) {
-    let mut actor = Actor::new(stage.clone(), LAST + 6);
-    for link in links.iter().filter(|link| link.kind == v1::LinkKind::Subscription as i32) {
-        loop {
-            let (mut records, mut messages) = (Some(0), Some(0));
-            for route in stage.partitions(&link.from).await {
-                let request = v1::OffsetsRequest { group_id: route.group, time_ms: None, outbox_wait_ms: 0 };
-                let asked = actor
-                    .ask(route.group, Duration::ZERO, |channel| async move {
-                        StreamClient::new(channel).offsets(request).await
-                    })
-                    .await;
-                records = records.zip(asked.answer.ok()).map(|(sum, offsets)| sum + offsets.end_offset);
-            }
-            for route in stage.partitions(&link.to).await {
-                let request = v1::QueueStatsRequest { group_id: route.group };
-                let asked = actor
-                    .ask(route.group, Duration::ZERO, |channel| async move {
-                        QueueClient::new(channel).stats(request).await
-                    })
-                    .await;
-                messages = messages.zip(asked.answer.ok()).map(|(sum, stats)| sum + stats.enqueued_total);
-            }
-            if records.is_some() && records <= messages || !stage.sleep(DRAIN_PAUSE).await {
-                break;
-            }
-        }
-    }
-}
-
-/// Waits until a queue holds nothing but parked messages, and what was appended by its acks has arrived.
-async fn empty(stage: &Stage, topic: &str) {
-    let mut actor = Actor::new(stage.clone(), LAST + 2);
-    for route in stage.partitions(topic).await {
-        loop {
-            let request = v1::QueueStatsRequest { group_id: route.group };
-            let asked = actor
-                .ask(route.group, Duration::ZERO, |channel| async move {
-                    QueueClient::new(channel).stats(request).await
-                })
-                .await;
-            let left = |stats: v1::QueueStatsResponse| {
-                stats.ready + stats.leased + stats.scheduled + stats.outbox_batches
-            };
-            let left = asked.answer.map_or(1, left);
-            if left == 0 || !stage.sleep(DRAIN_PAUSE).await {
-                break;
             }
         }
     }

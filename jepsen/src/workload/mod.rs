@@ -19,6 +19,7 @@
 
 mod actor;
 mod consume;
+mod drained;
 mod flavour;
 mod group;
 mod kind;

@@ -184,7 +184,7 @@ pub(super) async fn watch_bounds(stage: Stage, number: u64, topic: String) {
 /// Asks once for the first and next offsets of each partition.
 pub(super) async fn look_at_bounds(actor: &mut Actor, topic: &str) {
     for route in actor.stage.partitions(topic).await {
-        let request = v1::OffsetsRequest { group_id: route.group, time_ms: None, outbox_wait_ms: 0 };
+        let request = v1::OffsetsRequest { group_id: route.group, ..v1::OffsetsRequest::default() };
         let asked = actor
             .ask(route.group, Duration::ZERO, |channel| async move {
                 StreamClient::new(channel).offsets(request).await

@@ -52,11 +52,7 @@ pub async fn create(
     Ok(())
 }
 
-async fn make<T, F>(
-    addresses: &[String],
-    what: String,
-    ask: impl Fn(Channel) -> F,
-) -> Result<(), SetupError>
+async fn make<T, F>(addresses: &[String], what: String, ask: impl Fn(Channel) -> F) -> Result<(), SetupError>
 where
     F: Future<Output = Result<Response<T>, Status>>,
 {

@@ -6,7 +6,7 @@ use bytes::{Bytes, BytesMut};
 use tokio::time::{Instant, sleep_until};
 use weir_stream::{Command, CommitOffset, GroupEpoch, Movement, OutOfRange, Rejection, Reply, Stream};
 use weir_types::batch::restamp;
-use weir_types::{ErrorKind, GroupId, Offset, Term, WallClock, WeirError};
+use weir_types::{ErrorKind, GroupId, Offset, ProducerEpoch, ProducerId, Term, WallClock, WeirError};
 
 use super::bodies::{BatchReader, read_error};
 use super::groups::check_group_name;
@@ -146,11 +146,37 @@ impl Broker {
         self.wait_until(group, deadline, |stream| stream.end_offset() > offset).await
     }
 
-    /// Waits until everything that commits of this partition have appended elsewhere is there, or the deadline has come.
-    pub async fn wait_for_outputs(&self, group: GroupId, deadline: Instant) -> Result<(), WeirError> {
+    /// Shuts older epochs of a producer out of a partition; the bounds then.
+    pub async fn fence_producer(
+        &self,
+        group: GroupId,
+        id: ProducerId,
+        epoch: ProducerEpoch,
+    ) -> Result<Offsets, WeirError> {
+        let partition = self.stream(group)?;
+        match partition.propose(Command::FenceProducer { id, epoch }).await? {
+            // The fence is applied here, so what is read now includes it.
+            Reply::Done => Ok(partition.read(|replica| bounds(replica.state(), None))),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Waits until everything that commits of this partition have appended elsewhere up to now is there, or only what goes
+    /// to one partition, or until the deadline has come. How many batches are left then.
+    pub async fn wait_for_outputs(
+        &self,
+        group: GroupId,
+        to: Option<GroupId>,
+        deadline: Instant,
+    ) -> Result<u64, WeirError> {
+        let partition = self.stream(group)?;
         // What a former leader took in is in the outbox only when this one has applied it.
-        self.stream(group)?.barrier().await?;
-        self.wait_until(group, deadline, |stream| stream.outbox().0 == 0).await
+        partition.barrier().await?;
+        let wanted = |destination: &(GroupId, _)| to.is_none_or(|to| to == destination.0);
+        let promised: Vec<_> = partition.read(|replica| replica.state().promised().filter(wanted).collect());
+        let left = |stream: &Stream| promised.iter().map(|(to, through)| stream.left(*to, *through)).sum();
+        self.wait_until(group, deadline, |stream| left(stream) == 0_u64).await?;
+        Ok(partition.read(|replica| left(replica.state())))
     }
 
     /// Waits until something holds for a partition that this node leads, or the deadline has come.
@@ -182,15 +208,7 @@ impl Broker {
     pub async fn offsets(&self, group: GroupId, time: Option<WallClock>) -> Result<Offsets, WeirError> {
         let partition = self.stream(group)?;
         partition.barrier().await?;
-        Ok(partition.read(|replica| {
-            let stream = replica.state();
-            Offsets {
-                start: stream.start_offset(),
-                end: stream.end_offset(),
-                at_time: time.map(|time| stream.offset_for_time(time)),
-                outbox_batches: stream.outbox().0 as u64,
-            }
-        }))
+        Ok(partition.read(|replica| bounds(replica.state(), time)))
     }
 
     /// Moves a consumer group's position; answers when a majority has it on disk.
@@ -318,6 +336,15 @@ fn out_of_range(error: OutOfRange) -> WeirError {
 
 fn stopping() -> WeirError {
     WeirError::new(ErrorKind::Retry, "replica-stopped", "the replica is stopping").after_ms(100)
+}
+
+fn bounds(stream: &Stream, time: Option<WallClock>) -> Offsets {
+    Offsets {
+        start: stream.start_offset(),
+        end: stream.end_offset(),
+        at_time: time.map(|time| stream.offset_for_time(time)),
+        outbox_batches: stream.outbox().0 as u64,
+    }
 }
 
 /// How long a long poll may last.

@@ -66,7 +66,8 @@ impl State for Stream {
             | Command::Trim { .. }
             | Command::SetPolicy { .. }
             | Command::Tick
-            | Command::ConfirmTransfer { .. } => {}
+            | Command::ConfirmTransfer { .. }
+            | Command::FenceProducer { .. } => {}
         }
     }
 }

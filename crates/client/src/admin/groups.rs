@@ -99,7 +99,7 @@ pub(crate) async fn offsets_of(
     group: GroupId,
     time_ms: Option<u64>,
 ) -> Result<v1::OffsetsResponse> {
-    let request = v1::OffsetsRequest { group_id: group.0, time_ms, outbox_wait_ms: 0 };
+    let request = v1::OffsetsRequest { group_id: group.0, time_ms, ..v1::OffsetsRequest::default() };
     core.call(
         core.operation(Target::Leader(group), "read the offsets of a partition"),
         |channel| async move { StreamClient::new(channel).offsets(request).await },
@@ -107,11 +107,13 @@ pub(crate) async fn offsets_of(
     .await
 }
 
-/// Waits until everything that commits of a partition have appended elsewhere is there. Each call is held by the node.
-pub(crate) async fn wait_for_outputs(core: &Core, group: GroupId) -> Result<()> {
+/// Waits until everything that commits of a partition have appended to another one up to now is there. Each call is held by
+/// the node.
+pub(crate) async fn wait_for_outputs(core: &Core, group: GroupId, to: GroupId) -> Result<()> {
     let outbox_wait_ms = OUTBOX_WAIT.as_millis() as u64;
     loop {
-        let request = v1::OffsetsRequest { group_id: group.0, time_ms: None, outbox_wait_ms };
+        let (time_ms, outbox_to) = (None, Some(to.0));
+        let request = v1::OffsetsRequest { group_id: group.0, time_ms, outbox_wait_ms, outbox_to };
         let call = core.operation(Target::Leader(group), "wait for what was appended by commits");
         let (timeout, attempt_timeout) = (call.timeout + OUTBOX_WAIT, call.attempt_timeout + OUTBOX_WAIT);
         let call = Call { timeout, attempt_timeout, ..call };

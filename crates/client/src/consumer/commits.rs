@@ -43,8 +43,9 @@ impl Commits {
 
     /// A position was committed by other means.
     pub(crate) fn moved(&mut self, source: Source, position: u64) {
-        let commit = self.by_source.entry(source).or_default();
-        commit.committed = commit.committed.max(Some(position));
+        if let Some(commit) = self.by_source.get_mut(&source) {
+            commit.committed = commit.committed.max(Some(position));
+        }
     }
 
     /// A position is to be committed: the one to send now, if none is on its way. `waiter` hears when it is done.
@@ -122,7 +123,7 @@ mod tests {
 
     use super::*;
 
-    const A: Source = Source { group: GroupId(1), epoch: 1 };
+    const A: Source = Source { group: GroupId(1), epoch: 1, turn: 0 };
 
     fn waiter() -> (Option<oneshot::Sender<Result<()>>>, oneshot::Receiver<Result<()>>) {
         let (sender, receiver) = oneshot::channel();

@@ -143,7 +143,7 @@ impl Member {
             async move { StreamClient::new(channel).commit_and_append(request).await }
         });
         let result = answer.await.map(|_| ());
-        self.ownership.moved(step, &result);
+        self.ownership.stepped(step, &result);
         result
     }
 

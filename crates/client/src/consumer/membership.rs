@@ -80,32 +80,33 @@ impl Membership {
             self.member.ownership.remove(source);
         }
         // When the handle does not even take events, it hears of the loss by its next commit.
-        let nobody = Source { group: GroupId::METADATA, epoch: 0 };
+        let nobody = Source { group: GroupId::METADATA, epoch: 0, turn: 0 };
         let _ = self.member.events.try_send(Err((nobody, error)));
     }
 
     /// Starts and stops reading. Whether this member then has what it is assigned, and nothing else.
     fn apply(&mut self, answer: &v1::GroupHeartbeatResponse) -> bool {
         let ownership = &self.member.ownership;
-        let assigned: BTreeMap<Source, &v1::AssignedPartition> = answer
+        let assigned: BTreeMap<(GroupId, u64), &v1::AssignedPartition> = answer
             .assigned
             .iter()
-            .map(|assigned| (Source { group: GroupId(assigned.group_id), epoch: assigned.epoch }, assigned))
+            .map(|assigned| ((GroupId(assigned.group_id), assigned.epoch), assigned))
             .collect();
         let owned = ownership.sources();
         self.reading.retain(|source, _| owned.contains(source));
-        let revoked: Vec<&Source> = owned.iter().filter(|source| !assigned.contains_key(source)).collect();
+        let is_assigned = |source: &&Source| assigned.contains_key(&(source.group, source.epoch));
+        let revoked: Vec<&Source> = owned.iter().filter(|source| !is_assigned(source)).collect();
         for source in &revoked {
             if ownership.revoke(**source) {
                 self.reading.remove(source);
                 self.releasing.spawn(Arc::clone(&self.member).release(**source));
             }
         }
-        for (source, assigned) in assigned {
-            if owned.contains(&source) {
+        for ((group, epoch), assigned) in assigned {
+            if owned.iter().any(|source| (source.group, source.epoch) == (group, epoch)) {
                 continue;
             }
-            ownership.add(source, Owned::new(&assigned.topic, assigned.partition));
+            let source = ownership.add(group, epoch, Owned::new(&assigned.topic, assigned.partition));
             let origin = Origin { topic: assigned.topic.as_str().into(), partition: assigned.partition };
             let mut reading = TaskGroup::new();
             reading.spawn(Arc::clone(&self.member).own(source, origin));

@@ -15,3 +15,4 @@ mod stream_consumer;
 
 pub use options::{ConsumerOptions, GroupStart};
 pub use stream_consumer::StreamConsumer;
+pub(crate) use stream_consumer::passes;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
-use weir_types::ErrorKind;
+use weir_types::{ErrorKind, GroupId};
 
 use super::commits::Commits;
 use crate::stream::Source;
@@ -25,10 +25,14 @@ pub(crate) struct Ownership {
 struct State {
     owned: BTreeMap<Source, Owned>,
     commits: Commits,
-    /// Of the record that was handed out last.
+    /// How many ownerships there were so far.
+    turns: u64,
+    /// Of the record that was handed out last, until another is asked for.
     handling: Option<Source>,
-    /// A partition went away with records handed out and not committed.
-    lost: Option<Error>,
+    /// Of the record that was handed out last, until it is committed.
+    handed: Option<Source>,
+    /// Partitions that went away with records handed out and not committed.
+    lost: BTreeMap<Source, Error>,
     /// A commit failed that nobody waited for.
     unheard: Option<Error>,
 }
@@ -60,13 +64,21 @@ impl Owned {
 }
 
 impl Ownership {
-    pub(crate) fn add(&self, source: Source, owned: Owned) {
-        self.state.lock().owned.insert(source, owned);
+    /// This member owns a partition from now on, as nobody did before: the source that its records come from.
+    pub(crate) fn add(&self, group: GroupId, epoch: u64, owned: Owned) -> Source {
+        let mut state = self.state.lock();
+        state.turns += 1;
+        let source = Source { group, epoch, turn: state.turns };
+        state.owned.insert(source, owned);
+        source
     }
 
     /// Older owners are shut out: where the group stands now.
     pub(crate) fn begin(&self, source: Source, committed: Option<u64>) {
-        self.state.lock().commits.begin(source, committed);
+        let mut state = self.state.lock();
+        if state.owned.contains_key(&source) {
+            state.commits.begin(source, committed);
+        }
     }
 
     pub(crate) fn sources(&self) -> Vec<Source> {
@@ -87,12 +99,27 @@ impl Ownership {
         state.owned.iter().filter(|(_, owned)| mine(owned)).map(|(source, _)| source.epoch).max()
     }
 
+    /// The source of the records that were handed out last and are not committed.
+    pub(crate) fn handed(&self) -> Option<Source> {
+        self.state.lock().handed
+    }
+
+    /// Where the group stands in a partition that is owned.
+    pub(crate) fn committed(&self, source: Source) -> Option<u64> {
+        self.state.lock().commits.committed(source)
+    }
+
+    pub(crate) fn owns(&self, source: Source) -> bool {
+        self.state.lock().owned.contains_key(&source)
+    }
+
     /// The handle is about to hand out a record: whether it may.
     pub(crate) fn hand_out(&self, source: Source, offset: u64) -> bool {
         let mut state = self.state.lock();
         let Some(owned) = state.owned.get_mut(&source).filter(|owned| !owned.revoked) else { return false };
         owned.position = Some(offset + 1);
         state.handling = Some(source);
+        state.handed = Some(source);
         true
     }
 
@@ -128,10 +155,9 @@ impl Ownership {
     pub(crate) fn remove(&self, source: Source) {
         let mut state = self.state.lock();
         let Some(owned) = state.owned.remove(&source) else { return };
-        let text = format!("partition {} of `{}` went to another member", owned.partition, owned.topic);
-        let gone = Error::new(ErrorKind::Fenced, "group-fenced", text);
+        let gone = gone(Some(&owned));
         if owned.position.is_some_and(|position| !state.commits.covers(source, position)) {
-            state.lost = Some(gone.clone());
+            state.lost.insert(source, gone.clone());
         }
         state.commits.forget(source, &gone);
         drop(state);
@@ -144,24 +170,54 @@ impl Ownership {
         state.owned.iter().filter_map(|(source, owned)| Some((*source, owned.position?))).collect()
     }
 
-    /// The partitions of which records were handed out that are not committed.
-    pub(crate) fn moves(&self) -> Vec<Move> {
-        let state = self.state.lock();
-        let moved = |(source, owned): (&Source, &Owned)| {
-            let (source, from, to) = (*source, state.commits.committed(*source), owned.position?);
-            (from < Some(to)).then_some(Move { source, from, to })
+    /// What a commit-and-append has to move, up to and with the record `through`, or the one that was handed out last.
+    ///
+    /// # Errors
+    /// `Fenced` when the partition of that record went away; `Invalid` when records of others were handed out besides.
+    pub(crate) fn step(&self, through: Option<u64>) -> Result<Move> {
+        let mut state = self.state.lock();
+        let Some(source) = state.handed else { return Err(not_one(0)) };
+        let Some(owned) = state.owned.get(&source) else {
+            state.handed = None;
+            let lost = state.lost.remove(&source);
+            return Err(lost.unwrap_or_else(|| gone(None)));
         };
-        state.owned.iter().filter_map(moved).collect()
+        let to = through.map(|through| through.saturating_add(1)).or(owned.position);
+        if owned.position < to {
+            let problem = "is an offset that was not handed out".to_owned();
+            return Err(Error::Option { option: "through", problem });
+        }
+        let open = |(source, owned): (&Source, &Owned)| state.commits.committed(*source) < owned.position;
+        let others =
+            state.owned.iter().filter(|(other, _)| **other != source).filter(|other| open(*other)).count();
+        let from = state.commits.committed(source);
+        match to {
+            Some(to) if others == 0 && from < Some(to) => Ok(Move { source, from, to }),
+            Some(_) if others > 0 => Err(not_one(others + 1)),
+            _ => Err(not_one(0)),
+        }
     }
 
-    /// A commit-and-append is done, or was refused: a fenced partition is lost.
-    pub(crate) fn moved(&self, step: Move, result: &Result<()>) {
+    /// A commit-and-append is done, or was refused: a fenced partition is given up, so that it is read again from where the
+    /// group stands if it comes back.
+    pub(crate) fn stepped(&self, step: Move, result: &Result<()>) {
         match result {
-            Ok(()) => self.state.lock().commits.moved(step.source, step.to),
+            Ok(()) => {
+                let mut state = self.state.lock();
+                state.commits.moved(step.source, step.to);
+                // It went away meanwhile, and what was handed out of it is committed all the same.
+                state.lost.remove(&step.source);
+                let left = state.owned.get(&step.source).and_then(|owned| owned.position);
+                if state.handed == Some(step.source) && left <= Some(step.to) {
+                    state.handed = None;
+                }
+            }
             Err(error) if error.kind() == ErrorKind::Fenced => {
                 self.remove(step.source);
                 // The step's own error says it.
-                self.take_lost();
+                let mut state = self.state.lock();
+                state.lost.remove(&step.source);
+                state.handed = None;
             }
             Err(_) => {}
         }
@@ -173,7 +229,7 @@ impl Ownership {
 
     /// Why records that were handed out can no longer be committed; told once.
     pub(crate) fn take_lost(&self) -> Option<Error> {
-        self.state.lock().lost.take()
+        self.state.lock().lost.pop_first().map(|(_, error)| error)
     }
 
     /// As [`Commits::want`].
@@ -183,7 +239,14 @@ impl Ownership {
         position: u64,
         waiter: Option<oneshot::Sender<Result<()>>>,
     ) -> Option<u64> {
-        self.state.lock().commits.want(source, position, waiter)
+        let mut state = self.state.lock();
+        if !state.owned.contains_key(&source) {
+            if let Some(waiter) = waiter {
+                let _ = waiter.send(Err(gone(None)));
+            }
+            return None;
+        }
+        state.commits.want(source, position, waiter)
     }
 
     /// As [`Commits::done`]: the next position to send. A fenced partition is lost.
@@ -193,7 +256,7 @@ impl Ownership {
         if fenced {
             self.remove(source);
             // The commit's own error says it.
-            self.take_lost();
+            self.state.lock().lost.remove(&source);
         }
         if done.unheard.is_some() {
             self.state.lock().unheard = done.unheard;
@@ -207,17 +270,26 @@ impl Ownership {
     }
 }
 
+fn gone(owned: Option<&Owned>) -> Error {
+    let named = |owned: &Owned| format!("partition {} of `{}`", owned.partition, owned.topic);
+    let text = format!("{} went to another member", owned.map_or_else(|| "the partition".to_owned(), named));
+    Error::new(ErrorKind::Fenced, "group-fenced", text)
+}
+
+fn not_one(partitions: usize) -> Error {
+    let text = format!("uncommitted records of {partitions} partitions were handed out, not of one");
+    Error::new(ErrorKind::Invalid, "not-one-partition", text)
+}
+
 #[cfg(test)]
 mod tests {
-    use weir_types::GroupId;
-
     use super::*;
 
-    const A: Source = Source { group: GroupId(1), epoch: 4 };
+    const A: Source = Source { group: GroupId(1), epoch: 4, turn: 1 };
 
     fn ownership() -> Ownership {
         let ownership = Ownership::default();
-        ownership.add(A, Owned::new("t", 0));
+        assert_eq!(ownership.add(A.group, A.epoch, Owned::new("t", 0)), A);
         ownership
     }
 
@@ -262,18 +334,81 @@ mod tests {
         assert!(ownership.take_lost().is_none());
     }
 
+    fn kind(result: Result<Move>) -> ErrorKind {
+        result.expect_err("the step is refused").kind()
+    }
+
     #[test]
     fn a_step_begins_where_the_group_stands_and_ends_behind_what_was_handed_out() {
         let ownership = ownership();
         ownership.begin(A, Some(5));
-        assert_eq!(ownership.moves(), []);
+        assert_eq!(kind(ownership.step(None)), ErrorKind::Invalid);
         assert!(ownership.hand_out(A, 7));
-        let step = Move { source: A, from: Some(5), to: 8 };
-        assert_eq!(ownership.moves(), [step]);
-        ownership.moved(step, &Ok(()));
-        assert_eq!(ownership.moves(), []);
+        assert!(ownership.hand_out(A, 8));
+        let part = Move { source: A, from: Some(5), to: 8 };
+        assert_eq!(ownership.step(Some(7)).ok(), Some(part));
+        ownership.stepped(part, &Ok(()));
+        let rest = Move { source: A, from: Some(8), to: 9 };
+        assert_eq!(ownership.step(None).ok(), Some(rest));
+        ownership.stepped(rest, &Ok(()));
+        assert_eq!(kind(ownership.step(None)), ErrorKind::Invalid);
         ownership.remove(A);
         assert!(ownership.take_lost().is_none());
+    }
+
+    #[test]
+    fn the_loss_of_one_partition_is_no_error_of_another_one_s_step() {
+        let ownership = ownership();
+        ownership.begin(A, None);
+        assert!(ownership.hand_out(A, 0));
+        let late = ownership.step(None).expect("the first step");
+        ownership.remove(A);
+        // Its answer comes late, and good: nothing is lost.
+        ownership.stepped(late, &Ok(()));
+        let other = ownership.add(GroupId(2), 1, Owned::new("t", 1));
+        ownership.begin(other, Some(3));
+        assert!(ownership.hand_out(other, 3));
+        assert_eq!(ownership.step(None).ok(), Some(Move { source: other, from: Some(3), to: 4 }));
+        assert!(ownership.take_lost().is_none());
+    }
+
+    #[test]
+    fn a_step_of_a_partition_that_went_away_is_fenced_and_others_go_on() {
+        let ownership = ownership();
+        ownership.begin(A, None);
+        assert!(ownership.hand_out(A, 0));
+        ownership.remove(A);
+        assert_eq!(kind(ownership.step(None)), ErrorKind::Fenced);
+        assert!(ownership.take_lost().is_none(), "the step's own error said it");
+        assert_eq!(kind(ownership.step(None)), ErrorKind::Invalid);
+    }
+
+    #[test]
+    fn a_partition_that_comes_back_under_its_epoch_has_nothing_of_before() {
+        let ownership = ownership();
+        ownership.begin(A, Some(0));
+        assert!(ownership.hand_out(A, 0));
+        let late = ownership.step(None).expect("the first step");
+        ownership.remove(A);
+        let again = ownership.add(A.group, A.epoch, Owned::new("t", 0));
+        assert_ne!(again, A);
+        ownership.begin(again, Some(0));
+        // What was read ahead, and the answer that was on its way, are of the old ownership.
+        assert!(!ownership.hand_out(A, 1));
+        ownership.stepped(late, &Ok(()));
+        assert!(ownership.hand_out(again, 0));
+        assert_eq!(ownership.step(None).ok(), Some(Move { source: again, from: Some(0), to: 1 }));
+    }
+
+    #[test]
+    fn records_of_two_partitions_are_no_step() {
+        let ownership = ownership();
+        let other = ownership.add(GroupId(2), 1, Owned::new("t", 1));
+        for source in [A, other] {
+            ownership.begin(source, None);
+            assert!(ownership.hand_out(source, 0));
+        }
+        assert_eq!(kind(ownership.step(None)), ErrorKind::Invalid);
     }
 
     #[test]

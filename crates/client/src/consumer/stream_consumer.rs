@@ -3,14 +3,16 @@
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
 use weir_runtime::TaskGroup;
 use weir_types::{ErrorKind, TopicKind};
 
 use super::ConsumerOptions;
 use super::member::Member;
 use super::membership::keep_membership;
-use super::ownership::{Move, Ownership};
-use crate::stream::{Chunk, Event};
+use super::ownership::Ownership;
+use crate::call::Pauses;
+use crate::stream::{Chunk, Event, Source};
 use crate::worker::OutputBatches;
 use crate::{Client, Error, Outputs, Result, StreamRecord};
 
@@ -164,9 +166,49 @@ impl StreamConsumer {
         self.step(None, outputs).await
     }
 
-    /// The same for the records up to and with this offset; those behind it were handed out, and are left for later.
-    pub(crate) async fn commit_and_append_through(&mut self, offset: u64, outputs: Outputs) -> Result<()> {
-        self.step(Some(offset), outputs).await
+    /// The same for the records up to and with this offset; those behind it were handed out, and are left for later. What can
+    /// pass is tried again until it has passed: a step that is done is not done again.
+    ///
+    /// # Errors
+    /// Final ones. The last one that can pass, once `stop` is cancelled: the step may have been taken, and whoever has the
+    /// partition next finds out.
+    pub async fn take_step(
+        &mut self,
+        through: u64,
+        outputs: Outputs,
+        stop: &CancellationToken,
+    ) -> Result<()> {
+        let mut pauses = Pauses::default();
+        loop {
+            match self.step(Some(through), outputs.clone()).await {
+                Err(error) if passes(&error) && !stop.is_cancelled() => {
+                    tracing::warn!(group = self.member.group, %error, "a step has to wait");
+                    let core = Arc::clone(&self.member.core);
+                    stop.run_until_cancelled(core.sleep_jittered(pauses.next())).await;
+                }
+                outcome => return outcome,
+            }
+        }
+    }
+
+    /// Where the records come from that were handed out last.
+    pub(crate) fn handed(&self) -> Option<Source> {
+        self.member.ownership.handed()
+    }
+
+    /// Whether records of this source may still be committed.
+    pub(crate) fn owns(&self, source: Source) -> bool {
+        self.member.ownership.owns(source)
+    }
+
+    /// Gives a partition up: it comes back, and is read again from where the group stands.
+    pub(crate) fn give_up(&self, source: Source) {
+        self.member.ownership.remove(source);
+    }
+
+    /// Where the group stood when the records of this source began to come, or was moved to since.
+    pub(crate) fn committed(&self, source: Source) -> Option<u64> {
+        self.member.ownership.committed(source)
     }
 
     async fn step(&mut self, through: Option<u64>, outputs: Outputs) -> Result<()> {
@@ -175,17 +217,8 @@ impl StreamConsumer {
             return Err(Error::Option { option: "commit_on_revoke", problem });
         }
         // A plain commit that is on its way would move the position under the step.
-        std::mem::take(&mut self.commits).join().await;
-        if let Some(lost) = self.member.ownership.take_lost() {
-            return Err(lost);
-        }
-        let moves = self.member.ownership.moves();
-        let [step] = moves[..] else {
-            let text =
-                format!("uncommitted records of {} partitions were handed out, not of one", moves.len());
-            return Err(Error::new(ErrorKind::Invalid, "not-one-partition", text));
-        };
-        let step = Move { to: through.map_or(step.to, |through| through + 1), ..step };
+        self.commits.settle().await;
+        let step = self.member.ownership.step(through)?;
         let outputs = OutputBatches::of(&self.member.core, outputs).await?;
         self.member.commit_and_append(step, &outputs).await
     }
@@ -252,6 +285,11 @@ impl StreamConsumer {
         };
         positions.into_iter().map(start).collect()
     }
+}
+
+/// Whether an error of a step is worth another try.
+pub(crate) fn passes(error: &Error) -> bool {
+    !error.kind().is_final() && !matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::Internal)
 }
 
 impl std::fmt::Debug for StreamConsumer {

@@ -1,6 +1,7 @@
 //! Records that are changed, left out, multiplied and given other keys on their way to another topic.
 
 use bytes::Bytes;
+use weir_types::batch::reserved_headers;
 
 use super::{Handler, HandlerError, Step};
 use crate::{Record, StreamRecord};
@@ -29,7 +30,8 @@ pub struct Flow {
 }
 
 impl Flow {
-    /// Everything to a stream or a queue, as it is: key, value, headers and timestamp.
+    /// Everything to a stream or a queue, as it is: key, value, headers and timestamp. Headers whose names begin with
+    /// `weir-` stay behind: they were meant for the topic that the record comes from.
     pub fn to(topic: impl Into<String>) -> Self {
         Self { stages: Vec::new(), topic: topic.into() }
     }
@@ -65,7 +67,8 @@ impl Flow {
 
 impl Handler for Flow {
     fn handle(&self, record: &StreamRecord, step: &mut Step<'_>) -> Result<(), HandlerError> {
-        let StreamRecord { key, value, headers, timestamp_ms, .. } = record.clone();
+        let StreamRecord { key, value, mut headers, timestamp_ms, .. } = record.clone();
+        headers.retain(|header| !header.name.starts_with(reserved_headers::PREFIX));
         let first = Record { key, value, headers, timestamp_ms: Some(timestamp_ms) };
         let through = |records: Vec<Record>, stage: &Stage| records.into_iter().flat_map(stage).collect();
         let last = self.stages.iter().fold(vec![first], through);

@@ -32,7 +32,8 @@ pub trait Handler: Send + Sync + 'static {
     /// End the operator.
     fn handle(&self, record: &StreamRecord, step: &mut Step<'_>) -> Result<(), HandlerError>;
 
-    /// The watermark has risen; called before the record that made it rise is handled.
+    /// Looks at the watermark, which may have risen; called before each record is handled. What is left to do when a step is
+    /// full can be done at the next call.
     ///
     /// # Errors
     /// End the operator.

@@ -12,6 +12,8 @@
 //! counted. A partition that comes to another member brings its state along: the member reads the changelog's partition of
 //! the same number, once everything that former owners appended has arrived there.
 //!
+//! A [`Source`] is where a stream begins: it brings something from outside in, and goes on where it left off.
+//!
 //! [`Task`](task::Task), [`State`](state::State) and the windows do no IO: the same records in the same order give the same
 //! outputs and changes.
 
@@ -19,6 +21,7 @@ mod clock;
 mod flow;
 mod handler;
 mod run;
+mod source;
 mod state;
 mod step;
 mod task;
@@ -28,6 +31,7 @@ mod windowed;
 pub use flow::Flow;
 pub use handler::{Handler, HandlerError};
 pub use run::{Operator, OperatorOptions, OperatorReport};
+pub use source::Source;
 pub use step::Step;
 pub use window::{Window, Windows};
 pub use windowed::{Aggregator, Windowed};

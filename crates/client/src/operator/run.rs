@@ -5,11 +5,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
-use weir_types::TopicKind;
+use weir_types::{TopicKind, TopicPolicy};
 
 use super::Handler;
+use super::state::State;
 use super::task::Task;
-use crate::admin::wait_for_outputs;
+use crate::admin::{offsets_of, partition_of, wait_for_outputs};
+use crate::call::Pauses;
+use crate::consumer::passes;
+use crate::stream::Source;
 use crate::{
     Client, ConsumerOptions, Error, ErrorKind, NewTopic, Outputs, ReadUntil, ReaderOptions, Result, Settings,
     StreamConsumer, StreamRecord, StreamSettings,
@@ -106,27 +110,23 @@ impl Operator {
         format!("{}-changelog", self.name)
     }
 
-    /// Handles records until it is told to stop; a step that has begun is finished.
+    /// Handles records until it is told to stop. A step that has begun is finished, unless it has to wait for the cluster.
     ///
     /// # Errors
-    /// [`Error::Handler`] for a record that the handler refuses. Others as of [`StreamConsumer`] and
-    /// [`commit_and_append`](StreamConsumer::commit_and_append).
+    /// [`Error::Handler`] for a record that the handler refuses; `Invalid` (`changelog-unfit`) for a changelog that cannot
+    /// be this operator's, or whose state is not of where the group stands. Others as of [`StreamConsumer`] and
+    /// [`take_step`](StreamConsumer::take_step).
     pub async fn run(&self, client: &Client, stop: CancellationToken) -> Result<OperatorReport> {
         if self.handler.keeps_state() {
             self.make_changelog(client).await?;
         }
         let options = ConsumerOptions { commit_on_revoke: false, ..self.options.consumer.clone() };
         let consumer = client.stream_consumer(&self.name, &[&self.input], options).await?;
-        let mut running = Running {
-            operator: self,
-            client,
-            consumer,
-            tasks: BTreeMap::new(),
-            report: OperatorReport::default(),
-        };
-        let outcome = running.until(stop).await;
-        running.consumer.close().await?;
-        outcome.map(|()| running.report)
+        let (tasks, report) = (BTreeMap::new(), OperatorReport::default());
+        let mut running = Running { operator: self, client, consumer, tasks, stop, elsewhere: 0, report };
+        let outcome = running.until_stopped().await;
+        let closed = running.consumer.close().await;
+        outcome.and(closed).map(|()| running.report)
     }
 
     async fn make_changelog(&self, client: &Client) -> Result<()> {
@@ -138,30 +138,50 @@ impl Operator {
             .replicas(self.options.changelog_replicas)
             .settings(Settings::Stream(settings));
         match client.admin().create_topic(changelog).await {
-            Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(error),
-            _ => Ok(()),
+            Ok(_) => return Ok(()),
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error),
         }
+        let found = client.admin().describe_topic(&self.changelog()).await?.topic;
+        let keeps_all = match &found.policy {
+            TopicPolicy::Stream(policy) => {
+                policy.retention.age_ms.is_none() && policy.retention.bytes.is_none()
+            }
+            TopicPolicy::Queue(_) => false,
+        };
+        if keeps_all && found.partitions == partitions {
+            return Ok(());
+        }
+        let text = format!(
+            "`{}` has to be a stream of {partitions} partitions, as `{}`, that keeps its records for ever",
+            self.changelog(),
+            self.input
+        );
+        Err(Error::new(ErrorKind::Invalid, UNFIT, text))
     }
 }
 
-/// Whether it is worth trying again.
-fn passes(error: &Error) -> bool {
-    !error.kind().is_final() && error.kind() != ErrorKind::Corrupt
-}
+/// The code of a changelog that cannot be the operator's.
+const UNFIT: &str = "changelog-unfit";
+/// How often a partition is taken over anew when its state is not of where the group stands.
+const ELSEWHERE_MAX: u32 = 3;
 
 /// An operator at work.
 struct Running<'a> {
     operator: &'a Operator,
     client: &'a Client,
     consumer: StreamConsumer,
-    /// By partition, with the epoch under which it was taken over.
-    tasks: BTreeMap<u32, (u64, Task)>,
+    /// By where their records come from: a partition that comes back is another source.
+    tasks: BTreeMap<Source, Task>,
+    stop: CancellationToken,
+    /// How often in a row a state was not of where the group stands.
+    elsewhere: u32,
     report: OperatorReport,
 }
 
 impl Running<'_> {
-    async fn until(&mut self, stop: CancellationToken) -> Result<()> {
-        let most = self.operator.options.batch_records_max;
+    async fn until_stopped(&mut self) -> Result<()> {
+        let (stop, most) = (self.stop.clone(), self.operator.options.batch_records_max);
         while let Some(batch) = stop.run_until_cancelled(self.consumer.next_batch(most)).await.flatten() {
             match batch {
                 Ok(records) => self.handle(&records).await?,
@@ -176,18 +196,22 @@ impl Running<'_> {
 
     /// Handles records of one partition, step by step.
     async fn handle(&mut self, mut records: &[StreamRecord]) -> Result<()> {
-        let Some(partition) = records.first().map(|record| record.partition) else { return Ok(()) };
+        self.tasks.retain(|source, _| self.consumer.owns(*source));
+        let Some(source) = self.consumer.handed() else { return Ok(()) };
         while !records.is_empty() {
-            let outcome = self.step(partition, records).await;
-            match outcome {
+            match self.step(source, records).await {
                 Ok(count) => {
                     self.report.records += count as u64;
                     self.report.steps += 1;
                     records = &records[count..];
                 }
-                Err(error) if error.kind() == ErrorKind::Fenced => {
-                    // What the task did counts for nothing; whoever has the partition now begins where the group stands.
-                    self.tasks.remove(&partition);
+                // What the task did counts for nothing: whoever has the partition next, perhaps this one again, begins
+                // where the group stands.
+                Err(error)
+                    if error.kind() == ErrorKind::Fenced || passes(&error) && self.stop.is_cancelled() =>
+                {
+                    self.tasks.remove(&source);
+                    self.consumer.give_up(source);
                     self.report.lost += records.len() as u64;
                     return Ok(());
                 }
@@ -198,16 +222,13 @@ impl Running<'_> {
     }
 
     /// Handles records from the front, and commits them with what came of them; how many.
-    async fn step(&mut self, partition: u32, records: &[StreamRecord]) -> Result<usize> {
-        let Some(epoch) = self.consumer.epoch(&self.operator.input, partition) else {
-            let text = format!("partition {partition} of `{}` went to another member", self.operator.input);
-            return Err(Error::new(ErrorKind::Fenced, "group-fenced", text));
-        };
-        if self.tasks.get(&partition).is_none_or(|(since, _)| *since != epoch) {
-            let task = self.restore(partition).await?;
-            self.tasks.insert(partition, (epoch, task));
+    async fn step(&mut self, source: Source, records: &[StreamRecord]) -> Result<usize> {
+        let partition = records[0].partition;
+        if !self.tasks.contains_key(&source) {
+            let task = self.take_over(source, partition).await?;
+            self.tasks.insert(source, task);
         }
-        let (_, task) = self.tasks.get_mut(&partition).expect("the task was made just now");
+        let task = self.tasks.get_mut(&source).expect("the task was made just now");
         let handled =
             task.handle(&*self.operator.handler, records).map_err(|(place, error)| Error::Handler {
                 topic: self.operator.input.clone(),
@@ -219,47 +240,80 @@ impl Running<'_> {
         let append = |outputs: Outputs, change| outputs.append_to(&changelog, partition, change);
         let outputs = handled.changes.into_iter().fold(handled.outputs, append);
         let through = records[handled.records - 1].offset;
-        loop {
-            match self.consumer.commit_and_append_through(through, outputs.clone()).await {
-                // It happened or not, and asking again finds out: the same step is never taken twice.
-                Err(error) if passes(&error) => {
-                    tracing::warn!(operator = self.operator.name, partition, %error, "a step has to wait");
-                }
-                outcome => return outcome.map(|()| handled.records),
-            }
-        }
+        self.consumer.take_step(through, outputs, &self.stop).await.map(|()| handled.records)
     }
 
-    /// The task of a partition that was just taken over, from its changelog. Former owners append nothing any more, and
-    /// what they did append is waited for.
-    async fn restore(&self, partition: u32) -> Result<Task> {
+    /// The task of a partition that was just taken over, from its changelog. What can pass is tried again.
+    async fn take_over(&mut self, source: Source, partition: u32) -> Result<Task> {
         let out_of_order_ms = self.operator.options.out_of_order.as_millis() as u64;
         if !self.operator.handler.keeps_state() {
-            return Ok(Task::restored([], out_of_order_ms));
+            return Ok(Task::restored(State::default(), out_of_order_ms));
         }
+        let mut pauses = Pauses::default();
+        let state = loop {
+            match self.restore(source, partition).await {
+                Err(error) if passes(&error) && !self.stop.is_cancelled() => {
+                    tracing::warn!(operator = self.operator.name, partition, %error, "a state has to wait");
+                    let core = Arc::clone(&self.client.core);
+                    self.stop.run_until_cancelled(core.sleep_jittered(pauses.next())).await;
+                }
+                outcome => break outcome?,
+            }
+        };
+        let task = Task::restored(state, out_of_order_ms);
+        self.check_place(source, partition, &task)?;
+        Ok(task)
+    }
+
+    /// A state is of one place in the input. Another process under the same member id may have taken a step since this one
+    /// took the partition over: then it is given up, and comes back. What stays apart was moved by hand.
+    fn check_place(&mut self, source: Source, partition: u32, task: &Task) -> Result<()> {
+        let (stands, state) = (self.consumer.committed(source), task.position());
+        if stands == state {
+            self.elsewhere = 0;
+            return Ok(());
+        }
+        self.elsewhere += 1;
+        let place =
+            |place: Option<u64>| place.map_or_else(|| "the beginning".to_owned(), |place| place.to_string());
+        let text = format!(
+            "group `{}` stands at {} in partition {partition}, and the state in `{}` is of {}",
+            self.operator.name,
+            place(stands),
+            self.operator.changelog(),
+            place(state)
+        );
+        let kind = if self.elsewhere < ELSEWHERE_MAX { ErrorKind::Fenced } else { ErrorKind::Invalid };
+        Err(Error::new(kind, UNFIT, text))
+    }
+
+    /// What the changelog holds for a partition. Former owners append nothing any more, and what they did append is waited
+    /// for.
+    async fn restore(&self, source: Source, partition: u32) -> Result<State> {
         let core = &self.client.core;
-        let route = core.topic_of(&self.operator.input, TopicKind::Stream).await?;
-        let found = route.partitions.iter().find(|found| found.partition == partition);
-        if let Some(found) = found {
-            wait_for_outputs(core, found.group).await?;
-        }
+        let changelog = self.operator.changelog();
+        let route = core.topic_of(&changelog, TopicKind::Stream).await?;
+        let group = partition_of(&route, partition)?.group;
+        wait_for_outputs(core, source.group, group).await?;
+        let end = offsets_of(core, group, None).await?.end_offset;
         let options = ReaderOptions {
             until: ReadUntil::End,
             partitions: Some(vec![partition]),
             ..ReaderOptions::default()
         };
-        let mut reader = self.client.stream_reader(&self.operator.changelog(), options).await?;
-        let mut changelog = Vec::new();
+        let mut reader = self.client.stream_reader(&changelog, options).await?;
+        let (mut state, mut next) = (State::default(), 0);
         while let Some(record) = reader.next().await {
-            match record {
-                Ok(record) => changelog.push((record.key.unwrap_or_default(), record.value)),
-                Err(error) if passes(&error) => {
-                    tracing::warn!(operator = self.operator.name, partition, %error, "a changelog has to wait");
-                }
-                Err(error) => return Err(error),
-            }
+            let record = record?;
+            next = record.offset + 1;
+            state.restore(record.key.unwrap_or_default(), record.value);
         }
-        Ok(Task::restored(changelog, out_of_order_ms))
+        if next < end {
+            let text =
+                format!("`{changelog}` partition {partition} was read up to {next}, and ends at {end}");
+            return Err(Error::new(ErrorKind::Retry, "no-answer", text));
+        }
+        Ok(state)
     }
 }
 

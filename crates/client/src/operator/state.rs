@@ -11,8 +11,8 @@ use bytes::Bytes;
 pub(crate) enum Space {
     /// The handler's own keys.
     Handler = b'h',
-    /// The latest timestamp that was seen; one key.
-    Clock = b'c',
+    /// What the task keeps for itself: where it is, and how late.
+    Task = b't',
     /// Open windows.
     Window = b'w',
 }
@@ -124,7 +124,7 @@ mod tests {
         state.put(Space::Window, b"k", window(7));
         assert_eq!(state.get(Space::Handler, b"k").map(|value| &**value), Some(&b"mine"[..]));
         assert_eq!(state.with_prefix(Space::Handler, b"").count(), 1);
-        assert_eq!(state.get(Space::Clock, b"k"), None);
+        assert_eq!(state.get(Space::Task, b"k"), None);
     }
 
     #[test]

@@ -12,9 +12,15 @@ use crate::{Outputs, Record};
 pub struct Step<'a> {
     pub(super) state: &'a mut State,
     pub(super) outputs: Outputs,
+    /// What this record has emitted, and what those before it in the same step have emitted and changed.
     pub(super) bytes: usize,
+    pub(super) bytes_before: usize,
     pub(super) clock: EventClock,
 }
+
+/// A step is closed when what it appends, changes of state included, has so many bytes: half of what one may have, as one
+/// record's outputs may come on top.
+pub(super) const STEP_BYTES_MAX: usize = 2 << 20;
 
 impl Step<'_> {
     /// Appends a record to a stream, or a message to a queue. A record without a timestamp gets the time of the step.
@@ -42,6 +48,11 @@ impl Step<'_> {
     /// What is remembered under keys that begin with a prefix, in order of key.
     pub fn with_prefix(&self, prefix: &[u8]) -> impl Iterator<Item = (&[u8], &Bytes)> {
         self.state.with_prefix(Space::Handler, prefix)
+    }
+
+    /// Whether more may be emitted before the step is closed.
+    pub(super) fn has_room(&self) -> bool {
+        self.bytes_before + self.bytes + self.state.changed_bytes() < STEP_BYTES_MAX
     }
 
     /// The partition's event time in milliseconds since the Unix epoch: no earlier timestamp is expected any more. It

@@ -4,14 +4,17 @@ use bytes::Bytes;
 
 use super::clock::EventClock;
 use super::state::{Space, State};
+use super::step::STEP_BYTES_MAX;
 use super::{Handler, HandlerError, Step};
 use crate::{Outputs, Record, StreamRecord};
 
-/// A step is closed when what it appends, changes of state included, has so many bytes: half of what one may have, as one
-/// record's outputs may come on top.
-const STEP_BYTES_MAX: usize = 2 << 20;
+/// What one record may emit and change, in bytes: with a step that is almost full before it, it still fits.
+const RECORD_BYTES_MAX: usize = 2 << 20;
+/// Keys of what the task keeps for itself.
+const LATEST: &[u8] = b"latest";
+const POSITION: &[u8] = b"position";
 
-/// The state of one partition, and how far its event time is.
+/// The state of one partition, how far its event time is, and at which record it is.
 #[derive(Debug)]
 pub(crate) struct Task {
     state: State,
@@ -30,16 +33,15 @@ pub(crate) struct Handled {
 }
 
 impl Task {
-    /// The task that wrote these records to its changelog.
-    pub(crate) fn restored(
-        changelog: impl IntoIterator<Item = (Bytes, Option<Bytes>)>,
-        out_of_order_ms: u64,
-    ) -> Self {
-        let mut state = State::default();
-        changelog.into_iter().for_each(|(key, value)| state.restore(key, value));
-        let latest = state.get(Space::Clock, b"").and_then(|latest| latest.first_chunk());
-        let clock = EventClock::new(latest.map(|latest| u64::from_be_bytes(*latest)), out_of_order_ms);
-        Self { state, clock }
+    /// The task that this state is of.
+    pub(crate) fn restored(state: State, out_of_order_ms: u64) -> Self {
+        let latest = number(&state, LATEST);
+        Self { state, clock: EventClock::new(latest, out_of_order_ms) }
+    }
+
+    /// The record that the state has to see next; none before the first.
+    pub(crate) fn position(&self) -> Option<u64> {
+        number(&self.state, POSITION)
     }
 
     /// Handles records from the front until they are all handled or the step is large enough.
@@ -54,33 +56,55 @@ impl Task {
         let mut handled = Handled::default();
         let (mut bytes, mut risen) = (0, false);
         for (place, record) in records.iter().enumerate() {
-            let rises = self.clock.sees(record.timestamp_ms);
+            risen |= self.clock.sees(record.timestamp_ms);
             let outputs = std::mem::take(&mut handled.outputs);
-            let mut step = Step { state: &mut self.state, outputs, bytes: 0, clock: self.clock };
-            let advanced = if rises { handler.watermark(&mut step) } else { Ok(()) };
-            advanced.and_then(|()| handler.handle(record, &mut step)).map_err(|error| (place, error))?;
+            let (state, clock) = (&mut self.state, self.clock);
+            let mut step = Step { state, outputs, bytes: 0, bytes_before: bytes, clock };
+            handle_one(handler, record, &mut step).map_err(|error| (place, error))?;
             bytes += step.bytes;
             handled.outputs = step.outputs;
             handled.records += 1;
-            risen |= rises;
             if bytes + self.state.changed_bytes() >= STEP_BYTES_MAX {
                 break;
             }
         }
-        if handler.keeps_state() {
-            handled.changes = self.changes(risen);
+        if handler.keeps_state()
+            && let Some(last) = handled.records.checked_sub(1)
+        {
+            handled.changes = self.changes(records[last].offset + 1, risen);
         }
         Ok(handled)
     }
 
     /// What has changed, as records of the changelog: each key once, with its last value.
-    fn changes(&mut self, clock_too: bool) -> Vec<Record> {
+    fn changes(&mut self, position: u64, clock_too: bool) -> Vec<Record> {
+        let mut note = |key, value: u64| {
+            self.state.put(Space::Task, key, Bytes::copy_from_slice(&value.to_be_bytes()));
+        };
+        note(POSITION, position);
         if let Some(latest) = self.clock.latest_ms().filter(|_| clock_too) {
-            self.state.put(Space::Clock, b"", Bytes::copy_from_slice(&latest.to_be_bytes()));
+            note(LATEST, latest);
         }
         let changes = self.state.take_changes().into_iter();
         changes.map(|(key, value)| Record { key: Some(key), value, ..Record::default() }).collect()
     }
+}
+
+fn handle_one(handler: &dyn Handler, record: &StreamRecord, step: &mut Step<'_>) -> Result<(), HandlerError> {
+    handler.watermark(step)?;
+    let bytes = |step: &Step<'_>| step.bytes + step.state.changed_bytes();
+    let before = bytes(step);
+    handler.handle(record, step)?;
+    let own = bytes(step) - before;
+    if own > RECORD_BYTES_MAX {
+        return Err(format!("it emits and changes {own} bytes, at most {RECORD_BYTES_MAX} fit").into());
+    }
+    Ok(())
+}
+
+fn number(state: &State, key: &[u8]) -> Option<u64> {
+    let found = state.get(Space::Task, key)?;
+    found.first_chunk().map(|number| u64::from_be_bytes(*number))
 }
 
 #[cfg(test)]
@@ -136,18 +160,24 @@ mod tests {
         }
     }
 
+    fn state_of(changelog: &[(Bytes, Option<Bytes>)]) -> State {
+        let mut state = State::default();
+        changelog.iter().for_each(|(key, value)| state.restore(key.clone(), value.clone()));
+        state
+    }
+
     /// What the operator tells of these records, in steps of one record each; after each the task is made anew from
     /// what it wrote to its changelog.
     fn told(handler: &dyn Handler, out_of_order_ms: u64, records: &[(&str, u64)]) -> Vec<String> {
         let (mut changelog, mut told) = (Vec::new(), Vec::new());
         for (key, timestamp_ms) in records {
-            let mut task = Task::restored(changelog.clone(), out_of_order_ms);
+            let mut task = Task::restored(state_of(&changelog), out_of_order_ms);
             let handled = task.handle(handler, &[record(key, *timestamp_ms)]).unwrap();
             changelog.extend(handled.changes.into_iter().map(|record| (record.key.unwrap(), record.value)));
             told.extend(handled.outputs.values());
         }
         let all: Vec<_> = records.iter().map(|(key, timestamp_ms)| record(key, *timestamp_ms)).collect();
-        let at_once = Task::restored([], out_of_order_ms).handle(handler, &all).unwrap();
+        let at_once = Task::restored(State::default(), out_of_order_ms).handle(handler, &all).unwrap();
         assert_eq!(at_once.outputs.values(), told, "steps and restarts make no difference");
         told
     }
@@ -202,13 +232,77 @@ mod tests {
     #[test]
     fn a_step_is_closed_when_it_is_large() {
         let handler = |_: &StreamRecord, step: &mut Step<'_>| -> Result<(), HandlerError> {
-            step.emit("copies", Record::new(vec![0; 800 << 10]));
+            step.emit("copies", Record::new(vec![0; 400 << 10]));
             Ok(())
         };
         let records: Vec<_> = (0..5).map(|place| record("a", place)).collect();
-        let mut task = Task::restored([], 0);
+        let mut task = Task::restored(State::default(), 0);
         assert_eq!(task.handle(&handler, &records).unwrap().records, 3);
+        assert_eq!(task.position(), Some(3));
         assert_eq!(task.handle(&handler, &records[3..]).unwrap().records, 2);
+    }
+
+    #[test]
+    fn a_record_that_emits_too_much_is_refused() {
+        let handler = |record: &StreamRecord, step: &mut Step<'_>| -> Result<(), HandlerError> {
+            (0..record.offset).for_each(|_| step.emit("copies", Record::new(vec![0; 900 << 10])));
+            Ok(())
+        };
+        assert!(Task::restored(State::default(), 0).handle(&handler, &[record("a", 2)]).is_ok());
+        let (_, error) = Task::restored(State::default(), 0).handle(&handler, &[record("a", 3)]).unwrap_err();
+        assert!(error.to_string().contains("at most 2097152 fit"), "{error}");
+    }
+
+    /// Remembers much of each window, and tells it.
+    struct Large;
+
+    impl Aggregator for Large {
+        type Value = Vec<u8>;
+
+        fn add(&self, value: &mut Vec<u8>, _: &StreamRecord) {
+            value.resize(100 << 10, b'x');
+        }
+
+        fn finish(
+            &self,
+            _: &[u8],
+            _: Window,
+            value: Vec<u8>,
+            step: &mut Step<'_>,
+        ) -> Result<(), HandlerError> {
+            step.emit("windows", Record::new(value));
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn windows_that_end_at_once_are_told_in_several_steps() {
+        let handler = Windowed::new(Windows::tumbling(Duration::from_millis(10)), Large);
+        let mut task = Task::restored(State::default(), 0);
+        let many: Vec<_> = (0..30).map(|key| record(&format!("key {key}"), 1)).collect();
+        let mut rest = &many[..];
+        while !rest.is_empty() {
+            let handled = task.handle(&handler, rest).unwrap();
+            assert!(handled.outputs.values().is_empty());
+            rest = &rest[handled.records..];
+        }
+        let (mut told, mut steps) = (0, 0);
+        while told < 30 {
+            let handled = task.handle(&handler, &[record("later", 1_000 + steps)]).unwrap();
+            let outputs = handled.outputs.values().len();
+            assert!((1..=11).contains(&outputs), "{outputs} windows in step {steps}");
+            told += outputs;
+            steps += 1;
+        }
+        assert_eq!((told, steps), (30, 3));
+    }
+
+    #[test]
+    fn a_session_that_a_late_record_belongs_to_takes_it() {
+        let handler = Windowed::new(Windows::session(Duration::from_millis(10)), Count);
+        // The watermark is at 25 when 14 comes; its own ten milliseconds are over, those of its session are not.
+        let records = [("a", 10), ("a", 18), ("a", 45), ("a", 14), ("a", 90)];
+        assert_eq!(told(&handler, 20, &records), ["a 10..28 3", "a 45..55 1"]);
     }
 
     #[test]
@@ -217,7 +311,7 @@ mod tests {
             if record.offset == 2 { Err("no".into()) } else { Ok(()) }
         };
         let records: Vec<_> = (0..5).map(|place| record("a", place)).collect();
-        let (place, error) = Task::restored([], 0).handle(&handler, &records).unwrap_err();
+        let (place, error) = Task::restored(State::default(), 0).handle(&handler, &records).unwrap_err();
         assert_eq!((place, error.to_string().as_str()), (2, "no"));
     }
 }

@@ -11,79 +11,68 @@ pub struct Window {
     pub end_ms: u64,
 }
 
+/// Windows that a record may be in, at most.
+const WINDOWS_PER_RECORD_MAX: u64 = 1_000;
+
 /// How event time is cut into windows, for each key by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Windows {
-    /// One after the other.
-    Tumbling {
-        /// How long each lasts.
-        size_ms: u64,
-    },
-    /// Overlapping: a record is in several.
-    Sliding {
-        /// How long each lasts.
-        size_ms: u64,
-        /// From the beginning of one to that of the next: at most the size.
-        every_ms: u64,
-    },
-    /// As long as records come: one that has had none for `gap_ms` is over.
-    Session {
-        /// The longest pause inside a window.
-        gap_ms: u64,
-    },
+pub struct Windows(Kind);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// One after the other, or overlapping: `every` is at most `size`.
+    Aligned { size_ms: u64, every_ms: u64 },
+    /// As long as records come.
+    Session { gap_ms: u64 },
 }
 
 impl Windows {
-    /// Windows that follow each other, aligned to the Unix epoch.
+    /// Windows that follow each other, aligned to the Unix epoch: a record is in one.
     ///
     /// # Panics
     /// For a size below one millisecond.
     pub fn tumbling(size: Duration) -> Self {
-        Self::Tumbling { size_ms: millis(size) }
+        Self::sliding(size, size)
     }
 
-    /// Windows that overlap, aligned to the Unix epoch.
+    /// Windows that overlap, aligned to the Unix epoch: a record is in several, 1,000 at most.
     ///
     /// # Panics
-    /// For a size or a distance below one millisecond, and for a distance beyond the size, which would leave gaps.
+    /// For a size or a distance below one millisecond, for a distance beyond the size, which would leave gaps, and for one
+    /// below a thousandth of it.
     pub fn sliding(size: Duration, every: Duration) -> Self {
-        assert!(every <= size, "windows of {size:?} every {every:?} leave gaps");
-        Self::Sliding { size_ms: millis(size), every_ms: millis(every) }
+        let (size_ms, every_ms) = (millis(size), millis(every));
+        assert!(every_ms <= size_ms, "windows of {size:?} every {every:?} leave gaps");
+        assert!(size_ms / every_ms <= WINDOWS_PER_RECORD_MAX, "a record is in at most 1,000 windows");
+        Self(Kind::Aligned { size_ms, every_ms })
     }
 
-    /// Windows that last as long as records come.
+    /// Windows that last as long as records come: one that has had none for `gap` is over.
     ///
     /// # Panics
     /// For a gap below one millisecond.
     pub fn session(gap: Duration) -> Self {
-        Self::Session { gap_ms: millis(gap) }
+        Self(Kind::Session { gap_ms: millis(gap) })
     }
 
     /// The windows of a record with this timestamp, from the earliest on. A session's window is what the record alone
     /// would make; those that meet become one.
     pub(crate) fn of(self, timestamp_ms: u64) -> Vec<Window> {
-        match self {
-            Self::Tumbling { size_ms } => {
-                let start_ms = timestamp_ms - timestamp_ms % size_ms;
-                vec![Window { start_ms, end_ms: start_ms.saturating_add(size_ms) }]
-            }
-            Self::Sliding { size_ms, every_ms } => {
+        match self.0 {
+            Kind::Aligned { size_ms, every_ms } => {
                 let last = timestamp_ms - timestamp_ms % every_ms;
                 let back = (size_ms - (timestamp_ms - last) - 1) / every_ms;
                 let starts = (0..=back).rev().filter_map(|back| last.checked_sub(back * every_ms));
-                starts
-                    .map(|start_ms| Window { start_ms, end_ms: start_ms.saturating_add(size_ms) })
-                    .filter(|window| window.start_ms <= timestamp_ms)
-                    .collect()
+                starts.map(|start_ms| Window { start_ms, end_ms: start_ms.saturating_add(size_ms) }).collect()
             }
-            Self::Session { gap_ms } => {
+            Kind::Session { gap_ms } => {
                 vec![Window { start_ms: timestamp_ms, end_ms: timestamp_ms.saturating_add(gap_ms) }]
             }
         }
     }
 
     pub(crate) fn is_session(self) -> bool {
-        matches!(self, Self::Session { .. })
+        matches!(self.0, Kind::Session { .. })
     }
 }
 

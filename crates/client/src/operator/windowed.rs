@@ -47,6 +47,9 @@ pub trait Aggregator: Send + Sync + 'static {
     }
 }
 
+/// Longest key of a record that goes to windows: a row of the changelog has the window beside it.
+const KEY_BYTES_MAX: usize = 60 << 10;
+
 /// A handler that gives each record to the windows of its key, and tells when they are over. Records without a key share
 /// one.
 #[derive(Debug)]
@@ -69,28 +72,51 @@ impl<A: Aggregator> Windowed<A> {
         self
     }
 
-    fn enter(
+    /// Whether a window takes no records any more.
+    fn is_over(&self, window: Window, step: &Step<'_>) -> bool {
+        window.end_ms.saturating_add(self.lateness_ms) <= step.watermark_ms()
+    }
+
+    /// The window of a record, grown by the open sessions that it meets, and those.
+    fn grown(
         &self,
         key: &[u8],
         mut window: Window,
+        step: &Step<'_>,
+    ) -> Result<(Window, Vec<Window>), HandlerError> {
+        let mut met = Vec::new();
+        if self.windows.is_session() {
+            // A session that the record reaches may reach the next one.
+            let open = sessions(key, step)?.into_iter().filter(|open| !self.is_over(*open, step));
+            let mut open: Vec<Window> = open.collect();
+            while let Some(place) = open.iter().position(|open| open.meets(&window)) {
+                let session = open.remove(place);
+                window = window.and(&session);
+                met.push(session);
+            }
+            met.sort_unstable();
+        } else {
+            met.push(window);
+        }
+        Ok((window, met))
+    }
+
+    fn enter(
+        &self,
+        key: &[u8],
+        (window, met): (Window, Vec<Window>),
         record: &StreamRecord,
         step: &mut Step<'_>,
     ) -> Result<(), HandlerError> {
-        let mut value = A::Value::default();
-        if self.windows.is_session() {
-            let met: Vec<_> = sessions(key, step)?.into_iter().filter(|open| open.meets(&window)).collect();
-            for (place, open) in met.into_iter().enumerate() {
-                let Some((_, earlier)) = take::<A>(key, open.start_ms, step)? else { continue };
-                window = window.and(&open);
-                if place == 0 {
-                    value = earlier;
-                } else {
-                    self.aggregator.merge(&mut value, earlier);
-                }
+        let mut value: Option<A::Value> = None;
+        for open in met {
+            let Some((_, known)) = take::<A>(key, open.start_ms, step)? else { continue };
+            match &mut value {
+                Some(earlier) => self.aggregator.merge(earlier, known),
+                None => value = Some(known),
             }
-        } else if let Some((_, known)) = take::<A>(key, window.start_ms, step)? {
-            value = known;
         }
+        let mut value = value.unwrap_or_default();
         self.aggregator.add(&mut value, record);
         let row = postcard::to_extend(&value, window.end_ms.to_be_bytes().to_vec())?;
         step.state.put(Space::Window, &row_key(key, window.start_ms), row.into());
@@ -101,11 +127,17 @@ impl<A: Aggregator> Windowed<A> {
 impl<A: Aggregator> Handler for Windowed<A> {
     fn handle(&self, record: &StreamRecord, step: &mut Step<'_>) -> Result<(), HandlerError> {
         let key = record.key.clone().unwrap_or_default();
+        if key.len() > KEY_BYTES_MAX {
+            return Err(
+                format!("a key of {} bytes is too long for a window: {KEY_BYTES_MAX}", key.len()).into()
+            );
+        }
         for window in self.windows.of(record.timestamp_ms) {
-            if window.end_ms.saturating_add(self.lateness_ms) <= step.watermark_ms() {
+            let (grown, met) = self.grown(&key, window, step)?;
+            if self.is_over(grown, step) {
                 self.aggregator.late(record, window, step)?;
             } else {
-                self.enter(&key, window, record, step)?;
+                self.enter(&key, (grown, met), record, step)?;
             }
         }
         Ok(())
@@ -113,7 +145,10 @@ impl<A: Aggregator> Handler for Windowed<A> {
 
     fn watermark(&self, step: &mut Step<'_>) -> Result<(), HandlerError> {
         let until_ms = step.watermark_ms().saturating_sub(self.lateness_ms);
-        while let Some(row) = step.state.first_ended(until_ms) {
+        // What finds no room in this step is told with the next records.
+        while step.has_room()
+            && let Some(row) = step.state.first_ended(until_ms)
+        {
             let (key, start_ms) = parse_key(&row)?;
             let Some((end_ms, value)) = take::<A>(&key, start_ms, step)? else { break };
             self.aggregator.finish(&key, Window { start_ms, end_ms }, value, step)?;

@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use weir_proto::v1;
+use weir_proto::v1::stream_client::StreamClient;
 use weir_runtime::TaskGroup;
 use weir_types::limits::RECORD_BYTES_MAX;
 use weir_types::{BatchError, ErrorKind};
@@ -12,7 +14,7 @@ use weir_types::{BatchError, ErrorKind};
 use super::intake::Intake;
 use super::lane::Lane;
 use super::stamps::Stamps;
-use crate::routing::TopicRoute;
+use crate::routing::{Target, TopicRoute};
 use crate::{Client, Error, PendingDelivery, ProducerOptions, Record, Result};
 
 /// Sends records to the partitions of one topic.
@@ -51,6 +53,7 @@ pub struct Producer {
     sticky: AtomicUsize,
     room: Arc<Semaphore>,
     delivery_timeout: Duration,
+    stamps: Arc<Stamps>,
     _lanes: TaskGroup,
 }
 
@@ -80,10 +83,36 @@ impl Producer {
             room: Arc::new(Semaphore::new(options.buffer_bytes_max)),
             delivery_timeout: options.delivery_timeout,
             _lanes: lanes,
+            stamps,
             client,
             topic,
             intakes,
         })
+    }
+
+    /// Shuts older selves of this producer out of every partition, before it has appended anything itself.
+    pub(crate) async fn fence(&self) -> Result<()> {
+        let core = &self.client.core;
+        let stamp = self.stamps.other_than(None, core.options.request_timeout).await?;
+        let each = self.topic.partitions.iter().map(async |partition| {
+            let group_id = partition.group.0;
+            let request =
+                v1::FenceProducerRequest { group_id, producer_id: stamp.id.0, epoch: stamp.epoch.0 };
+            let call = core.operation(Target::Leader(partition.group), "shut older producers out");
+            core.call(call, |channel| async move { StreamClient::new(channel).fence_producer(request).await })
+                .await
+        });
+        futures::future::try_join_all(each).await.map(drop)
+    }
+
+    /// The partition of a key.
+    pub(crate) fn partition_of(&self, key: &[u8]) -> u32 {
+        self.topic.partitions[self.topic.of_key(key)].partition
+    }
+
+    /// The topic's partitions.
+    pub(crate) fn partitions(&self) -> impl ExactSizeIterator<Item = u32> {
+        self.topic.partitions.iter().map(|partition| partition.partition)
     }
 
     /// The topic's name.

@@ -14,6 +14,9 @@ pub(crate) struct Source {
     pub(crate) group: GroupId,
     /// Of the ownership; 0 without a consumer group.
     pub(crate) epoch: u64,
+    /// Counts how often this client has begun to own something: a partition may come back under the same epoch, and what
+    /// was on its way before is nothing to do with it then.
+    pub(crate) turn: u64,
 }
 
 /// Records of one answer, decoded. Dropping it gives their bytes back as credit.

@@ -64,7 +64,7 @@ impl StreamReader {
             let reader = PartitionReader {
                 core: Arc::clone(core),
                 origin: Origin { topic: Arc::clone(&topic.name), partition: partition.partition },
-                source: Source { group: partition.group, epoch: 0 },
+                source: Source { group: partition.group, epoch: 0, turn: 0 },
                 consumer_group: String::new(),
                 position,
                 end,

@@ -72,6 +72,13 @@ impl Stream for Services {
         not_faked()
     }
 
+    async fn fence_producer(
+        &self,
+        _: Request<v1::FenceProducerRequest>,
+    ) -> Result<Response<v1::OffsetsResponse>, Status> {
+        not_faked()
+    }
+
     async fn commit_and_append(
         &self,
         _: Request<v1::CommitAndAppendRequest>,

@@ -7,12 +7,12 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 use weir_broker::Broker;
 use weir_broker::api::outputs::Handled;
-use weir_broker::api::stream::{Appended, Commit, Fetched, PendingAppend, poll_deadline};
+use weir_broker::api::stream::{Appended, Commit, Fetched, Offsets, PendingAppend, poll_deadline};
 use weir_proto::error_to_status;
 use weir_proto::v1::produce_response::Outcome;
 use weir_proto::v1::stream_server::Stream;
 use weir_proto::v1::{self, ProduceRequest, ProduceResponse};
-use weir_types::{GroupId, Offset, WallClock, WeirError};
+use weir_types::{GroupId, Offset, ProducerEpoch, ProducerId, WallClock, WeirError};
 
 use super::{Answers, Services, invalid, stopping};
 
@@ -98,18 +98,25 @@ impl Stream for Services {
         let request = request.into_inner();
         let (group, time) = (GroupId(request.group_id), request.time_ms.map(WallClock));
         let broker = self.broker()?;
+        let mut left = None;
         if request.outbox_wait_ms > 0 {
-            let deadline = poll_deadline(request.outbox_wait_ms);
-            let waited = self.stop.run_until_cancelled(broker.wait_for_outputs(group, deadline)).await;
-            waited.unwrap_or_else(|| Err(stopping())).map_err(error_to_status)?;
+            let (to, deadline) = (request.outbox_to.map(GroupId), poll_deadline(request.outbox_wait_ms));
+            let waited = self.stop.run_until_cancelled(broker.wait_for_outputs(group, to, deadline)).await;
+            left = Some(waited.unwrap_or_else(|| Err(stopping())).map_err(error_to_status)?);
         }
         let offsets = broker.offsets(group, time).await.map_err(error_to_status)?;
-        Ok(Response::new(v1::OffsetsResponse {
-            start_offset: offsets.start.0,
-            end_offset: offsets.end.0,
-            time_offset: offsets.at_time.map(|offset| offset.0),
-            outbox_batches: offsets.outbox_batches,
-        }))
+        let outbox_batches = left.unwrap_or(offsets.outbox_batches);
+        Ok(Response::new(v1::OffsetsResponse { outbox_batches, ..offsets_response(offsets) }))
+    }
+
+    async fn fence_producer(
+        &self,
+        request: Request<v1::FenceProducerRequest>,
+    ) -> Result<Response<v1::OffsetsResponse>, Status> {
+        let v1::FenceProducerRequest { group_id, producer_id, epoch } = request.into_inner();
+        let (id, epoch) = (ProducerId(producer_id), ProducerEpoch(epoch));
+        let fenced = self.broker()?.fence_producer(GroupId(group_id), id, epoch).await;
+        Ok(Response::new(offsets_response(fenced.map_err(error_to_status)?)))
     }
 
     async fn commit_offset(
@@ -213,6 +220,15 @@ pub(super) fn produced(correlation_id: u64, outcome: Result<Appended, WeirError>
         Err(error) => Outcome::Error(error.into()),
     };
     ProduceResponse { correlation_id, duplicate, outcome: Some(outcome) }
+}
+
+fn offsets_response(offsets: Offsets) -> v1::OffsetsResponse {
+    v1::OffsetsResponse {
+        start_offset: offsets.start.0,
+        end_offset: offsets.end.0,
+        time_offset: offsets.at_time.map(|offset| offset.0),
+        outbox_batches: offsets.outbox_batches,
+    }
 }
 
 fn fetch_response(fetched: Fetched) -> v1::FetchResponse {

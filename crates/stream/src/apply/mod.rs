@@ -7,6 +7,7 @@ mod commit_and_append;
 mod commit_offset;
 mod delete_group;
 mod fence;
+mod fence_producer;
 mod set_policy;
 mod trim;
 
@@ -16,5 +17,6 @@ pub(crate) use commit_and_append::commit_and_append;
 pub(crate) use commit_offset::commit_offset;
 pub(crate) use delete_group::delete_group;
 pub(crate) use fence::fence;
+pub(crate) use fence_producer::fence_producer;
 pub(crate) use set_policy::set_policy;
 pub(crate) use trim::trim;

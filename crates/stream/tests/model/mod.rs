@@ -51,6 +51,8 @@ pub(crate) struct Model {
     position: u32,
     /// Steps that were taken.
     steps: Vec<CommitAndAppend>,
+    /// The highest epoch of each producer that shut its older selves out, and when.
+    fences: BTreeMap<ProducerId, (ProducerEpoch, LeaseClock)>,
     /// The step that moved each group last; none when something else did.
     moved_last: BTreeMap<String, (GroupEpoch, Option<Offset>, Offset)>,
     /// Where the batches lie that those steps put into the outbox, per destination, in order; and how many of them each
@@ -108,6 +110,15 @@ impl Model {
                 Command::CommitAndAppend(self.steps[step.pick.index(self.steps.len())].clone())
             }
             23 => self.arrive(step),
+            24 => {
+                let stamp = self.next_stamp(step);
+                let fenced =
+                    self.fences.get(&stamp.id).map_or(stamp.epoch, |(fence, _)| stamp.epoch.max(*fence));
+                Command::FenceProducer {
+                    id: stamp.id,
+                    epoch: ProducerEpoch((fenced.0 + step.count % 3).saturating_sub(1)),
+                }
+            }
             _ => Command::Tick,
         }
     }
@@ -268,6 +279,16 @@ impl Model {
                 assert_eq!(*base_offset, original, "a repeat gets the original offset (P10)");
                 assert_eq!(after.end_offset(), before.end_offset());
             }
+            (Command::FenceProducer { id, epoch }, answer) => {
+                let appended =
+                    self.producers.get(id).and_then(|(_, stamps)| stamps.keys().next_back().copied());
+                let known =
+                    appended.map(|(epoch, _)| epoch).max(self.fences.get(id).map(|(epoch, _)| *epoch));
+                assert_eq!(answer.is_err(), known > Some(*epoch), "{known:?} and {epoch:?}");
+                if answer.is_ok() && appended.is_none_or(|(appended, _)| appended < *epoch) {
+                    self.fences.insert(*id, (*epoch, at.lease_clock));
+                }
+            }
             (_, answer) => {
                 assert_eq!(after.end_offset(), before.end_offset());
                 self.check_steps(at, command, answer, before);
@@ -276,6 +297,7 @@ impl Model {
         }
         let quiet = |seen: LeaseClock| seen + PRODUCER_QUIET_MS_MAX <= at.lease_clock;
         self.producers.retain(|_, (seen, _)| !quiet(*seen));
+        self.fences.retain(|_, (_, seen)| !quiet(*seen));
         self.check_reading(after);
         self.check_outbox(after);
         assert!(before.start_offset() <= after.start_offset(), "the start never falls");
@@ -288,6 +310,13 @@ impl Model {
     fn remember(&mut self, at: At, append: Append, base_offset: Offset) {
         let Append { position, length, .. } = append;
         let pointer = Pointer { term: at.term, index: at.index, position, length };
+        if let Some(stamp) = append.producer {
+            let fence = self.fences.remove(&stamp.id);
+            assert!(
+                fence.is_none_or(|(fence, _)| fence <= stamp.epoch),
+                "{stamp:?} was shut out by {fence:?}"
+            );
+        }
         self.appended.push(Appended { append, base_offset, pointer, append_time: at.wall_clock });
         if let Some(stamp) = append.producer {
             let (seen, stamps) = self.producers.entry(stamp.id).or_default();

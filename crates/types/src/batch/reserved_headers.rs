@@ -15,5 +15,11 @@ pub const DEAD_LETTER_REASON: &str = "weir-dead-letter-reason";
 pub const DEAD_LETTER_ATTEMPTS: &str = "weir-dead-letter-attempts";
 /// Where it was: `topic/partition/message id`.
 pub const DEAD_LETTER_ORIGIN: &str = "weir-dead-letter-origin";
+/// The source that appended a record to a stream.
+pub const SOURCE: &str = "weir-source";
+/// Where the record is in what the source reads: grows from record to record.
+pub const SOURCE_POSITION: &str = "weir-source-position";
+/// Up to where everything was in the stream when the record was sent.
+pub const SOURCE_ACKED: &str = "weir-source-acked";
 /// Id for dedup within the queue's window: any bytes.
 pub const MESSAGE_ID: &str = "weir-message-id";

@@ -55,6 +55,8 @@ impl Job<'_> {
     fn spawn(&self) -> std::io::Result<Child> {
         let mut shell = Command::new("sh");
         let variables = self.variables.iter().map(|(name, value)| (name, value));
+        // A group of its own: Ctrl-C on the terminal is ours alone, and the command comes to its end.
+        shell.process_group(0);
         shell.args(["-c", self.command]).envs(variables).env_remove("WEIR_KEY");
         // A variable cannot hold a zero byte, and a key of 64 KiB would still fit.
         let key = self.key.and_then(|key| str::from_utf8(key).ok()).filter(|key| !key.contains('\0'));

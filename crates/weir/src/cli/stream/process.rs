@@ -2,12 +2,16 @@
 
 use clap::Args;
 use serde::Serialize;
+use tokio_util::sync::CancellationToken;
 use weir_client::{ConsumerOptions, ErrorKind, GroupStart, Outputs, Record, StreamConsumer, StreamRecord};
 
 use crate::cli::Connection;
 use crate::cli::exec::{Job, stop_signal};
 use crate::failure::{Failure, Outcome};
 use crate::output::{Done, Screen, count};
+
+/// What the records of one step write, in bytes: one more record still fits.
+const STEP_BYTES_MAX: usize = 2 << 20;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -18,7 +22,7 @@ record's key, in the step that commits the group's position: whatever is killed,
 record has its output once. A command that writes nothing appends nothing.
 
 A command that ends with another code than 0 ends the processing: the group stays at
-that record. SIGINT or SIGTERM: the records at hand are finished.
+that record. SIGINT or SIGTERM: the records at hand are finished; a second one drops them.
 
 Examples:
   weir stream process clicks --group lengths --exec 'wc -c' --emit-to lengths
@@ -68,22 +72,21 @@ impl Process {
         let mut consumer = client.stream_consumer(&self.group, &[&self.stream], options).await?;
         let mut processed = Processed::default();
         let outcome = self.process(&mut consumer, &mut processed).await;
-        consumer.close().await?;
+        let closed = consumer.close().await;
         outcome?;
+        closed?;
         let Processed { records, emitted, lost } = processed;
         let text = format!("{} processed, {emitted} emitted, {lost} lost", count(records, "record"));
         screen.show(&Done { text, data: processed })
     }
 
     async fn process(&self, consumer: &mut StreamConsumer, processed: &mut Processed) -> Outcome {
-        let mut stop = std::pin::pin!(stop_signal());
-        let mut left = self.max.unwrap_or(u64::MAX);
-        while left > 0 {
-            let batch = tokio::select! {
-                () = &mut stop => break,
-                batch = consumer.next_batch(self.batch.min(left) as usize) => batch,
-            };
-            let records = match batch {
+        let (stop, abandon) = (CancellationToken::new(), CancellationToken::new());
+        let _signals = signals(&stop, &abandon).drop_guard();
+        while self.max.is_none_or(|max| processed.records < max) {
+            let most = self.max.map_or(self.batch, |max| self.batch.min(max - processed.records));
+            let batch = stop.run_until_cancelled(consumer.next_batch(most as usize)).await.flatten();
+            let mut records = match batch {
                 Some(Ok(records)) => records,
                 // Of one partition, which is tried on.
                 Some(Err(error)) => {
@@ -92,30 +95,46 @@ impl Process {
                 }
                 None => break,
             };
-            let (mut outputs, mut emitted) = (Outputs::new(), 0);
-            for record in &records {
-                let written = self.job(record).run().await.map_err(|why| failed(record, &why))?;
-                if !written.is_empty() {
-                    let record = Record { key: record.key.clone(), ..Record::new(written) };
-                    outputs = outputs.append(&self.emit_to, record);
-                    emitted += 1;
+            while !records.is_empty() {
+                let Some(step) = abandon.run_until_cancelled(self.step(&records)).await else {
+                    return Ok(());
+                };
+                let Step { count, emitted, outputs } = step?;
+                match consumer.take_step(records[count - 1].offset, outputs, &stop).await {
+                    Ok(()) => {
+                        processed.records += count as u64;
+                        processed.emitted += emitted;
+                        records.drain(..count);
+                    }
+                    Err(error) if error.kind() == ErrorKind::Fenced => {
+                        eprintln!("{error}");
+                        processed.lost += records.len() as u64;
+                        break;
+                    }
+                    Err(error) => return Err(error.into()),
                 }
-            }
-            let count = records.len() as u64;
-            left -= count;
-            match consumer.commit_and_append(outputs).await {
-                Ok(()) => {
-                    processed.records += count;
-                    processed.emitted += emitted;
-                }
-                Err(error) if error.kind() == ErrorKind::Fenced => {
-                    eprintln!("{error}");
-                    processed.lost += count;
-                }
-                Err(error) => return Err(error.into()),
             }
         }
         Ok(())
+    }
+
+    /// Runs the command for records from the front, until what it wrote is enough for a step.
+    async fn step(&self, records: &[StreamRecord]) -> Result<Step, Failure> {
+        let (mut step, mut bytes) = (Step::default(), 0);
+        for record in records {
+            let written = self.job(record).run().await.map_err(|why| failed(record, &why))?;
+            step.count += 1;
+            if !written.is_empty() {
+                bytes += written.len();
+                let record = Record { key: record.key.clone(), ..Record::new(written) };
+                step.outputs = std::mem::take(&mut step.outputs).append(&self.emit_to, record);
+                step.emitted += 1;
+            }
+            if bytes >= STEP_BYTES_MAX {
+                break;
+            }
+        }
+        Ok(step)
     }
 
     fn job<'a>(&'a self, record: &'a StreamRecord) -> Job<'a> {
@@ -126,6 +145,27 @@ impl Process {
         let (input, key) = (record.value.clone(), record.key.as_deref());
         Job { command: &self.exec, input, key, variables, capture: true }
     }
+}
+
+/// What becomes of some records.
+#[derive(Debug, Default)]
+struct Step {
+    count: usize,
+    emitted: u64,
+    outputs: Outputs,
+}
+
+/// The first signal stops taking records, the second one what runs. Dropping the guard of the answer ends the watch.
+fn signals(stop: &CancellationToken, abandon: &CancellationToken) -> CancellationToken {
+    let watching = CancellationToken::new();
+    let (stop, abandon, over) = (stop.clone(), abandon.clone(), watching.clone());
+    tokio::spawn(over.run_until_cancelled_owned(async move {
+        stop_signal().await;
+        stop.cancel();
+        stop_signal().await;
+        abandon.cancel();
+    }));
+    watching
 }
 
 fn failed(record: &StreamRecord, why: &str) -> Failure {
