@@ -11,6 +11,8 @@
 //! weir stream read paid-orders --follow                      # 17: two weirs, 40 EUR
 //! ```
 
+#![expect(clippy::print_stdout, reason = "an example talks to whoever runs it")]
+
 use tokio_util::sync::CancellationToken;
 use weir_client::operator::{Flow, HandlerError, Operator, Step};
 use weir_client::{Client, ErrorKind, NewTopic, Record, StreamRecord};

@@ -8,6 +8,8 @@
 //! weir stream read visits --follow
 //! ```
 
+#![expect(clippy::print_stdout, reason = "an example talks to whoever runs it")]
+
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};

@@ -7,6 +7,8 @@
 //! weir stream read factorials --follow
 //! ```
 
+#![expect(clippy::print_stdout, reason = "an example talks to whoever runs it")]
+
 use weir_client::{Client, ErrorKind, Message, NewTopic, Record, WorkerOptions};
 
 /// The factorial of the number in a message, if it is one and the result is not too large.

@@ -8,6 +8,8 @@
 //! weir stream read word-counts --follow
 //! ```
 
+#![expect(clippy::print_stdout, reason = "an example talks to whoever runs it")]
+
 use tokio_util::sync::CancellationToken;
 use weir_client::operator::{Flow, HandlerError, Operator, Step};
 use weir_client::{Client, ErrorKind, NewTopic, Record, StreamRecord};
@@ -48,7 +50,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         Operator::new("count", "words", count),
     );
     println!("counting; ctrl-c ends it");
-    let (split, counted, _) =
+    let (split, counted, ()) =
         tokio::join!(splitting.run(&client, stop.clone()), counting.run(&client, stop.clone()), async {
             let _ = tokio::signal::ctrl_c().await;
             stop.cancel();

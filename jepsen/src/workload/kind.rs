@@ -285,7 +285,7 @@ impl Workload {
     fn start_operators(self, stage: &Stage, actors: &mut JoinSet<()>, clients: u32) {
         let [input, output] = &self.streams()[..] else { return };
         let producers = (clients / 3).max(1);
-        self.start_producers_of(stage, actors, producers, vec![input.clone()]);
+        start_producers_of(stage, actors, producers, std::slice::from_ref(input));
         for (seat, group) in
             (0..clients.saturating_sub(producers).clamp(2, 12)).zip(self.groups().into_iter().cycle())
         {
@@ -334,22 +334,8 @@ impl Workload {
 
     fn start_appenders(self, stage: &Stage, actors: &mut JoinSet<()>, wanted: u32) -> u32 {
         let producers = wanted.max(1);
-        self.start_producers_of(stage, actors, producers, self.streams());
+        start_producers_of(stage, actors, producers, &self.streams());
         producers
-    }
-
-    fn start_producers_of(
-        self,
-        stage: &Stage,
-        actors: &mut JoinSet<()>,
-        producers: u32,
-        streams: Vec<String>,
-    ) {
-        for seat in 0..producers {
-            let number = PRODUCER + 100 + u64::from(seat);
-            let producer = Producer::new(stage.clone(), number, producers, Door::Stream, streams.clone());
-            actors.spawn(producer.run());
-        }
     }
 
     /// Waits until nothing is left to be consumed, then takes the last looks that a history needs: whatever is parked,
@@ -392,5 +378,13 @@ impl Workload {
                 read_all(stage.clone(), LAST + 4, topic).await;
             }
         }
+    }
+}
+
+fn start_producers_of(stage: &Stage, actors: &mut JoinSet<()>, producers: u32, streams: &[String]) {
+    for seat in 0..producers {
+        let number = PRODUCER + 100 + u64::from(seat);
+        let producer = Producer::new(stage.clone(), number, producers, Door::Stream, streams.to_vec());
+        actors.spawn(producer.run());
     }
 }

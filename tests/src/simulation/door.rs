@@ -7,9 +7,9 @@ use std::time::Duration;
 use weir_broker::api::admin::NewTopic;
 use weir_broker::api::outputs::Handled;
 use weir_broker::api::queue::LeaseRequest;
-use weir_broker::api::stream::{Appended, Commit, poll_deadline};
+use weir_broker::api::stream::{Appended, Commit, Offsets, poll_deadline};
 use weir_broker::api::upkeep::Letters;
-use weir_broker::{Broker, Node, QueueCounts};
+use weir_broker::{Broker, Node, PositionView, QueueCounts};
 use weir_runtime::{BoxListener, BoxStream};
 use weir_types::{GroupId, MessageId, Offset, WeirError};
 
@@ -98,8 +98,7 @@ async fn answer(broker: &Broker, question: Question, replicas: u32) -> Result<An
             broker.discard(group, Letters::Named(messages)).await.map(Answer::Count)
         }
         Question::Fence { group, consumers, epoch } => {
-            let position = broker.fence(group, consumers, epoch).await?;
-            Ok(Answer::Position { committed: position.committed.map(|offset| offset.0) })
+            broker.fence(group, consumers, epoch).await.map(|found| position(&found))
         }
         Question::Commit { group, consumers, epoch, offset } => {
             let (metadata, reset) = (String::new(), false);
@@ -112,13 +111,9 @@ async fn answer(broker: &Broker, question: Question, replicas: u32) -> Result<An
             broker.commit_and_append(group, handled).await.map(|_| Answer::Done)
         }
         Question::Position { group, consumers } => {
-            let position = broker.position(group, &consumers).await?;
-            Ok(Answer::Position { committed: position.committed.map(|offset| offset.0) })
+            broker.position(group, &consumers).await.map(|found| position(&found))
         }
-        Question::Bounds { group } => {
-            let bounds = broker.offsets(group, None).await?;
-            Ok(Answer::Bounds { start: bounds.start.0, end: bounds.end.0 })
-        }
+        Question::Bounds { group } => broker.offsets(group, None).await.map(bounds),
         Question::Left { group } => broker.queue_counts(group).await.map(left).map(Answer::Count),
         Question::Outbox { group } => Ok(Answer::Count(broker.offsets(group, None).await?.outbox_batches)),
         Question::End { group } => Ok(Answer::Count(broker.offsets(group, None).await?.end.0)),
@@ -127,6 +122,14 @@ async fn answer(broker: &Broker, question: Question, replicas: u32) -> Result<An
 
 fn written(appended: Appended) -> Answer {
     Answer::Written { base: appended.base, duplicate: appended.duplicate }
+}
+
+fn position(found: &PositionView) -> Answer {
+    Answer::Position { committed: found.committed.map(|offset| offset.0) }
+}
+
+fn bounds(found: Offsets) -> Answer {
+    Answer::Bounds { start: found.start.0, end: found.end.0 }
 }
 
 fn left(counts: QueueCounts) -> u64 {

@@ -72,7 +72,9 @@ impl Handler for Flow {
         let first = Record { key, value, headers, timestamp_ms: Some(timestamp_ms) };
         let through = |records: Vec<Record>, stage: &Stage| records.into_iter().flat_map(stage).collect();
         let last = self.stages.iter().fold(vec![first], through);
-        last.into_iter().for_each(|record| step.emit(&self.topic, record));
+        for record in last {
+            step.emit(&self.topic, record);
+        }
         Ok(())
     }
 

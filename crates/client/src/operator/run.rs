@@ -187,7 +187,7 @@ impl Running<'_> {
                 Ok(records) => self.handle(&records).await?,
                 // Of one partition, or the membership: either is tried on.
                 Err(error) => {
-                    tracing::warn!(operator = self.operator.name, %error, "an operator has to wait")
+                    tracing::warn!(operator = self.operator.name, %error, "an operator has to wait");
                 }
             }
         }

@@ -86,16 +86,15 @@ impl State {
     }
 
     fn set(&mut self, key: Bytes, value: Option<Bytes>) -> Option<Bytes> {
-        let before = match &value {
-            Some(value) => self.entries.insert(key.clone(), value.clone()),
+        let end = value.as_ref().and_then(|value| end_of(&key, value));
+        let before = match value {
+            Some(value) => self.entries.insert(key.clone(), value),
             None => self.entries.remove(&key),
         };
         if let Some(end) = before.as_ref().and_then(|before| end_of(&key, before)) {
             self.ends.remove(&(end, key.clone()));
         }
-        if let Some(end) = value.as_ref().and_then(|value| end_of(&key, value)) {
-            self.ends.insert((end, key));
-        }
+        self.ends.extend(end.map(|end| (end, key)));
         before
     }
 }

@@ -18,9 +18,9 @@ pub struct Step<'a> {
     pub(super) clock: EventClock,
 }
 
-/// A step is closed when what it appends, changes of state included, has so many bytes: half of what one may have, as one
-/// record's outputs may come on top.
-pub(super) const STEP_BYTES_MAX: usize = 2 << 20;
+/// A step is closed when what it appends, changes of state included, has so many bytes: a quarter of what one may have, as the
+/// last window and the last record of it come on top.
+pub(super) const STEP_BYTES_MAX: usize = 1 << 20;
 
 impl Step<'_> {
     /// Appends a record to a stream, or a message to a queue. A record without a timestamp gets the time of the step.

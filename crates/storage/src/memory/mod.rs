@@ -56,6 +56,8 @@ struct State {
     journal: VecDeque<Batch>,
     /// How many batches of the journal are synced.
     synced: usize,
+    /// The sequence number up to which everything is synced. A batch that outlives the process is none of it.
+    synced_sequence: u64,
     /// Drops of files since the last crash.
     dropped: Vec<(Family, Range<Vec<u8>>)>,
     superblock: File,
@@ -179,9 +181,7 @@ impl MemoryDisk {
     /// the store that uses the disk is cut off. Returns whether synced writes are missing now.
     pub fn restore_database(&self, backup: &Backup) -> bool {
         let mut state = self.0.lock();
-        let unsynced: u64 =
-            state.journal.iter().skip(state.synced).map(|batch| batch.edits().len() as u64).sum();
-        let loses = backup.tables.sequence < state.live.sequence - unsynced;
+        let loses = backup.tables.sequence < state.synced_sequence;
         let (settled, life) = (backup.tables.clone(), state.life);
         let mut superblock = state.superblock.clone();
         superblock.keep_all();
@@ -223,6 +223,7 @@ impl State {
         self.journal.push_back(batch);
         if syncs {
             self.synced = self.journal.len();
+            self.synced_sequence = self.live.sequence;
             while self.synced > JOURNAL_BATCHES {
                 let settled = self.journal.pop_front().expect("the journal is longer than its bound");
                 self.settled.apply(&settled);
