@@ -87,7 +87,12 @@ impl Broker {
         let hosted = self.inner.hosted.read();
         self.registry_has_reissue()
             && own.is_some_and(|own| own.iter().all(|replica| hosted.contains_key(&replica.partition.group)))
-            && self.inner.metadata.partition().leader().is_some()
+            && self.registry_is_led()
+    }
+
+    /// Whether this node knows a leader of the registry.
+    pub fn registry_is_led(&self) -> bool {
+        self.inner.metadata.partition().leader().is_some()
     }
 
     /// Whether the registry knows of the last time when this node's replicas were given fresh ids. One that is

@@ -48,6 +48,14 @@ pub enum Error {
     Stopped,
 }
 
+impl Error {
+    /// Whether what is on disk is not what was written: to try again changes nothing.
+    pub(crate) fn is_damage(&self) -> bool {
+        use weir_storage::Error::{Corrupt, Hole};
+        matches!(self, Self::Corrupt(_) | Self::Store(Corrupt(_) | Hole { .. }))
+    }
+}
+
 /// Why a proposal or a read barrier did not succeed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ProposeError {

@@ -38,7 +38,7 @@ struct Inner {
     context: Arc<Context>,
     registry: Arc<Registry>,
     address: String,
-    dead: watch::Receiver<Option<GroupId>>,
+    dead: watch::Sender<Option<GroupId>>,
     doors: Vec<tokio::sync::Mutex<()>>,
     tasks: Mutex<TaskGroup>,
     /// The small runtime of control lanes and detector, in the real world.
@@ -62,7 +62,7 @@ impl Groups {
             (control.clone(), data.clone()),
         ));
         let (deaths, deaths_queue) = mpsc::channel(DEATHS_MAX);
-        let (dead_sender, dead) = watch::channel(None);
+        let dead = watch::Sender::new(None);
         let registry = Arc::new(Registry::default());
         let context = Arc::new(Context {
             node: options.node,
@@ -85,7 +85,7 @@ impl Groups {
         let handler = Arc::new(Inbound { context: Arc::clone(&context), registry: Arc::clone(&registry) });
         let acceptor = Arc::new(Acceptor { us, peers, handler, data });
         let mut tasks = TaskGroup::new();
-        tasks.spawn(supervise(Arc::clone(&registry), deaths_queue, dead_sender));
+        tasks.spawn(supervise(Arc::clone(&registry), deaths_queue, dead.clone()));
         {
             let _there = control.enter();
             tasks.spawn(acceptor.run(listener));
@@ -129,6 +129,22 @@ impl Groups {
         if let Some(open) = self.0.registry.get(spec.group) {
             return Group::of(open, spec);
         }
+        let opened = self.open_stored(spec, make).await;
+        if let Err(error) = opened.as_ref().map(drop)
+            && error.is_damage()
+        {
+            let group = spec.group;
+            tracing::error!(%group, %error, "the data of a replica are damaged: the node must stop");
+            self.0.dead.send_replace(Some(group));
+        }
+        opened
+    }
+
+    async fn open_stored<M: Machine>(
+        &self,
+        spec: GroupSpec,
+        make: impl Fn(Vec<Row>) -> Result<M, Corrupt> + Send + Sync + 'static,
+    ) -> Result<Group<M>, Error> {
         let store = self.0.context.store.group(spec.group, spec.class);
         let rows = store.rows().await?;
         let (stored, rows) = ConsensusRows::split(rows).map_err(|error| Corrupt(error.to_string()))?;
@@ -157,9 +173,10 @@ impl Groups {
         Ok(())
     }
 
-    /// Names a group that could not be rebuilt after its core died again and again: the node must stop.
+    /// Names a group that could not be rebuilt after its core died again and again, or opened because its data are damaged:
+    /// the node must stop.
     pub fn dead(&self) -> watch::Receiver<Option<GroupId>> {
-        self.0.dead.clone()
+        self.0.dead.subscribe()
     }
 
     /// Hands every leadership to another voter that takes it, trying one after the other until `patience` is over:

@@ -40,6 +40,9 @@ async fn ready(State(Told { node, leaving }): State<Told>) -> (StatusCode, &'sta
     }
     match node.broker() {
         Ok(broker) if broker.is_ready() => (StatusCode::OK, "ready\n"),
+        Ok(broker) if broker.registry_is_led() => {
+            (StatusCode::SERVICE_UNAVAILABLE, "replicas of this node are not open yet\n")
+        }
         Ok(_) => (StatusCode::SERVICE_UNAVAILABLE, "the cluster's registry has no leader yet\n"),
         Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "this node has no place in a cluster yet\n"),
     }

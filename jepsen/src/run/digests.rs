@@ -21,8 +21,8 @@ const DEADLINE: Duration = Duration::from_secs(30);
 const ANSWER_BYTES_MAX: usize = 256 << 20;
 
 /// Writes down what every replica on these nodes (name and client address) holds, again and again until all replicas of a
-/// partition have applied the same entries, or for so long.
-pub(super) async fn note(nodes: &[(String, String)], history: &History) {
+/// partition are there and have applied the same entries, or for so long. One that is missing then proves nothing good.
+pub(super) async fn note(nodes: &[(String, String)], replicas: u32, history: &History) {
     let mut link = Link::default();
     let deadline = Instant::now() + PATIENCE;
     loop {
@@ -45,7 +45,13 @@ pub(super) async fn note(nodes: &[(String, String)], history: &History) {
             }
         }
         let equal = applied.values().all(|indices| indices.iter().all(|index| *index == indices[0]));
-        if equal || Instant::now() >= deadline {
+        let short = applied.iter().find(|(_, indices)| indices.len() < replicas as usize);
+        let over = Instant::now() >= deadline;
+        if let Some(((topic, partition), indices)) = short.filter(|_| over) {
+            let text = format!("{topic}/{partition} has {} of {replicas} replicas", indices.len());
+            history.lost(Lost::Task(text));
+        }
+        if equal && short.is_none() || over {
             return;
         }
         sleep(PAUSE).await;
