@@ -65,6 +65,17 @@ fn syncs_faulted(node: &Node) -> u64 {
     node.interposer().counts().map_or(0, |counts| counts.syncs_faulted)
 }
 
+fn writes_faulted(node: &Node) -> u64 {
+    node.interposer().counts().map_or(0, |counts| counts.writes_faulted)
+}
+
+/// Nodes of which a write failed in the background, and that have written nothing since: they would end at their next write,
+/// when the fault is over and nothing may end them any more.
+fn end_those_that_will(work: &Work<'_>, failed_before: &[u64]) -> Result<()> {
+    let met = work.nodes().into_iter().zip(failed_before).filter(|(node, before)| writes_faulted(node) > **before);
+    met.filter(|(node, _)| node.is_running()).try_for_each(|(node, _)| node.kill())
+}
+
 /// Syncs take longer.
 pub(super) fn slow(work: &mut Work<'_>) -> Result<()> {
     let millis = [50, 200, 500, 2_000][work.dice.random_range(0..4)];
@@ -87,6 +98,7 @@ fn during(work: &mut Work<'_>, faults: &FileFaults, detail: String) -> Result<()
     work.node()?;
     let before = met(work);
     let failed_before: Vec<u64> = work.nodes().into_iter().map(syncs_faulted).collect();
+    let writes_before: Vec<u64> = work.nodes().into_iter().map(writes_faulted).collect();
     work.begin_sick(detail);
     work.nodes().into_iter().for_each(Node::may_die);
     let failing = set(work, faults);
@@ -96,9 +108,11 @@ fn during(work: &mut Work<'_>, faults: &FileFaults, detail: String) -> Result<()
     if faults.sync_error != 0 {
         must_have_ended(work, &failed_before);
     }
+    let ended =
+        if faults.write_error != 0 { end_those_that_will(work, &writes_before) } else { Ok(()) };
     let healed = set(work, &FileFaults::default());
     let (died, met) = (died(work), met(work) - before);
-    work.revive_nodes().and(healed).and(failing)?;
+    work.revive_nodes().and(healed).and(failing).and(ended)?;
     work.end(format!("met {met} calls {died}").trim_end().to_owned());
     Ok(())
 }
