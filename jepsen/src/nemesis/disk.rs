@@ -72,7 +72,8 @@ fn writes_faulted(node: &Node) -> u64 {
 /// Nodes of which a write failed in the background, and that have written nothing since: they would end at their next write,
 /// when the fault is over and nothing may end them any more.
 fn end_those_that_will(work: &Work<'_>, failed_before: &[u64]) -> Result<()> {
-    let met = work.nodes().into_iter().zip(failed_before).filter(|(node, before)| writes_faulted(node) > **before);
+    let met =
+        work.nodes().into_iter().zip(failed_before).filter(|(node, before)| writes_faulted(node) > **before);
     met.filter(|(node, _)| node.is_running()).try_for_each(|(node, _)| node.kill())
 }
 
@@ -108,8 +109,7 @@ fn during(work: &mut Work<'_>, faults: &FileFaults, detail: String) -> Result<()
     if faults.sync_error != 0 {
         must_have_ended(work, &failed_before);
     }
-    let ended =
-        if faults.write_error != 0 { end_those_that_will(work, &writes_before) } else { Ok(()) };
+    let ended = if faults.write_error != 0 { end_those_that_will(work, &writes_before) } else { Ok(()) };
     let healed = set(work, &FileFaults::default());
     let (died, met) = (died(work), met(work) - before);
     work.revive_nodes().and(healed).and(failing).and(ended)?;

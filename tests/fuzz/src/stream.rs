@@ -1,8 +1,9 @@
 //! A partition of a stream.
 
-use weir_stream::{Append, Command, CommitOffset, GroupEpoch, Movement, Stream};
+use weir_stream::{Append, Command, CommitAndAppend, CommitOffset, GroupEpoch, Movement, Stream};
 use weir_types::{
-    At, Corrupt, Offset, ProducerEpoch, ProducerId, ProducerSequence, Retention, Row, RowChange, StreamPolicy,
+    At, Corrupt, GroupId, Offset, OutputBatch, ProducerEpoch, ProducerId, ProducerSequence, Retention, Row,
+    RowChange, StreamPolicy, TransferSequence,
 };
 
 use crate::machine::{self, Machine, changes_of};
@@ -62,6 +63,16 @@ pub fn seeds() -> Vec<Vec<u8>> {
             metadata: "m".to_owned(),
             movement: Movement::Forward,
         }),
+        Command::CommitAndAppend(CommitAndAppend {
+            group: group(),
+            epoch: GroupEpoch(4),
+            from: Some(Offset(12)),
+            offset: Offset(13),
+            metadata: "m".to_owned(),
+            outputs: vec![OutputBatch { destination: GroupId(9), position: 0, length: 200 }],
+        }),
+        Command::ConfirmTransfer { destination: GroupId(9), through: TransferSequence(1) },
+        Command::FenceProducer { id: ProducerId(5), epoch: ProducerEpoch(2) },
         Command::Trim { before: Offset(5) },
         Command::SetPolicy {
             policy: StreamPolicy { retention: Retention { age_ms: Some(500), bytes: None } },

@@ -151,7 +151,9 @@ mod tests {
             log.extend(state.take_changes());
         }
         let mut again = State::default();
-        log.into_iter().for_each(|(key, value)| again.restore(key, value));
+        for (key, value) in log {
+            again.restore(key, value);
+        }
         assert_eq!(again, state);
     }
 

@@ -162,7 +162,9 @@ mod tests {
 
     fn state_of(changelog: &[(Bytes, Option<Bytes>)]) -> State {
         let mut state = State::default();
-        changelog.iter().for_each(|(key, value)| state.restore(key.clone(), value.clone()));
+        for (key, value) in changelog {
+            state.restore(key.clone(), value.clone());
+        }
         state
     }
 
