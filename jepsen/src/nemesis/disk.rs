@@ -10,6 +10,8 @@ use crate::env::{FileFaults, INPUT_OUTPUT_ERROR, Node, Result};
 
 /// What a full disk may still have.
 const LEFT_MAX: u64 = 48 << 20;
+/// How long a node may take to come to the write that tells it of one that failed in the background.
+const TOLD: Duration = Duration::from_secs(2);
 /// How long a node may take to end after a sync that failed.
 const ENDING: Duration = Duration::from_secs(10);
 
@@ -34,6 +36,11 @@ pub(super) fn full(work: &mut Work<'_>) -> Result<()> {
         work.last();
     }
     let emptied = work.each(|node| node.fill_disk(None));
+    // A write that failed in the background is told with the next one, which may come when there is room again.
+    let _ = work.each(|node| {
+        node.ended(TOLD);
+        Ok(())
+    });
     let died = died(work);
     work.revive_nodes().and(emptied).and(filled)?;
     work.end(died);

@@ -14,8 +14,8 @@
 //!
 //! A [`Source`] is where a stream begins: it brings something from outside in, and goes on where it left off.
 //!
-//! [`Task`](task::Task), [`State`](state::State) and the windows do no IO: the same records in the same order give the same
-//! outputs and changes.
+//! Tasks, their state and the windows (`task.rs`, `state.rs`, `windowed.rs`) do no IO: the same records in the same order give
+//! the same outputs and changes.
 
 mod clock;
 mod flow;
