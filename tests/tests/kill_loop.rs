@@ -15,7 +15,7 @@ fn kills() -> u32 {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_acknowledged_is_lost_while_one_node_at_a_time_is_killed() {
     let seed = Dice::seed_from("WEIR_SEED");
-    eprintln!("repeat with: WEIR_SEED={seed} WEIR_KILLS={} scripts/test kill_loop", kills());
+    eprintln!("repeat with: WEIR_SEED={seed} WEIR_KILLS={} scripts/test --test kill_loop", kills());
     let mut dice = Dice::new(seed);
     let site = Site::take().await;
     let mut cluster = Cluster::start(&site, 3).await;

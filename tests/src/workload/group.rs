@@ -37,7 +37,10 @@ pub(super) async fn member(
             () = stop.cancelled() => break,
             _ = commits.tick() => member.commit().await,
             record = member.consumer.next() => {
-                record.expect("it reads for ever").map(|record| member.note(begun, &record))
+                match record.expect("it reads for ever") {
+                    Ok(record) => member.take(begun, &record).await,
+                    Err(error) => Err(error),
+                }
             }
         };
         if let Err(error) = result {
@@ -70,6 +73,24 @@ struct Owned {
 }
 
 impl Member {
+    /// A partition that went away and came back is read again from where the group stands, perhaps under the epoch that it
+    /// had: the consumer has to say so, by its next commit.
+    async fn take(&mut self, begun: Begun, record: &StreamRecord) -> Result<()> {
+        let last = self.owned.get(&record.partition).copied();
+        let again =
+            last.filter(|owned| record.offset < owned.next && self.keeps(record.partition, owned.epoch));
+        if again.is_some() {
+            self.lose(record.partition);
+        }
+        self.note(begun, record);
+        let Some(again) = again else { return Ok(()) };
+        let told = self.commit().await;
+        let is_told = told.as_ref().is_err_and(|error| error.kind() == ErrorKind::Fenced);
+        let StreamRecord { partition, offset, .. } = record;
+        assert!(is_told, "{partition}/{offset} came after {}, and the commit said {told:?}", again.next - 1);
+        told
+    }
+
     fn note(&mut self, begun: Begun, record: &StreamRecord) {
         let (partition, offset) = (record.partition, record.offset);
         let epoch = self.consumer.epoch(STREAM, partition);
@@ -117,8 +138,12 @@ impl Member {
         let from = self.recorder.now();
         let result = self.consumer.commit().await;
         self.lose_what_is_gone();
+        // One of them went away, and is perhaps back under its epoch. Which one it does not say.
+        let fenced = result.as_ref().is_err_and(|error| error.kind() == ErrorKind::Fenced);
         for (partition, owned) in self.owned.clone() {
-            if result.is_err() {
+            if fenced {
+                self.lose(partition);
+            } else if result.is_err() {
                 self.may_have_committed(partition, owned);
             } else if owned.next > owned.committed {
                 let op = self.commit_of(partition, owned);
@@ -130,11 +155,14 @@ impl Member {
     }
 
     fn lose_what_is_gone(&mut self) {
-        let kept = |partition, owned: &Owned| self.consumer.epoch(STREAM, partition) == Some(owned.epoch);
-        let gone = self.owned.iter().filter(|(partition, owned)| !kept(**partition, owned));
+        let gone = self.owned.iter().filter(|(partition, owned)| !self.keeps(**partition, owned.epoch));
         for partition in gone.map(|(partition, _)| *partition).collect::<Vec<_>>() {
             self.lose(partition);
         }
+    }
+
+    fn keeps(&self, partition: u32, epoch: u64) -> bool {
+        self.consumer.epoch(STREAM, partition) == Some(epoch)
     }
 
     /// Another member has the partition, or will have it.
