@@ -183,6 +183,14 @@ impl Cluster {
         self.index_of(&status, id)
     }
 
+    /// SIGKILL for the node that leads most, which starts again, until the cluster is [`whole`](Self::whole).
+    pub async fn crash_busiest(&mut self, client: &Client) {
+        let victim = self.busiest(client).await;
+        self.nodes()[victim].kill().await;
+        self.nodes()[victim].start();
+        self.whole(client).await;
+    }
+
     /// Which of our nodes has this id in the cluster.
     ///
     /// # Panics

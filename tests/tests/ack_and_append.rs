@@ -123,10 +123,7 @@ async fn every_task_has_one_result_in_the_order_of_its_key_although_nodes_are_ki
             if acked >= done { Ok(()) } else { Err(format!("{acked} of {done}")) }
         })
         .await;
-        let victim = cluster.busiest(&client).await;
-        cluster.nodes()[victim].kill().await;
-        cluster.nodes()[victim].start();
-        cluster.whole(&client).await;
+        cluster.crash_busiest(&client).await;
     }
     sending.await.unwrap();
     let found = all_results(&client).await;

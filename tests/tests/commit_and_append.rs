@@ -137,10 +137,7 @@ async fn every_record_has_one_output_in_the_order_of_its_key_although_nodes_and_
             if found >= done { Ok(()) } else { Err(format!("{found} of {done}")) }
         })
         .await;
-        let victim = cluster.busiest(&client).await;
-        cluster.nodes()[victim].kill().await;
-        cluster.nodes()[victim].start();
-        cluster.whole(&client).await;
+        cluster.crash_busiest(&client).await;
     }
     appending.await.unwrap();
     calm.cancel();

@@ -95,10 +95,7 @@ async fn what_goes_through_a_stream_a_queue_and_another_stream_is_there_once_alt
         });
         // Some of this quarter has come through, so that the kill meets the rest on its way.
         arrived(&client, sent + 1).await;
-        let victim = cluster.busiest(&client).await;
-        cluster.nodes()[victim].kill().await;
-        cluster.nodes()[victim].start();
-        cluster.whole(&client).await;
+        cluster.crash_busiest(&client).await;
         sending.await.unwrap();
     }
     arrived(&client, COUNT).await;

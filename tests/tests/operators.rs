@@ -145,10 +145,7 @@ async fn every_word_is_counted_once_although_nodes_and_operators_are_killed() {
     let all = SENTENCES * WORDS_PER_SENTENCE;
     for kill in 1..=KILLS {
         wait_for(&client, "counts", all * kill / (KILLS + 2)).await;
-        let victim = cluster.busiest(&client).await;
-        cluster.nodes()[victim].kill().await;
-        cluster.nodes()[victim].start();
-        cluster.whole(&client).await;
+        cluster.crash_busiest(&client).await;
     }
     appending.await.unwrap();
     calm.cancel();

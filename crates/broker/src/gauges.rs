@@ -4,6 +4,7 @@
 use metrics::gauge;
 use weir_queue::Queue;
 use weir_stream::Stream;
+use weir_types::outbox::Outbox;
 
 use crate::broker::Broker;
 use crate::hosted::Kind;
@@ -58,8 +59,10 @@ impl Broker {
 
 fn queue_gauges(queue: &Partition<Queue>, topic: &str, partition: &str) {
     let labels = [("topic", topic.to_owned()), ("partition", partition.to_owned())];
-    let (stats, outbox) = queue.read(|replica| (replica.state().stats(), replica.state().outbox()));
-    outbox_gauges(&labels, outbox);
+    let stats = queue.read(|replica| {
+        outbox_gauges(&labels, replica.state().outbox());
+        replica.state().stats()
+    });
     gauge!("weir_queue_ready", &labels).set(float(stats.ready));
     gauge!("weir_queue_leased", &labels).set(float(stats.leased));
     gauge!("weir_queue_scheduled", &labels).set(float(stats.scheduled + stats.delayed));
@@ -67,9 +70,9 @@ fn queue_gauges(queue: &Partition<Queue>, topic: &str, partition: &str) {
     gauge!("weir_queue_bytes", &labels).set(float(stats.bytes));
 }
 
-fn outbox_gauges(labels: &[(&'static str, String); 2], (batches, bytes): (usize, u64)) {
-    gauge!("weir_outbox_batches", labels).set(float(batches as u64));
-    gauge!("weir_outbox_bytes", labels).set(float(bytes));
+fn outbox_gauges(labels: &[(&'static str, String); 2], outbox: &Outbox) {
+    gauge!("weir_outbox_batches", labels).set(float(outbox.len() as u64));
+    gauge!("weir_outbox_bytes", labels).set(float(outbox.bytes()));
 }
 
 /// Metrics are floating-point numbers; counts beyond 2^53 lose their last digits there.

@@ -23,7 +23,7 @@ use tracing::{debug, warn};
 use weir_consensus::Leadership;
 use weir_queue::Queue;
 use weir_stream::Stream;
-use weir_types::outbox::Outgoing;
+use weir_types::outbox::Outbox;
 use weir_types::{ErrorKind, GroupId, LogIndex, TransferSequence, TransferSource, WeirError};
 
 use crate::api::bodies::{BatchReader, read_error};
@@ -46,14 +46,8 @@ const SENDS_MAX: usize = 16;
 pub(crate) trait Sends: State {
     /// Its partition of this id on this node.
     fn partition(broker: &Broker, group: GroupId) -> Result<Partition<Self>, WeirError>;
-    /// The partitions for which something waits, each with the last batch that arrived there.
-    fn destinations(&self) -> impl Iterator<Item = (GroupId, TransferSequence)>;
-    /// What waits for a partition behind `after`, in order.
-    fn outgoing(
-        &self,
-        destination: GroupId,
-        after: TransferSequence,
-    ) -> impl DoubleEndedIterator<Item = Outgoing>;
+    /// What waits for other partitions.
+    fn outbox(&self) -> &Outbox;
     /// Forgets what has arrived.
     fn confirm(destination: GroupId, through: TransferSequence) -> Self::Command;
 }
@@ -63,16 +57,8 @@ impl Sends for Queue {
         broker.queue(group)
     }
 
-    fn destinations(&self) -> impl Iterator<Item = (GroupId, TransferSequence)> {
-        self.destinations()
-    }
-
-    fn outgoing(
-        &self,
-        destination: GroupId,
-        after: TransferSequence,
-    ) -> impl DoubleEndedIterator<Item = Outgoing> {
-        self.outgoing(destination, after)
+    fn outbox(&self) -> &Outbox {
+        self.outbox()
     }
 
     fn confirm(destination: GroupId, through: TransferSequence) -> weir_queue::Command {
@@ -85,16 +71,8 @@ impl Sends for Stream {
         broker.stream(group)
     }
 
-    fn destinations(&self) -> impl Iterator<Item = (GroupId, TransferSequence)> {
-        self.destinations()
-    }
-
-    fn outgoing(
-        &self,
-        destination: GroupId,
-        after: TransferSequence,
-    ) -> impl DoubleEndedIterator<Item = Outgoing> {
-        self.outgoing(destination, after)
+    fn outbox(&self) -> &Outbox {
+        self.outbox()
     }
 
     fn confirm(destination: GroupId, through: TransferSequence) -> weir_stream::Command {
@@ -158,7 +136,7 @@ impl<S: Sends> Sender<S> {
     /// Begins to send to destinations for which something waits, in turn.
     fn begin(&mut self) {
         let Ok(partition) = S::partition(&self.broker, self.source) else { return };
-        let mut waiting: Vec<_> = partition.read(|replica| replica.state().destinations().collect());
+        let mut waiting: Vec<_> = partition.read(|replica| replica.state().outbox().waiting().collect());
         let behind = waiting.partition_point(|(destination, _)| *destination <= self.last);
         waiting.rotate_left(behind);
         for (destination, after) in waiting {
@@ -216,7 +194,7 @@ async fn send<S: Sends>(
 ) -> Result<(), WeirError> {
     let through = if broker.registry(|registry| registry.is_deleted(destination)) {
         let last = partition.read(|replica| {
-            let batches = replica.state().outgoing(destination, after);
+            let batches = replica.state().outbox().batches(destination, after);
             batches.last().map_or(after, |batch| batch.sequence)
         });
         warn!(%source, %destination, dropped = last.0 - after.0, "the partition to append to was deleted");
@@ -249,8 +227,9 @@ async fn next_batches<S: Sends>(
     destination: GroupId,
     after: TransferSequence,
 ) -> Result<Vec<(TransferSequence, Bytes)>, WeirError> {
-    let outgoing: Vec<_> = partition
-        .read(|replica| replica.state().outgoing(destination, after).take(REQUEST_BATCHES_MAX).collect());
+    let outgoing: Vec<_> = partition.read(|replica| {
+        replica.state().outbox().batches(destination, after).take(REQUEST_BATCHES_MAX).collect()
+    });
     let mut reader = BatchReader::new(partition.group());
     let (mut batches, mut bytes) = (Vec::with_capacity(outgoing.len()), 0);
     for next in outgoing {

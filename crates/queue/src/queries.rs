@@ -1,10 +1,9 @@
 //! What the leader may ask. No query changes anything.
 
 use weir_types::mutants::{self, Mutant};
-use weir_types::outbox::Outgoing;
+use weir_types::outbox::Outbox;
 use weir_types::{
-    GroupId, KeyHash, LeaseClock, LeaseId, LogIndex, MessageId, Pointer, QueuePolicy, SessionId,
-    TransferSequence, WallClock,
+    KeyHash, LeaseClock, LeaseId, LogIndex, MessageId, Pointer, QueuePolicy, SessionId, WallClock,
 };
 
 use crate::command::ParkKind;
@@ -149,23 +148,9 @@ impl Queue {
         self.backlog.index.bodies.first().into_iter().chain(self.outbox.retained_from()).min()
     }
 
-    /// The partitions for which something waits in the outbox, each with the last batch that arrived there.
-    pub fn destinations(&self) -> impl Iterator<Item = (GroupId, TransferSequence)> {
-        self.outbox.waiting()
-    }
-
-    /// The batches that wait for a destination, in order, from the one behind `after` on.
-    pub fn outgoing(
-        &self,
-        destination: GroupId,
-        after: TransferSequence,
-    ) -> impl DoubleEndedIterator<Item = Outgoing> {
-        self.outbox.batches(destination, after)
-    }
-
-    /// Batches and bytes that wait in the outbox.
-    pub fn outbox(&self) -> (usize, u64) {
-        (self.outbox.len(), self.outbox.bytes())
+    /// What waits for other partitions.
+    pub fn outbox(&self) -> &Outbox {
+        &self.outbox
     }
 
     /// The sessions that a new leader has to declare lost: it has no connection to any of them yet.

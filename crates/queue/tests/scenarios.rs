@@ -266,11 +266,12 @@ impl Story {
     }
 
     fn outbox(&self) -> String {
-        let (batches, bytes) = self.queue.outbox();
+        let outbox = self.queue.outbox();
+        let (batches, bytes) = (outbox.len(), outbox.bytes());
         let mut told = format!("{batches} batches, {bytes} bytes");
-        for (destination, after) in self.queue.destinations() {
+        for (destination, after) in self.queue.outbox().waiting() {
             write!(told, "\nfor {destination} behind {after}:").unwrap();
-            for batch in self.queue.outgoing(destination, after) {
+            for batch in self.queue.outbox().batches(destination, after) {
                 write!(told, " {}@{}+{}", batch.sequence, batch.pointer.index, batch.pointer.position)
                     .unwrap();
             }

@@ -1,9 +1,7 @@
 //! What can be asked of a stream without changing it.
 
-use weir_types::outbox::Outgoing;
-use weir_types::{
-    Deadlines, ErrorKind, GroupId, LogIndex, Offset, StreamPolicy, TransferSequence, WallClock,
-};
+use weir_types::outbox::Outbox;
+use weir_types::{Deadlines, ErrorKind, LogIndex, Offset, StreamPolicy, WallClock};
 
 use crate::{BatchAt, Committed, GroupEpoch, Stream, retention};
 
@@ -57,39 +55,16 @@ impl Stream {
     }
 
     /// The first log entry that is still needed, by a batch that is held or by the outbox; none when there is none, so
-    /// that everything applied may go. It never falls. Every replica deletes by it, after the rows of the same step are written. It speaks for whole
-    /// entries: ask when all commands of an entry are applied, since a later one may append to that entry anew.
+    /// that everything applied may go. It never falls. Every replica deletes by it, after the rows of the same step are
+    /// written. It speaks for whole entries: ask when all commands of an entry are applied, since a later one may append
+    /// to that entry anew.
     pub fn retained_from(&self) -> Option<LogIndex> {
         self.index.retained_from().into_iter().chain(self.outbox.retained_from()).min()
     }
 
-    /// The partitions for which something waits in the outbox, each with the last batch that arrived there.
-    pub fn destinations(&self) -> impl Iterator<Item = (GroupId, TransferSequence)> {
-        self.outbox.waiting()
-    }
-
-    /// What waits for a partition behind `after`, in order.
-    pub fn outgoing(
-        &self,
-        destination: GroupId,
-        after: TransferSequence,
-    ) -> impl DoubleEndedIterator<Item = Outgoing> {
-        self.outbox.batches(destination, after)
-    }
-
-    /// The last batch that was put into the outbox for each partition for which something waits.
-    pub fn promised(&self) -> impl Iterator<Item = (GroupId, TransferSequence)> {
-        self.outbox.last()
-    }
-
-    /// How many of the batches for a partition, up to and with `through`, have not arrived there.
-    pub fn left(&self, destination: GroupId, through: TransferSequence) -> u64 {
-        self.outbox.left(destination, through)
-    }
-
-    /// Batches and bytes that wait in the outbox.
-    pub fn outbox(&self) -> (usize, u64) {
-        (self.outbox.len(), self.outbox.bytes())
+    /// What waits for other partitions.
+    pub fn outbox(&self) -> &Outbox {
+        &self.outbox
     }
 
     /// The topic's settings.

@@ -111,7 +111,7 @@ impl Scenario {
             "retained" => format!("{:?}", self.stream.retained_from()),
             "outgoing" => {
                 let to = GroupId(words.or("to", 0) as u32);
-                let batches = self.stream.outgoing(to, TransferSequence(words.or("after", 0)));
+                let batches = self.stream.outbox().batches(to, TransferSequence(words.or("after", 0)));
                 batches.fold("batches:".to_owned(), |text, batch| {
                     let pointer = batch.pointer;
                     format!("{text} {}@entry {}+{}", batch.sequence, pointer.index, pointer.position)

@@ -331,7 +331,7 @@ pub(crate) fn counts(queue: &Queue) -> QueueCounts {
         enqueued_total: stats.next_message.0,
         acked_total: stats.acked,
         redelivered_total: stats.redelivered,
-        outbox_batches: queue.outbox().0 as u64,
+        outbox_batches: queue.outbox().len() as u64,
     }
 }
 

@@ -173,8 +173,10 @@ impl Broker {
         // What a former leader took in is in the outbox only when this one has applied it.
         partition.barrier().await?;
         let wanted = |destination: &(GroupId, _)| to.is_none_or(|to| to == destination.0);
-        let promised: Vec<_> = partition.read(|replica| replica.state().promised().filter(wanted).collect());
-        let left = |stream: &Stream| promised.iter().map(|(to, through)| stream.left(*to, *through)).sum();
+        let promised: Vec<_> =
+            partition.read(|replica| replica.state().outbox().last().filter(wanted).collect());
+        let left =
+            |stream: &Stream| promised.iter().map(|(to, through)| stream.outbox().left(*to, *through)).sum();
         self.wait_until(group, deadline, |stream| left(stream) == 0_u64).await?;
         Ok(partition.read(|replica| left(replica.state())))
     }
@@ -343,7 +345,7 @@ fn bounds(stream: &Stream, time: Option<WallClock>) -> Offsets {
         start: stream.start_offset(),
         end: stream.end_offset(),
         at_time: time.map(|time| stream.offset_for_time(time)),
-        outbox_batches: stream.outbox().0 as u64,
+        outbox_batches: stream.outbox().len() as u64,
     }
 }
 

@@ -93,7 +93,8 @@ impl Oracle {
         let destination = GroupId(u32::from(destination));
         let arrived = self.transfers.arrived.entry(destination).or_default();
         let after = TransferSequence(arrived.len() as u64);
-        arrived.extend(queue.outgoing(destination, after).take(2).map(|batch| batch.pointer.position));
+        arrived
+            .extend(queue.outbox().batches(destination, after).take(2).map(|batch| batch.pointer.position));
         let through = TransferSequence(arrived.len() as u64);
         told.then_some(Command::ConfirmTransfer { destination, through })
     }
@@ -158,11 +159,11 @@ impl Oracle {
         for (destination, promised) in &self.transfers.promised {
             let mut all = self.transfers.arrived.get(destination).unwrap_or(&nothing).clone();
             let after = TransferSequence(all.len() as u64);
-            all.extend(queue.outgoing(*destination, after).map(|batch| batch.pointer.position));
+            all.extend(queue.outbox().batches(*destination, after).map(|batch| batch.pointer.position));
             assert_eq!(all, *promised, "P11: batches for partition {destination}");
         }
         let waiting: usize =
-            queue.destinations().map(|(group, after)| queue.outgoing(group, after).count()).sum();
-        assert_eq!(waiting, queue.outbox().0, "what waits, waits for a destination");
+            queue.outbox().waiting().map(|(group, after)| queue.outbox().batches(group, after).count()).sum();
+        assert_eq!(waiting, queue.outbox().len(), "what waits, waits for a destination");
     }
 }

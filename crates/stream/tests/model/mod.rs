@@ -195,17 +195,17 @@ impl Model {
     }
 
     fn check_outbox(&self, after: &Stream) {
-        let confirmed: BTreeMap<_, _> = after.destinations().collect();
+        let confirmed: BTreeMap<_, _> = after.outbox().waiting().collect();
         let mut waiting = 0;
         for (destination, (promised, arrived)) in &self.promised {
             let told = confirmed.get(destination).map_or(promised.len(), |through| through.0 as usize);
             assert!(told <= *arrived, "what did not arrive waits");
-            let batches = after.outgoing(*destination, TransferSequence(0));
+            let batches = after.outbox().batches(*destination, TransferSequence(0));
             let found: Vec<_> = batches.map(|batch| (batch.pointer.index, batch.pointer.position)).collect();
             assert_eq!(found, promised[told..], "P11: batches for partition {destination}");
             waiting += found.len();
         }
-        assert_eq!(waiting, after.outbox().0, "what waits, waits for a destination");
+        assert_eq!(waiting, after.outbox().len(), "what waits, waits for a destination");
     }
 
     fn append(&mut self, step: &Step, producer: Option<ProducerSequence>) -> Command {
