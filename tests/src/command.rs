@@ -1,13 +1,11 @@
 //! The binary as people call it.
 
 use std::path::PathBuf;
-use std::process::{Output, Stdio};
+use std::process::Stdio;
 use std::time::Duration;
 
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::Command;
-
-use crate::within;
 
 /// Longest that one command may take.
 const COMMAND: Duration = Duration::from_mins(1);
@@ -83,9 +81,22 @@ impl Weir {
             // A command that needs no input may have ended already.
             let _ = stdin.write_all(&input).await;
         });
-        let output = within(&format!("the end of `weir {line}`"), COMMAND, child.wait_with_output()).await;
+        let (mut out, mut err) = (Vec::new(), Vec::new());
+        let (mut stdout, mut stderr) = (child.stdout.take(), child.stderr.take());
+        let ended = tokio::time::timeout(COMMAND, async {
+            let (stdout, stderr) = (stdout.as_mut().expect("piped"), stderr.as_mut().expect("piped"));
+            let (status, ..) =
+                tokio::try_join!(child.wait(), stdout.read_to_end(&mut out), stderr.read_to_end(&mut err))?;
+            std::io::Result::Ok(status)
+        })
+        .await;
         feeding.abort();
-        Answer::of(line, &output.expect("the output of a child can be read"))
+        let (out, err) = (text(&out), text(&err));
+        let Ok(status) = ended else {
+            panic!("`weir {line}` did not end within {} s; it said: {err}{out}", COMMAND.as_secs())
+        };
+        let status = status.expect("the output of a child can be read");
+        Answer { command: format!("weir {line}"), exit: status.code().unwrap_or(-1), out, err }
     }
 
     /// Runs a command that must succeed, and gives what it printed.
@@ -98,15 +109,6 @@ impl Weir {
 }
 
 impl Answer {
-    fn of(line: &str, output: &Output) -> Self {
-        Self {
-            command: format!("weir {line}"),
-            exit: output.status.code().unwrap_or(-1),
-            out: String::from_utf8_lossy(&output.stdout).into_owned(),
-            err: String::from_utf8_lossy(&output.stderr).into_owned(),
-        }
-    }
-
     /// What it printed.
     ///
     /// # Panics
@@ -135,6 +137,10 @@ impl Answer {
         );
         self.err
     }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
 }
 
 /// Words at spaces; what stands between two `'` is one word.

@@ -8,6 +8,7 @@
 //!      Credit ◄──┘
 //! ```
 
+mod closing;
 mod credit;
 mod held;
 mod leased;

@@ -7,6 +7,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use weir_runtime::TaskGroup;
 use weir_types::TopicKind;
 
+use super::closing::Closing;
 use super::credit::Credit;
 use super::held::Held;
 use super::message::Hands;
@@ -128,6 +129,7 @@ fn session(
         credit: Credit::new(options.credit),
         options: options.clone(),
         hands: Hands { core: Arc::clone(&client.core), settles, extensions, closing: closing.clone() },
+        closing: Closing::of(closing.clone()),
         settles_asked,
         extensions_asked,
         deliveries: deliveries.clone(),

@@ -12,6 +12,7 @@ use weir_proto::v1::queue_client::QueueClient;
 use weir_proto::v1::{work_request, work_response};
 use weir_types::{ErrorKind, GroupId};
 
+use super::closing::Closing;
 use super::credit::Credit;
 use super::held::Held;
 use super::message::{Ask, Hands};
@@ -49,6 +50,7 @@ pub(crate) struct Session {
     pub(crate) id: u64,
     pub(crate) options: WorkerOptions,
     pub(crate) hands: Hands,
+    pub(crate) closing: Closing,
     pub(crate) settles_asked: mpsc::Receiver<Ask>,
     pub(crate) extensions_asked: mpsc::Receiver<Ask>,
     pub(crate) deliveries: mpsc::Sender<Result<Message>>,
@@ -126,7 +128,7 @@ impl Session {
 
     /// Whether the worker is closed, and everything that was asked before is answered.
     fn is_finished(&mut self) -> bool {
-        if !self.hands.closing.is_cancelled() {
+        if !self.closing.is_asked() {
             return false;
         }
         while let Ok(ask) = self.settles_asked.try_recv() {
@@ -218,11 +220,10 @@ impl Session {
     /// The next thing that happens inside this process. Cancel safe.
     async fn event(&mut self) -> Event {
         let due = self.next_due();
-        let closing_is_news = !self.hands.closing.is_cancelled();
         tokio::select! {
             Some(ask) = self.settles_asked.recv() => Event::Asked(ask),
             Some(ask) = self.extensions_asked.recv() => Event::Asked(ask),
-            () = self.hands.closing.cancelled(), if closing_is_news => Event::Closing,
+            () = self.closing.news() => Event::Closing,
             () = until(due) => Event::Due,
         }
     }
@@ -283,7 +284,7 @@ impl Session {
         {
             place.send(v1::WorkRequest { step: Some(work_request::Step::Settle(settle)) });
         }
-        if self.hands.closing.is_cancelled() {
+        if self.closing.is_asked() {
             return;
         }
         if let Some(credit) = self.credit.worth_granting(self.held.len())
@@ -329,7 +330,7 @@ impl Session {
             Err(error) => return self.report(error),
         };
         let token = leased.token;
-        if self.held.contains(token.lease) || self.hands.closing.is_cancelled() {
+        if self.held.contains(token.lease) || self.closing.is_asked() {
             return;
         }
         self.credit.used();
