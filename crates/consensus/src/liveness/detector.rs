@@ -69,7 +69,10 @@ impl Detector {
         pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
-                _ = pings.tick() => self.context.pulses.drop_silent(),
+                _ = pings.tick() => {
+                    self.context.pulses.drop_silent();
+                    self.context.pulses.own_time(self.context.runtime.clock().wall());
+                }
                 () = self.context.pulses.alarm.notified() => {}
             }
             if !self.should_look() {

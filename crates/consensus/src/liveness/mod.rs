@@ -25,6 +25,7 @@ mod pulses;
 mod reach;
 mod signs;
 mod survey;
+mod told;
 
 pub(crate) use detector::Detector;
 pub(crate) use doze::pace;
@@ -32,3 +33,4 @@ pub(crate) use pulses::Pulses;
 pub(crate) use reach::{Doubt, reaches_majority};
 pub(crate) use signs::Way;
 pub(crate) use survey::answer;
+pub(crate) use told::Reading;

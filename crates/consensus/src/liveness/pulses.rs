@@ -9,20 +9,23 @@ use tokio::time::Instant;
 use weir_types::{NodeId, WallClock};
 
 use super::signs::{Signs, Way};
+use super::told::{Reading, Told};
 use crate::transport::LaneKind;
 
 /// The pulse of every peer.
 pub(crate) struct Pulses {
     suspect: Duration,
     peers: Mutex<BTreeMap<NodeId, Pulse>>,
+    /// This node's own wall clock.
+    own: Mutex<Option<Told>>,
     /// Rung when a connection breaks: no need to wait for silence.
     pub(crate) alarm: Notify,
 }
 
 struct Pulse {
     signs: Signs,
-    /// Its wall clock, and when it said so.
-    told: Option<(WallClock, Instant)>,
+    /// What its wall clock showed.
+    told: Option<Told>,
     /// Raised once per spell of silence of the control lanes, which are then dropped.
     control_silences: watch::Sender<u64>,
     /// Raised once per spell of silence of the whole node; all its connections are then dropped.
@@ -31,7 +34,7 @@ struct Pulse {
 
 impl Pulses {
     pub(crate) fn new(suspect: Duration) -> Self {
-        Self { suspect, peers: Mutex::default(), alarm: Notify::new() }
+        Self { suspect, peers: Mutex::default(), own: Mutex::default(), alarm: Notify::new() }
     }
 
     pub(crate) fn add(&self, node: NodeId) {
@@ -55,14 +58,18 @@ impl Pulses {
 
     /// `node` says what its wall clock shows.
     pub(crate) fn told_time(&self, node: NodeId, wall: WallClock) {
-        self.with(node, |pulse| pulse.told = Some((wall, Instant::now())));
+        self.with(node, |pulse| tell(&mut pulse.told, wall));
     }
 
-    /// What the wall clock of `node` shows now: what it last said, carried on by our monotonic clock. So a jump of
-    /// our own wall clock moves nothing here.
-    pub(crate) fn wall_of(&self, node: NodeId) -> Option<WallClock> {
-        let (wall, at) = self.with(node, |pulse| pulse.told)??;
-        Some(wall + at.elapsed().as_millis() as u64)
+    /// What the wall clock of `node` shows now. A jump of our own wall clock moves nothing here.
+    pub(crate) fn wall_of(&self, node: NodeId) -> Option<Reading> {
+        self.with(node, |pulse| Some(pulse.told.as_ref()?.reading(Instant::now())))?
+    }
+
+    /// Our own wall clock shows this: said with every ping, so that its readings are as many as those of the others, and
+    /// whenever it is asked for.
+    pub(crate) fn own_time(&self, wall: WallClock) -> Reading {
+        tell(&mut self.own.lock(), wall)
     }
 
     /// A connection to or from `node` broke.
@@ -130,6 +137,13 @@ impl Pulses {
     fn with<T>(&self, node: NodeId, look: impl FnOnce(&mut Pulse) -> T) -> Option<T> {
         self.peers.lock().get_mut(&node).map(look)
     }
+}
+
+fn tell(told: &mut Option<Told>, wall: WallClock) -> Reading {
+    let now = Instant::now();
+    let told = told.get_or_insert_with(|| Told::first(now, wall));
+    told.tell(now, wall);
+    told.reading(now)
 }
 
 impl Pulse {
