@@ -43,7 +43,7 @@ fn commands_have_their_bytes() {
         (commit(Movement::Reset), b"\x02\x03sum\x02\x80\x01\x01m\x01"),
         (Command::DeleteGroup { group: "sum".to_owned() }, b"\x03\x03sum"),
         (Command::Trim { before: Offset(128) }, &[4, 0x80, 1]),
-        (Command::SetPolicy { policy: StreamPolicy { retention } }, &[5, 1, 5, 0]),
+        (Command::SetPolicy { policy: StreamPolicy { retention } }, &[5, 2, 1, 2, 1, 5, 2, 1, 0]),
         (Command::Tick, &[6]),
         (Command::AcceptTransfer(transfer), &[7, 0xac, 2, 2, 4, 5, 64, 0x80, 1, 3, 0, 1]),
         (Command::CommitAndAppend(step), b"\x08\x03sum\x02\x01\x7f\x80\x01\x01m\x01\xac\x02\x07\xc8\x01"),

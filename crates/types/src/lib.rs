@@ -18,6 +18,7 @@ pub mod mutants;
 mod offset;
 pub mod outbox;
 mod policy;
+mod settings;
 mod token;
 mod transfer;
 

@@ -5,6 +5,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::settings::{Settings, stored_as_settings};
+
 /// Whether reading a topic takes messages away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum TopicKind {
@@ -89,6 +91,7 @@ pub enum ParkPolicy {
 
 /// The settings of a queue.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "Settings", try_from = "Settings")]
 pub struct QueuePolicy {
     /// Strict order per message key, at most `max_inflight_per_key` leased.
     pub fifo: bool,
@@ -110,6 +113,19 @@ pub struct QueuePolicy {
     pub messages_max: u64,
 }
 
+stored_as_settings!(QueuePolicy {
+    1 => fifo,
+    2 => max_inflight_per_key,
+    3 => lease_ms,
+    4 => attempts_max,
+    5 => backoff.base_ms,
+    6 => backoff.max_ms,
+    7 => ttl_ms,
+    8 => park,
+    9 => bytes_max,
+    10 => messages_max,
+});
+
 impl Default for QueuePolicy {
     fn default() -> Self {
         Self {
@@ -127,7 +143,7 @@ impl Default for QueuePolicy {
 }
 
 /// How much of a stream is kept. A record goes when either bound is passed; none means no bound.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Retention {
     /// Age by append time, in milliseconds.
     pub age_ms: Option<u64>,
@@ -137,10 +153,16 @@ pub struct Retention {
 
 /// The settings of a stream.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "Settings", try_from = "Settings")]
 pub struct StreamPolicy {
     /// How much is kept: seven days unless set.
     pub retention: Retention,
 }
+
+stored_as_settings!(StreamPolicy {
+    1 => retention.age_ms,
+    2 => retention.bytes,
+});
 
 impl Default for StreamPolicy {
     fn default() -> Self {
