@@ -22,6 +22,12 @@ impl Cluster {
         Self { nodes, pids }
     }
 
+    /// Takes one more node.
+    pub fn add(&mut self, node: Process) {
+        self.pids.extend(node.id());
+        self.nodes.push(node);
+    }
+
     /// The processes that do the work, by id.
     pub fn pids(&self) -> &[u32] {
         &self.pids

@@ -47,16 +47,8 @@ pub enum Kind {
 /// Starts three nodes with fresh data below `folder`, all settings but names and ports at their defaults.
 pub async fn start(folder: &Path) -> Result<Cluster, Error> {
     let release = release()?;
-    let mut nodes = Vec::new();
-    for place in 1..=NODES {
-        let home = folder.join(format!("rabbit{place}"));
-        std::fs::create_dir_all(&home)?;
-        let mut command = Command::new(release.join("sbin/rabbitmq-server"));
-        command.envs(environment(folder, &home, place));
-        nodes.push(Process::start(&format!("rabbit{place}"), command, &home.join("output"))?);
-    }
-    let mut cluster = Cluster::new(nodes);
-    let joined = tokio::time::timeout(STARTING, join(&release, folder)).await;
+    let mut cluster = Cluster::new(Vec::new());
+    let joined = tokio::time::timeout(STARTING, grow(&mut cluster, &release, folder)).await;
     if let Err(error) = joined.unwrap_or_else(|_| Err("RabbitMQ did not form a cluster in time".into())) {
         cluster.stop().await;
         return Err(error);
@@ -86,12 +78,24 @@ fn environment(folder: &Path, home: &Path, place: u16) -> Vec<(&'static str, Str
         ("RABBITMQ_LOG_BASE", path("log")),
         ("RABBITMQ_ENABLED_PLUGINS_FILE", path("plugins")),
         ("RABBITMQ_NODE_IP_ADDRESS", "127.0.0.1".to_owned()),
+        ("RABBITMQ_PID_FILE", pid_file(folder, place).display().to_string()),
     ]
 }
 
-async fn join(release: &Path, folder: &Path) -> Result<(), Error> {
+fn pid_file(folder: &Path, place: u16) -> PathBuf {
+    folder.join(format!("rabbit{place}.pid"))
+}
+
+/// One node after the other: the first one draws the cookie that all of them need.
+async fn grow(cluster: &mut Cluster, release: &Path, folder: &Path) -> Result<(), Error> {
     for place in 1..=NODES {
-        control(release, folder, place, &["await_startup"]).await?;
+        let home = folder.join(format!("rabbit{place}"));
+        std::fs::create_dir_all(&home)?;
+        let mut command = Command::new(release.join("sbin/rabbitmq-server"));
+        command.envs(environment(folder, &home, place));
+        cluster.add(Process::start(&format!("rabbit{place}"), command, &home.join("output"))?);
+        let pid_file = pid_file(folder, place).display().to_string();
+        control(release, folder, place, &["wait", &pid_file]).await?;
     }
     for place in 2..=NODES {
         control(release, folder, place, &["stop_app"]).await?;
