@@ -57,6 +57,17 @@ impl Cluster {
         self.nodes.iter_mut().try_for_each(Process::check)
     }
 
+    /// Kills a node, by its place from 0.
+    pub async fn kill(&mut self, place: usize) -> Result<(), Error> {
+        self.nodes[place].kill().await
+    }
+
+    /// Another process stands in the place of one.
+    pub fn replace(&mut self, place: usize, node: Process) {
+        self.nodes[place] = node;
+        self.pids = self.nodes.iter().filter_map(Process::id).collect();
+    }
+
     /// Ends all nodes.
     pub async fn stop(&mut self) {
         futures::future::join_all(self.nodes.iter_mut().map(Process::stop)).await;

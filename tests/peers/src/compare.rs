@@ -6,6 +6,7 @@ use weir_bench::system::Error;
 
 use crate::cell::{Cell, Measured, Subject};
 use crate::figures::Figure;
+use crate::own;
 use crate::stage::Stage;
 use crate::sweep;
 
@@ -26,7 +27,7 @@ pub async fn all(stage: &mut Stage, repeats: u32) -> Result<(Vec<Figure>, Vec<Me
     let rate = |measured: &Measured| measured.report.rate();
     let stream = &published[&Subject::WeirStream];
     let queue = &cycled[&Subject::WeirQueue];
-    let figures = vec![
+    let mut figures = vec![
         Figure::ratio("stream_vs_rabbitmq_quorum", stream, &published[&Subject::RabbitmqQuorum], rate),
         Figure::ratio(
             "stream_vs_rabbitmq_streams_nofsync",
@@ -50,6 +51,11 @@ pub async fn all(stage: &mut Stage, repeats: u32) -> Result<(Vec<Figure>, Vec<Me
             Measured::cpu_per_million,
         ),
     ];
+    let rates: Vec<f64> = stream.iter().map(rate).collect();
+    let best = stream.first().ok_or("no repeats")?.cell;
+    let (more, measured) = own::all(stage, (best, sweep::median(&rates)), repeats).await?;
+    figures.extend(more);
+    sweeps.extend(measured);
     Ok((figures, sweeps))
 }
 

@@ -33,4 +33,30 @@ impl Figure {
         let value = median(&repeats);
         Self { id, value, unit: "ratio", repeats, detail: json!({ "ours": ours, "theirs": theirs }) }
     }
+
+    /// A figure of Weir alone.
+    pub fn own(id: &'static str, unit: &'static str, repeats: Vec<f64>, detail: Value) -> Self {
+        Self { id, value: median(&repeats), unit, repeats, detail }
+    }
+}
+
+/// The value below which a share of all lies.
+pub fn percentile(values: &[f64], share: f64) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let place = (share * sorted.len() as f64).ceil() as usize;
+    sorted.get(place.saturating_sub(1)).copied().unwrap_or(f64::NAN)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_percentile_is_one_of_the_values() {
+        let values: Vec<f64> = (1..=100).rev().map(f64::from).collect();
+        assert!((percentile(&values, 0.99) - 99.0).abs() < 1e-9);
+        assert!((percentile(&values, 0.5) - 50.0).abs() < 1e-9);
+        assert!(percentile(&[], 0.99).is_nan());
+    }
 }

@@ -6,12 +6,16 @@
 //! | [`process`], [`cluster`], [`stage`] | processes; three nodes; one cluster at a time |
 //! | [`cell`], [`usage`] | one measurement, and what it cost by the kernel's counters |
 //! | [`sweep`], [`compare`], [`figures`] | which cells, which comparisons, what is written down |
+//! | [`own`] | what Weir is measured by alone |
+
+#![expect(clippy::disallowed_types, reason = "a benchmark measures real time")]
 
 mod cell;
 mod cluster;
 mod compare;
 mod figures;
 mod nats;
+mod own;
 mod process;
 mod rabbitmq;
 mod stage;

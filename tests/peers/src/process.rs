@@ -44,6 +44,11 @@ impl Process {
         }
     }
 
+    /// SIGKILL.
+    pub async fn kill(&mut self) -> Result<(), Error> {
+        Ok(self.child.kill().await?)
+    }
+
     /// SIGTERM, then SIGKILL when it takes too long.
     pub async fn stop(&mut self) {
         if let Some(pid) = self.child.id().and_then(|id| Pid::from_raw(id.cast_signed())) {

@@ -6,6 +6,7 @@ use weir_bench::system::Error;
 
 use crate::cell::{Cell, Length, Measured, Software};
 use crate::cluster::Cluster;
+use crate::process::Process;
 use crate::{nats, rabbitmq, weir};
 
 /// Where clusters live, and which Weir.
@@ -21,6 +22,21 @@ impl Stage {
     /// Below a folder, with a binary of Weir.
     pub fn new(folder: &Path, weir: &Path, length: Length) -> Self {
         Self { folder: folder.to_owned(), weir: weir.to_owned(), runs: 0, length }
+    }
+
+    /// Where the clusters' data lie.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Where the disk is probed while a cluster runs: beside its data, which go when the next one starts.
+    pub fn probes(&self) -> PathBuf {
+        self.folder.with_extension("probes")
+    }
+
+    /// Starts a node of Weir again, with its data.
+    pub fn restart_weir(&self, place: usize) -> Result<Process, Error> {
+        weir::node(&self.weir, &self.folder, place as u16)
     }
 
     /// Starts three nodes with fresh data.

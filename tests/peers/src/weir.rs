@@ -25,13 +25,7 @@ const STARTING: Duration = Duration::from_secs(60);
 pub async fn start(binary: &Path, folder: &Path) -> Result<Cluster, Error> {
     let mut nodes = Vec::new();
     for place in 0..NODES {
-        let home = folder.join(format!("weir{}", place + 1));
-        std::fs::create_dir_all(&home)?;
-        let config = home.join("weir.toml");
-        std::fs::write(&config, configuration(place, &home))?;
-        let mut command = Command::new(binary);
-        command.arg("server").arg("--config").arg(&config);
-        nodes.push(Process::start(&format!("weir{}", place + 1), command, &home.join("output"))?);
+        nodes.push(node(binary, folder, place)?);
     }
     let mut cluster = Cluster::new(nodes);
     let connected = Client::connect(ClientOptions { request_timeout: STARTING, ..options() }).await;
@@ -40,6 +34,18 @@ pub async fn start(binary: &Path, folder: &Path) -> Result<Cluster, Error> {
         return Err(error.into());
     }
     Ok(cluster)
+}
+
+/// Starts one of them, with the data that it has.
+pub fn node(binary: &Path, folder: &Path, place: u16) -> Result<Process, Error> {
+    let name = format!("weir{}", place + 1);
+    let home = folder.join(&name);
+    std::fs::create_dir_all(&home)?;
+    let config = home.join("weir.toml");
+    std::fs::write(&config, configuration(place, &home))?;
+    let mut command = Command::new(binary);
+    command.arg("server").arg("--config").arg(&config);
+    Process::start(&name, command, &home.join("output"))
 }
 
 /// How clients reach it.
