@@ -103,6 +103,16 @@ impl v1::TopicKind {
     }
 }
 
+impl From<ParkPolicy> for v1::ParkPolicy {
+    fn from(park: ParkPolicy) -> Self {
+        match park {
+            ParkPolicy::ParkMessage => Self::ParkMessage,
+            ParkPolicy::ParkKey => Self::ParkKey,
+            ParkPolicy::BlockKey => Self::BlockKey,
+        }
+    }
+}
+
 impl v1::QueueSettings {
     /// `policy` with what is set here changed.
     pub fn applied_to(&self, policy: &QueuePolicy) -> QueuePolicy {
@@ -116,10 +126,13 @@ impl v1::QueueSettings {
                 max_ms: self.backoff_max_ms.unwrap_or(policy.backoff.max_ms),
             },
             ttl_ms: self.ttl_ms.map_or(policy.ttl_ms, |ms| (ms > 0).then_some(ms)),
-            park: match self.park_key {
-                Some(true) => ParkPolicy::ParkKey,
-                Some(false) => ParkPolicy::ParkMessage,
-                None => policy.park,
+            park: match (self.park(), self.park_key) {
+                (v1::ParkPolicy::ParkMessage, _) => ParkPolicy::ParkMessage,
+                (v1::ParkPolicy::ParkKey, _) => ParkPolicy::ParkKey,
+                (v1::ParkPolicy::BlockKey, _) => ParkPolicy::BlockKey,
+                (v1::ParkPolicy::Unspecified, Some(true)) => ParkPolicy::ParkKey,
+                (v1::ParkPolicy::Unspecified, Some(false)) => ParkPolicy::ParkMessage,
+                (v1::ParkPolicy::Unspecified, None) => policy.park,
             },
             bytes_max: self.bytes_max.unwrap_or(policy.bytes_max),
             messages_max: self.messages_max.unwrap_or(policy.messages_max),
@@ -170,9 +183,10 @@ impl From<&TopicPolicy> for v1::TopicSettings {
                 backoff_base_ms: Some(policy.backoff.base_ms),
                 backoff_max_ms: Some(policy.backoff.max_ms),
                 ttl_ms: Some(policy.ttl_ms.unwrap_or(0)),
-                park_key: Some(policy.park == ParkPolicy::ParkKey),
+                park_key: Some(policy.park.holds_key()),
                 bytes_max: Some(policy.bytes_max),
                 messages_max: Some(policy.messages_max),
+                park: Some(v1::ParkPolicy::from(policy.park) as i32),
             }),
             TopicPolicy::Stream(policy) => Kind::Stream(v1::StreamSettings {
                 retention_ms: Some(policy.retention.age_ms.unwrap_or(0)),

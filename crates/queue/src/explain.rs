@@ -1,6 +1,6 @@
 //! Why a message is not handed out.
 
-use weir_types::{KeyHash, MessageId};
+use weir_types::{KeyHash, MessageId, ParkPolicy};
 
 use crate::keys::{Key, Keys, Readiness};
 use crate::queries::{MessageState, MessageView};
@@ -45,6 +45,8 @@ pub struct Explanation {
     pub key_leased: Vec<MessageView>,
     /// In a FIFO queue, the message of its key that has to be handed out next.
     pub key_next: Option<MessageView>,
+    /// In a FIFO queue that blocks keys, the parked message for which producers are refused too.
+    pub key_blocked_by: Option<MessageId>,
 }
 
 impl Queue {
@@ -69,16 +71,23 @@ impl Queue {
         ))
     }
 
+    /// The parked message for which producers are refused a key.
+    pub(crate) fn blocked_by(&self, key: Option<KeyHash>) -> Option<MessageId> {
+        let blocks = self.policy.get().park == ParkPolicy::BlockKey;
+        self.backlog.index.keys.as_ref().filter(|_| blocks)?.held_by(key)
+    }
+
     fn explain_view(&self, message: MessageView) -> Explanation {
         let Some(keys) = &self.backlog.index.keys else {
             let hold = own_hold(&message.state);
-            return Explanation { hold, message: Some(message), key_leased: Vec::new(), key_next: None };
+            return Explanation { message: Some(message), ..Explanation::without_message(hold) };
         };
         let key_leased = keys.leased(message.key).take(KEY_LEASED_MAX);
         Explanation {
             hold: self.hold_in_key(&message, keys),
             key_leased: key_leased.filter_map(|id| self.message(id)).collect(),
             key_next: keys.head(message.key).and_then(|(item, _)| self.message(self.backlog.first_of(item))),
+            key_blocked_by: self.blocked_by(message.key),
             message: Some(message),
         }
     }
@@ -104,7 +113,7 @@ impl Queue {
 
 impl Explanation {
     fn without_message(hold: Hold) -> Self {
-        Self { hold, message: None, key_leased: Vec::new(), key_next: None }
+        Self { hold, message: None, key_leased: Vec::new(), key_next: None, key_blocked_by: None }
     }
 }
 

@@ -96,7 +96,7 @@ impl Index {
             Phase::Parked { kind, holds_key } => {
                 self.parked.add(kind, item.name);
                 if let (Some(keys), true) = (&mut self.keys, holds_key) {
-                    keys.wait(item.key, item.name, Readiness::Held, &mut self.ready);
+                    keys.park(item.key, item.name, &mut self.ready);
                 }
             }
         }
@@ -120,7 +120,7 @@ impl Index {
             Phase::Parked { kind, holds_key } => {
                 self.parked.remove(kind, item.name);
                 if let (Some(keys), true) = (&mut self.keys, holds_key) {
-                    keys.wait_no_more(item.key, item.name, &mut self.ready);
+                    keys.unpark(item.key, item.name, &mut self.ready);
                 }
             }
         }

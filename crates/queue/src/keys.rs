@@ -14,7 +14,7 @@ pub(crate) type Key = Option<KeyHash>;
 ///
 /// Of what is left of a key the leased messages are always a prefix (P4): only the first waiting item is ever
 /// offered, and whatever returns to its place revokes the leases behind it. An item that waits but is not ready
-/// (delayed, scheduled, parked under `ParkKey`) therefore holds its whole key back, and no other. All keys share
+/// (delayed, scheduled, parked with its key) therefore holds its whole key back, and no other. All keys share
 /// these sets, so that a key costs nothing of its own and a million waiting messages of one are never looked at.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Keys {
@@ -24,6 +24,8 @@ pub(crate) struct Keys {
     /// The item of each key that is in the ready list: its first waiting one, if that is ready and the key has
     /// a lease to spare.
     offered: BTreeMap<Key, MessageId>,
+    /// Those of the waiting that are parked: each holds its key until somebody redrives or discards it.
+    parked: BTreeSet<(Key, MessageId)>,
 }
 
 /// Whether a waiting item could be leased if its turn came.
@@ -35,7 +37,13 @@ pub(crate) enum Readiness {
 
 impl Keys {
     pub(crate) fn new(inflight_max: u32) -> Self {
-        Self { inflight_max, waiting: BTreeMap::new(), leased: BTreeSet::new(), offered: BTreeMap::new() }
+        Self {
+            inflight_max,
+            waiting: BTreeMap::new(),
+            leased: BTreeSet::new(),
+            offered: BTreeMap::new(),
+            parked: BTreeSet::new(),
+        }
     }
 
     pub(crate) fn wait(&mut self, key: Key, item: MessageId, readiness: Readiness, ready: &mut Ready) {
@@ -48,6 +56,24 @@ impl Keys {
         let old = self.waiting.remove(&(key, item));
         assert!(old.is_some(), "item {item} was not waiting");
         self.offer(key, ready);
+    }
+
+    /// A message is parked and its key waits behind it.
+    pub(crate) fn park(&mut self, key: Key, message: MessageId, ready: &mut Ready) {
+        self.parked.insert((key, message));
+        self.wait(key, message, Readiness::Held, ready);
+    }
+
+    pub(crate) fn unpark(&mut self, key: Key, message: MessageId, ready: &mut Ready) {
+        let known = self.parked.remove(&(key, message));
+        assert!(known, "message {message} was not parked with its key");
+        self.wait_no_more(key, message, ready);
+    }
+
+    /// The first parked message that holds a key.
+    pub(crate) fn held_by(&self, key: Key) -> Option<MessageId> {
+        let of_key = (key, MessageId(0))..=(key, MessageId(u64::MAX));
+        self.parked.range(of_key).next().map(|(_, message)| *message)
     }
 
     pub(crate) fn lease(&mut self, key: Key, message: MessageId, ready: &mut Ready) {
@@ -98,7 +124,7 @@ impl Keys {
     }
 
     pub(crate) fn entries(&self) -> usize {
-        self.waiting.len() + self.leased.len() + self.offered.len()
+        self.waiting.len() + self.leased.len() + self.offered.len() + self.parked.len()
     }
 
     /// Asserts P4 for every key.

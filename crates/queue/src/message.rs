@@ -39,7 +39,7 @@ pub(crate) enum State {
     Parked {
         reason: ParkReason,
         since: WallClock,
-        /// Whether its key waits behind it (`ParkPolicy::ParkKey` when it was parked).
+        /// Whether its key waits behind it ([`ParkPolicy::holds_key`](weir_types::ParkPolicy::holds_key) when it was parked).
         holds_key: bool,
     },
 }

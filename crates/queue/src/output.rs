@@ -132,6 +132,20 @@ pub enum Rejection {
         /// The policy's limit.
         bytes_max: u64,
     },
+    /// The queue blocks the keys of dead letters, and a record's key has one.
+    #[error(
+        "record {record}: its key{} is blocked by parked message {message} until that is redriven or discarded; \
+         nothing of the batch was taken",
+        key.map_or_else(String::new, |key| format!(" (hash {:08x})", key.0))
+    )]
+    KeyBlocked {
+        /// The key's hash; none for the messages without a key, which form an order of their own.
+        key: Option<KeyHash>,
+        /// Number of the first such record in the batch.
+        record: u32,
+        /// The parked message.
+        message: MessageId,
+    },
     /// As many dedup ids are remembered as fit.
     #[error("{remembered} dedup ids are remembered, at most {max} fit in the window")]
     TooManyDedupIds {
@@ -223,6 +237,8 @@ impl Rejection {
             Self::LeaseLost { .. } => ErrorKind::LeaseLost,
             // The leader looks again.
             Self::NotWaiting { .. } => ErrorKind::Retry,
+            // An operator has to act first; nothing happened.
+            Self::KeyBlocked { .. } => ErrorKind::Retry,
             Self::OutOfSequence { .. } | Self::FifoIsFixed | Self::Invalid(_) => ErrorKind::Invalid,
             Self::Fenced { .. } => ErrorKind::Fenced,
             Self::SessionNotOpen { .. } | Self::NotParked { .. } | Self::NotScheduled { .. } => {
@@ -235,6 +251,7 @@ impl Rejection {
     pub fn code(&self) -> &'static str {
         match self {
             Self::QueueFull { .. } => "queue-full",
+            Self::KeyBlocked { .. } => "key-blocked",
             Self::TooManyDedupIds { .. } => "too-many-dedup-ids",
             Self::TooManyLeases { .. } => "too-many-leases",
             Self::TooManySessions { .. } => "too-many-sessions",

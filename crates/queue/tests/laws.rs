@@ -23,7 +23,8 @@ struct Entry {
 }
 
 fn policies() -> impl Strategy<Value = QueuePolicy> {
-    let park = prop_oneof![Just(ParkPolicy::ParkMessage), Just(ParkPolicy::ParkKey)];
+    let park =
+        prop_oneof![Just(ParkPolicy::ParkMessage), Just(ParkPolicy::ParkKey), Just(ParkPolicy::BlockKey)];
     let (backoff, ttl) = (prop_oneof![Just(0), Just(50)], prop_oneof![3 => Just(None), 1 => Just(Some(600))]);
     (any::<bool>(), 1..4_u32, 1..4_u32, park, backoff, ttl).prop_map(
         |(fifo, max_inflight_per_key, attempts_max, park, base_ms, ttl_ms)| QueuePolicy {

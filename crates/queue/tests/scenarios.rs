@@ -262,6 +262,9 @@ impl Story {
         for (role, view) in explanation.message.iter().map(|view| ("this", view)).chain(leased).chain(next) {
             write!(told, "\n{role}: {}", view_in_words(view)).unwrap();
         }
+        if let Some(message) = explanation.key_blocked_by {
+            write!(told, "\nits key is blocked by {message}").unwrap();
+        }
         told
     }
 
@@ -353,6 +356,9 @@ fn policy(words: &mut Words) -> QueuePolicy {
     let mut policy = QueuePolicy { fifo: words.flag("fifo"), ..QueuePolicy::default() };
     if words.flag("park-key") {
         policy.park = ParkPolicy::ParkKey;
+    }
+    if words.flag("block-key") {
+        policy.park = ParkPolicy::BlockKey;
     }
     policy.max_inflight_per_key = words.number("inflight").map_or(1, |max| max as u32);
     policy.attempts_max = words.number("attempts").map_or(policy.attempts_max, |max| max as u32);

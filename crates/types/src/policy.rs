@@ -87,6 +87,28 @@ pub enum ParkPolicy {
     ParkMessage,
     /// The key waits behind it, others flow.
     ParkKey,
+    /// The key waits behind it and takes in nothing new from producers, others flow.
+    BlockKey,
+}
+
+impl ParkPolicy {
+    /// Whether nothing of a parked message's key is delivered before it is redriven or gone.
+    pub fn holds_key(self) -> bool {
+        match self {
+            Self::ParkMessage => false,
+            Self::ParkKey | Self::BlockKey => true,
+        }
+    }
+}
+
+impl fmt::Display for ParkPolicy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::ParkMessage => "park_message",
+            Self::ParkKey => "park_key",
+            Self::BlockKey => "block_key",
+        })
+    }
 }
 
 /// The settings of a queue.

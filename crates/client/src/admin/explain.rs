@@ -97,6 +97,8 @@ pub struct Explanation {
     pub sessions: u64,
     /// Messages of the partition that wait for a consumer.
     pub ready: u64,
+    /// In a FIFO queue that blocks keys (`block_key`), the parked message for which sends of the key are refused.
+    pub key_blocked_by: Option<u64>,
 }
 
 impl Admin {
@@ -150,6 +152,7 @@ fn explanation(partition: u32, answer: v1::ExplainResponse) -> Explanation {
         max_inflight_per_key: answer.max_inflight_per_key,
         sessions: answer.sessions,
         ready: answer.ready,
+        key_blocked_by: answer.key_blocked_by,
     }
 }
 

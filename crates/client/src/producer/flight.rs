@@ -7,6 +7,8 @@ use weir_types::{ErrorKind, ProducerEpoch, ProducerId, ProducerSequence, WeirErr
 
 /// The broker's word for "an earlier batch is missing".
 const OUT_OF_SEQUENCE: &str = "out-of-sequence";
+/// The broker's word for "a dead letter blocks the key of a record".
+const KEY_BLOCKED: &str = "key-blocked";
 
 /// Who sends: given by the cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -172,6 +174,11 @@ impl<T> Flight<T> {
             Err(error) => error,
         };
         match error.kind {
+            // Somebody has to act before that changes: other keys do not wait so long behind it.
+            _ if error.code == KEY_BLOCKED => {
+                self.gap = self.idempotent;
+                Answered::Failed(self.pop().item, error)
+            }
             ErrorKind::Retry | ErrorKind::Redirect | ErrorKind::Throttled | ErrorKind::OutOfSpace => {
                 front.refused = true;
                 Answered::Again(error)

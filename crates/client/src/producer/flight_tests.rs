@@ -85,6 +85,16 @@ fn a_batch_that_fails_for_good_sends_those_behind_it_under_another_stamp() {
 }
 
 #[test]
+fn a_blocked_key_fails_at_once_so_that_other_keys_do_not_wait_behind_it() {
+    let mut flight = flight();
+    let sent = send(&mut flight, &["a", "b"]);
+    let failed = flight.answered(sent[0].0, error(ErrorKind::Retry, "key-blocked"));
+    assert!(matches!(failed, Answered::Failed("a", _)));
+    assert_eq!(flight.answered(sent[1].0, out_of_sequence()), Answered::Returned);
+    assert!(flight.needs_stamp());
+}
+
+#[test]
 fn an_expired_batch_is_unknown_only_if_an_answer_to_it_was_lost() {
     let mut flight = flight();
     let sent = send(&mut flight, &["a", "b"]);

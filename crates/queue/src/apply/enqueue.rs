@@ -11,8 +11,23 @@ use crate::output::{Duplicate, Rejection, Reply};
 use crate::queue::{Header, Queue};
 use crate::span::Span;
 
+/// Whether a blocked key refuses a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Door {
+    /// It comes from a producer, who can keep it.
+    Guarded,
+    /// It was let in before, elsewhere or here: to refuse it would hold up other keys behind it.
+    Open,
+}
+
 impl Queue {
+    /// What a producer sends.
     pub(crate) fn enqueue(&mut self, at: At, batch: &Enqueue) -> Result<Reply, Rejection> {
+        self.take_in(at, batch, Door::Guarded)
+    }
+
+    /// A batch that was let in is stored whole, another one not at all.
+    pub(super) fn take_in(&mut self, at: At, batch: &Enqueue, door: Door) -> Result<Reply, Rejection> {
         check_shape(at, batch)?;
         if let Some(producer) = batch.producer
             && let Some(earlier) = self.producers.admit(producer, batch.count)?
@@ -26,7 +41,11 @@ impl Queue {
         self.check_room(u64::from(batch.count) - duplicates.len() as u64, bytes_each)?;
         self.check_dedup_room(batch.dedup.len() - duplicates.len())?;
 
-        for (last, span) in cut(at, self.policy.get(), first, batch, &duplicates, bytes_each) {
+        let spans = cut(at, self.policy.get(), first, batch, &duplicates, bytes_each);
+        if door == Door::Guarded {
+            self.check_keys(&spans)?;
+        }
+        for (last, span) in spans {
             self.backlog.add_span(last, span);
         }
         self.remember(at, first, batch, &duplicates);
@@ -60,6 +79,14 @@ impl Queue {
         }
         let (messages_max, bytes_max) = (policy.messages_max, policy.bytes_max);
         Err(Rejection::QueueFull { messages, messages_max, bytes, bytes_max })
+    }
+
+    /// Under `block_key` a producer is told that a key stands still, instead of piling up messages behind it.
+    fn check_keys(&self, spans: &[(MessageId, Span)]) -> Result<(), Rejection> {
+        let blocked = spans.iter().find_map(|(_, span)| Some((span, self.blocked_by(span.key)?)));
+        blocked.map_or(Ok(()), |(span, message)| {
+            Err(Rejection::KeyBlocked { key: span.key, record: span.record, message })
+        })
     }
 
     fn check_dedup_room(&self, fresh: usize) -> Result<(), Rejection> {

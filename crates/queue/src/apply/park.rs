@@ -1,7 +1,7 @@
 //! Dead letters stay where they are.
 
+use weir_types::MessageId;
 use weir_types::mutants::{self, Mutant};
-use weir_types::{MessageId, ParkPolicy};
 
 use super::give_back::revoke_later;
 use crate::backlog::Backlog;
@@ -20,7 +20,7 @@ pub(super) fn park(
     if mutants::on(Mutant::M06) {
         return;
     }
-    let holds_key = rules.policy.fifo && rules.policy.park == ParkPolicy::ParkKey;
+    let holds_key = rules.policy.fifo && rules.policy.park.holds_key();
     if holds_key {
         revoke_later(backlog, id, &message);
     }

@@ -2,13 +2,15 @@
 
 use weir_types::At;
 
+use super::enqueue::Door;
 use crate::command::Transfer;
 use crate::output::{Rejection, Reply};
 use crate::queue::Queue;
 
 impl Queue {
     /// Takes a batch in when it is the next of its source; otherwise only says how far that source is (P11). A batch
-    /// that does not fit is rejected like any other, and its source tries again.
+    /// that does not fit is rejected like any other, and its source tries again. A blocked key takes it in: a producer
+    /// was promised its place long ago.
     pub(crate) fn accept_transfer(&mut self, at: At, transfer: &Transfer) -> Result<Reply, Rejection> {
         let through = self.inbox.through(transfer.source);
         if transfer.sequence <= transfer.after {
@@ -17,7 +19,7 @@ impl Queue {
         if through != transfer.after {
             return Ok(Reply::Transferred { through });
         }
-        self.enqueue(at, &transfer.batch)?;
+        self.take_in(at, &transfer.batch, Door::Open)?;
         self.inbox.advance(transfer.source, transfer.sequence);
         Ok(Reply::Transferred { through: transfer.sequence })
     }

@@ -11,7 +11,8 @@ use weir_queue::{
 };
 use weir_types::limits::{DEDUP_WINDOW_MS, SESSION_GRACE_MS};
 use weir_types::{
-    At, KeyHash, LeaseClock, LeaseId, LogIndex, MessageId, QueuePolicy, Row, RowChange, Term, WallClock,
+    At, KeyHash, LeaseClock, LeaseId, LogIndex, MessageId, ParkPolicy, QueuePolicy, Row, RowChange, Term,
+    WallClock,
 };
 
 pub(crate) use commands::Step;
@@ -115,7 +116,7 @@ impl Oracle {
         for (command, answer) in commands.iter().zip(answers) {
             match (command, answer) {
                 (Command::Enqueue(batch), Ok(reply)) => self.judge_enqueue(batch, reply),
-                (Command::Enqueue(_), Err(rejection)) => judge_refusal(rejection),
+                (Command::Enqueue(_), Err(rejection)) => self.judge_refusal(rejection),
                 (Command::Lease(request), Ok(Reply::Leased { messages })) => {
                     self.judge_lease(request, messages);
                 }
@@ -416,10 +417,18 @@ impl Oracle {
             }
         }
     }
-}
 
-/// A full queue and a repeat that is out of the window are the only reasons to refuse a well-formed batch.
-fn judge_refusal(rejection: &Rejection) {
-    let expected = matches!(rejection, Rejection::QueueFull { .. } | Rejection::OutOfSequence { .. });
-    assert!(expected, "{rejection}");
+    /// A full queue, a blocked key and a repeat that is out of the window are the only reasons to refuse a well-formed
+    /// batch.
+    fn judge_refusal(&self, rejection: &Rejection) {
+        let expected = match rejection {
+            Rejection::QueueFull { .. } | Rejection::OutOfSequence { .. } => true,
+            Rejection::KeyBlocked { message, .. } => {
+                let blocks = self.policy.fifo && self.policy.park == ParkPolicy::BlockKey;
+                blocks && self.alive.contains_key(message)
+            }
+            _ => false,
+        };
+        assert!(expected, "{rejection}");
+    }
 }

@@ -17,6 +17,7 @@ pub(super) fn explained(explained: &Explained) -> v1::ExplainResponse {
         max_inflight_per_key: explained.policy.max_inflight_per_key,
         sessions: explained.stats.sessions,
         ready: explained.stats.ready,
+        key_blocked_by: explanation.key_blocked_by.map(|message| message.0),
     }
 }
 

@@ -4,8 +4,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use weir_client::MessageRef;
-use weir_client::ResetTo;
+use weir_client::{MessageRef, ParkPolicy, ResetTo};
 
 /// A span such as `30s`, `5m`, `7d`, in milliseconds.
 pub(super) fn span_ms(text: &str) -> Result<u64, String> {
@@ -17,6 +16,16 @@ pub(super) fn span_ms(text: &str) -> Result<u64, String> {
 /// A span, or `never`, which the API writes as 0.
 pub(super) fn span_or_never_ms(text: &str) -> Result<u64, String> {
     if text == "never" { Ok(0) } else { span_ms(text) }
+}
+
+/// What a parked message does to its key.
+pub(super) fn park(text: &str) -> Result<ParkPolicy, String> {
+    match text {
+        "park_message" => Ok(ParkPolicy::ParkMessage),
+        "park_key" => Ok(ParkPolicy::ParkKey),
+        "block_key" => Ok(ParkPolicy::BlockKey),
+        _ => Err("it is park_message, park_key or block_key".to_owned()),
+    }
 }
 
 /// A size such as `512`, `64KiB`, `10GiB` (1,024) or `10GB` (1,000), in bytes.

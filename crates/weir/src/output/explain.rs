@@ -20,6 +20,8 @@ pub(crate) struct ExplanationView<'a> {
     max_inflight_per_key: u32,
     sessions: u64,
     ready: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key_blocked_by: Option<u64>,
 }
 
 #[derive(Debug, Serialize)]
@@ -63,6 +65,7 @@ impl<'a> ExplanationView<'a> {
             max_inflight_per_key: explanation.max_inflight_per_key,
             sessions: explanation.sessions,
             ready: explanation.ready,
+            key_blocked_by: explanation.key_blocked_by,
         }
     }
 
@@ -155,8 +158,17 @@ fn hold_name(hold: Hold) -> &'static str {
     }
 }
 
-/// The one sentence that somebody is after.
+/// The one sentence that somebody is after, and a second one when producers are concerned too.
 fn why(explanation: &Explanation) -> String {
+    let hold = why_held(explanation);
+    let Some(message) = explanation.key_blocked_by else { return hold };
+    format!(
+        "{hold} Its key is blocked: until {}/{message} is redriven or discarded, nothing of the key is delivered and sends of it are refused (key-blocked).",
+        explanation.partition
+    )
+}
+
+fn why_held(explanation: &Explanation) -> String {
     let partition = explanation.partition;
     let id =
         explanation.message.as_ref().map_or_else(String::new, |m| format!("{partition}/{}", m.message_id));

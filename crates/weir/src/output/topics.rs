@@ -1,9 +1,9 @@
 //! Topics and their partitions.
 
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 use weir_client::{PartitionStatus, TopicDescription, TopicInfo};
-use weir_types::{TopicKind, TopicPolicy};
+use weir_types::{Backoff, QueuePolicy, Retention, StreamPolicy, TopicKind, TopicPolicy};
 
 use super::{Grid, Page, View, bytes, count, duration_ms, time_ms};
 
@@ -53,10 +53,6 @@ pub(crate) struct TopicView {
 
 impl TopicView {
     pub(crate) fn of(topic: &TopicInfo) -> Self {
-        let settings = match &topic.policy {
-            TopicPolicy::Queue(policy) => serde_json::to_value(policy),
-            TopicPolicy::Stream(policy) => serde_json::to_value(policy),
-        };
         Self {
             name: topic.name.clone(),
             kind: kind_name(topic.kind),
@@ -64,7 +60,7 @@ impl TopicView {
             partitions: topic.partitions,
             replicas: topic.replicas,
             created_at: time_ms(topic.created_at_ms),
-            settings: settings.expect("policies have string keys"),
+            settings: settings_json(&topic.policy),
             settings_text: settings_text(&topic.policy),
             partition_status: Vec::new(),
         }
@@ -195,6 +191,36 @@ fn kind_name(kind: TopicKind) -> &'static str {
     }
 }
 
+/// By name, in the units of the names: in storage they have numbers alone.
+fn settings_json(policy: &TopicPolicy) -> Value {
+    match policy {
+        TopicPolicy::Queue(QueuePolicy {
+            fifo,
+            max_inflight_per_key,
+            lease_ms,
+            attempts_max,
+            backoff: Backoff { base_ms, max_ms },
+            ttl_ms,
+            park,
+            bytes_max,
+            messages_max,
+        }) => json!({
+            "fifo": fifo,
+            "max_inflight_per_key": max_inflight_per_key,
+            "lease_ms": lease_ms,
+            "attempts_max": attempts_max,
+            "backoff": { "base_ms": base_ms, "max_ms": max_ms },
+            "ttl_ms": ttl_ms,
+            "park": park.to_string(),
+            "bytes_max": bytes_max,
+            "messages_max": messages_max,
+        }),
+        TopicPolicy::Stream(StreamPolicy { retention: Retention { age_ms, bytes } }) => {
+            json!({ "retention": { "age_ms": age_ms, "bytes": bytes } })
+        }
+    }
+}
+
 fn settings_text(policy: &TopicPolicy) -> Vec<(&'static str, String)> {
     let never = |ms: Option<u64>| ms.map_or_else(|| "never".to_owned(), duration_ms);
     match policy {
@@ -202,15 +228,17 @@ fn settings_text(policy: &TopicPolicy) -> Vec<(&'static str, String)> {
             let order = if queue.fifo { "fifo per key" } else { "plain" };
             let backoff =
                 format!("{} to {}", duration_ms(queue.backoff.base_ms), duration_ms(queue.backoff.max_ms));
+            let park = queue.fifo.then(|| ("dead letters", queue.park.to_string()));
             let limit = format!("{} or {} messages", bytes(queue.bytes_max), queue.messages_max);
-            vec![
+            let always = [
                 ("order", order.to_owned()),
                 ("lease", duration_ms(queue.lease_ms)),
                 ("attempts", queue.attempts_max.to_string()),
                 ("backoff", backoff),
                 ("ttl", never(queue.ttl_ms)),
                 ("limit per partition", limit),
-            ]
+            ];
+            always.into_iter().chain(park).collect()
         }
         TopicPolicy::Stream(stream) => {
             let size = stream.retention.bytes.map_or_else(|| "unlimited".to_owned(), bytes);
@@ -224,7 +252,6 @@ mod tests {
     #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
     use weir_client::QueuePartition;
-    use weir_types::QueuePolicy;
 
     use super::*;
 

@@ -5,7 +5,7 @@ mod links;
 use clap::builder::PossibleValuesParser;
 use clap::{Args, Subcommand};
 use serde_json::json;
-use weir_client::{NewTopic, QueueSettings, Settings, StreamSettings};
+use weir_client::{NewTopic, ParkPolicy, QueueSettings, Settings, StreamSettings};
 use weir_types::TopicKind;
 
 use links::{DeadLetters, Forward, Links, Subscribe};
@@ -43,6 +43,7 @@ pub(super) enum Topic {
 Examples:
   weir topic create tasks --kind queue --partitions 3 --replicas 3
   weir topic create orders --kind queue --fifo --lease 1m --attempts 5
+  weir topic create invoices --kind queue --fifo --park block_key
   weir topic create events --kind stream --retention 7d --retention-bytes 100GiB")]
 pub(super) struct Create {
     /// 1 to 200 of a-z A-Z 0-9 . _ -
@@ -132,8 +133,12 @@ struct SettingsArgs {
     /// A message not acked this long after its arrival is gone; `never` keeps it [default: never]
     #[arg(long, value_name = "SPAN", value_parser = value::span_or_never_ms, help_heading = "Queue settings")]
     ttl: Option<u64>,
-    /// In a FIFO queue, a parked message holds back the later ones of its key [default: false]
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true, help_heading = "Queue settings")]
+    /// What a parked message of a FIFO queue does to its key: `park_message` lets it go on, `park_key` makes it wait,
+    /// `block_key` also refuses producers new messages of it [default: park_message]
+    #[arg(long, value_name = "POLICY", value_parser = value::park, help_heading = "Queue settings")]
+    park: Option<ParkPolicy>,
+    /// Short for `--park park_key`, or with `=false` for `--park park_message`
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true, conflicts_with = "park", help_heading = "Queue settings")]
     park_key: Option<bool>,
     /// Bytes a partition holds before it rejects producers [default: 10GiB]
     #[arg(long, value_name = "SIZE", value_parser = value::size, help_heading = "Queue settings")]
@@ -160,6 +165,7 @@ impl SettingsArgs {
             backoff_max_ms: self.backoff_max,
             ttl_ms: self.ttl,
             park_key: self.park_key,
+            park: self.park.map(|park| park as i32),
             bytes_max: self.max_bytes,
             messages_max: self.max_messages,
         }
