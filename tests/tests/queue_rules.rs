@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 use serde_json::Value;
+use weir_client::WorkerOptions;
 use weir_tests::{Cluster, Site, Weir};
 
 /// What a command prints with `--json`.
@@ -53,5 +54,49 @@ async fn a_dead_letter_under_block_key_stops_its_key_for_consumers_and_producers
     assert_eq!(altered["settings"]["park"], "park_key", "{altered}");
     weir.ok("topic create bounces --kind queue --fifo --park-key --partitions 1").await;
     assert_eq!(json(&weir, "topic describe bounces").await["settings"]["park"], "park_key");
+    cluster.check();
+}
+
+async fn leased(weir: &Weir, queue: &str) -> u64 {
+    json(weir, &format!("queue stats {queue}")).await["total"]["leased"].as_u64().unwrap()
+}
+
+#[tokio::test]
+async fn no_more_messages_are_leased_than_a_queue_and_its_sessions_may_have() {
+    let site = Site::take().await;
+    let mut cluster = Cluster::start(&site, 3).await;
+    let client = cluster.client().await;
+    cluster.whole(&client).await;
+    let weir = cluster.weir();
+    weir.ok("topic create slow --kind queue --partitions 1 --max-inflight 2").await;
+    weir.ok("queue send slow a b c d e").await;
+    let held = tokens(&weir, "queue receive slow --max 5 --lease 5m").await;
+    assert_eq!((held.len(), leased(&weir, "slow").await), (2, 2));
+    assert_eq!(json(&weir, "explain queue slow --message 0/2").await["hold"], "partition-limit");
+    let text = weir.ok("explain queue slow --message 0/2").await;
+    assert!(text.contains("as `--max-inflight` allows (2)"), "{text}");
+    assert!(tokens(&weir, "queue receive slow").await.is_empty());
+    // One who waits gets the next message when a lease ends.
+    let ack = format!("queue ack {}", held[0]);
+    let (waited, _) = tokio::join!(tokens(&weir, "queue receive slow --wait 20s --lease 5m"), weir.ok(&ack));
+    assert_eq!((waited.len(), leased(&weir, "slow").await), (1, 2));
+    weir.ok("topic alter slow --max-inflight unlimited").await;
+    assert_eq!(tokens(&weir, "queue receive slow --max 5 --lease 5m").await.len(), 2);
+
+    weir.ok("topic create calm --kind queue --partitions 1 --max-inflight-per-session 1").await;
+    weir.ok("queue send calm a b c d e").await;
+    let mut worker = client.queue_worker("calm", WorkerOptions::default()).await.unwrap();
+    for left in (1..=5).rev() {
+        let message = worker.next().await.unwrap().unwrap();
+        assert_eq!(leased(&weir, "calm").await, 1, "{left} are left");
+        if left > 1 {
+            let next = 6 - left;
+            let explained = json(&weir, &format!("explain queue calm --message 0/{next}")).await;
+            assert_eq!(explained["hold"], "session-limit", "{explained}");
+        }
+        message.ack().await.unwrap();
+    }
+    worker.close().await.unwrap();
+    weir.run("topic alter calm --max-inflight 2000000").await.fails(5, "invalid-policy");
     cluster.check();
 }

@@ -52,6 +52,10 @@ pub enum PolicyChange {
     RetentionAgeMs(Option<u64>),
     /// Stream: bytes kept per partition; none means no bound.
     RetentionBytes(Option<u64>),
+    /// Queue: messages of a partition that are leased at once; none means only the fixed bound.
+    MaxInflight(Option<u32>),
+    /// Queue: messages that one consumer's session holds at once; none means no bound of its own.
+    MaxInflightPerSession(Option<u32>),
 }
 
 /// A replicated command to the registry.

@@ -23,6 +23,11 @@ fn check_queue(queue: &QueuePolicy) -> Result<(), Rejection> {
     within("attempts_max", u64::from(queue.attempts_max), 1, ATTEMPTS_MAX)?;
     let inflight_max = LEASES_PER_PARTITION_MAX as u64;
     within("max_inflight_per_key", u64::from(queue.max_inflight_per_key), 1, inflight_max)?;
+    for (setting, count) in
+        [("max_inflight", queue.max_inflight), ("max_inflight_per_session", queue.max_inflight_per_session)]
+    {
+        within(setting, count.map_or(1, u64::from), 1, inflight_max)?;
+    }
     within("backoff.max_ms", queue.backoff.max_ms, 0, DELAY_MS_MAX)?;
     // With a base above the longest wait the base would never be kept.
     within("backoff.base_ms", queue.backoff.base_ms, 0, queue.backoff.max_ms)?;
@@ -78,6 +83,8 @@ fn change_queue(queue: &mut QueuePolicy, change: PolicyChange) {
         PolicyChange::Park(park) => queue.park = park,
         PolicyChange::BytesMax(bytes) => queue.bytes_max = bytes,
         PolicyChange::MessagesMax(count) => queue.messages_max = count,
+        PolicyChange::MaxInflight(count) => queue.max_inflight = count,
+        PolicyChange::MaxInflightPerSession(count) => queue.max_inflight_per_session = count,
         PolicyChange::RetentionAgeMs(_) | PolicyChange::RetentionBytes(_) => {
             unreachable!("`describe` says that these are for streams")
         }
@@ -103,6 +110,8 @@ fn describe(change: PolicyChange) -> (&'static str, TopicKind) {
         PolicyChange::Park(_) => ("park", TopicKind::Queue),
         PolicyChange::BytesMax(_) => ("bytes_max", TopicKind::Queue),
         PolicyChange::MessagesMax(_) => ("messages_max", TopicKind::Queue),
+        PolicyChange::MaxInflight(_) => ("max_inflight", TopicKind::Queue),
+        PolicyChange::MaxInflightPerSession(_) => ("max_inflight_per_session", TopicKind::Queue),
         PolicyChange::RetentionAgeMs(_) => ("retention.age_ms", TopicKind::Stream),
         PolicyChange::RetentionBytes(_) => ("retention.bytes", TopicKind::Stream),
     }

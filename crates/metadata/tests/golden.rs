@@ -82,6 +82,8 @@ fn commands() -> Vec<Command> {
         PolicyChange::Park(ParkPolicy::ParkKey),
         PolicyChange::BytesMax(1 << 20),
         PolicyChange::MessagesMax(1_000),
+        PolicyChange::MaxInflight(Some(10)),
+        PolicyChange::MaxInflightPerSession(Some(2)),
     ];
     let stream = vec![PolicyChange::RetentionAgeMs(None), PolicyChange::RetentionBytes(Some(1 << 30))];
     let create = |request: u64, name: &str, kind| Command::CreateTopic {

@@ -116,6 +116,8 @@ impl From<ParkPolicy> for v1::ParkPolicy {
 impl v1::QueueSettings {
     /// `policy` with what is set here changed.
     pub fn applied_to(&self, policy: &QueuePolicy) -> QueuePolicy {
+        let bound =
+            |set: Option<u32>, old: Option<u32>| set.map_or(old, |value| (value > 0).then_some(value));
         QueuePolicy {
             fifo: self.fifo.unwrap_or(policy.fifo),
             max_inflight_per_key: self.max_inflight_per_key.unwrap_or(policy.max_inflight_per_key),
@@ -136,6 +138,8 @@ impl v1::QueueSettings {
             },
             bytes_max: self.bytes_max.unwrap_or(policy.bytes_max),
             messages_max: self.messages_max.unwrap_or(policy.messages_max),
+            max_inflight: bound(self.max_inflight, policy.max_inflight),
+            max_inflight_per_session: bound(self.max_inflight_per_session, policy.max_inflight_per_session),
         }
     }
 }
@@ -187,6 +191,8 @@ impl From<&TopicPolicy> for v1::TopicSettings {
                 bytes_max: Some(policy.bytes_max),
                 messages_max: Some(policy.messages_max),
                 park: Some(v1::ParkPolicy::from(policy.park) as i32),
+                max_inflight: Some(policy.max_inflight.unwrap_or(0)),
+                max_inflight_per_session: Some(policy.max_inflight_per_session.unwrap_or(0)),
             }),
             TopicPolicy::Stream(policy) => Kind::Stream(v1::StreamSettings {
                 retention_ms: Some(policy.retention.age_ms.unwrap_or(0)),

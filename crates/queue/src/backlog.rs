@@ -134,7 +134,7 @@ impl Backlog {
         self.index.keys.as_ref().map_or_else(Vec::new, |keys| keys.leased_after(message.key, id))
     }
 
-    /// How many leases could be granted now: of a FIFO queue one per key that may go on.
+    /// How many leases could be granted if there was no limit: of a FIFO queue one per key that may go on.
     pub(crate) fn leasable(&self) -> u64 {
         if self.index.keys.is_some() { self.index.ready.len() as u64 } else { self.index.counts.ready }
     }

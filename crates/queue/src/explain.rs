@@ -24,6 +24,10 @@ pub enum Hold {
     BehindKey,
     /// It is the next of its key, of which as many messages are leased as may be at once.
     KeyLimit,
+    /// As many messages of the partition are leased as may be at once.
+    PartitionLimit,
+    /// Every worker with a session holds as many messages as one may.
+    SessionLimit,
     /// Its delivery time.
     Scheduled,
     /// The pause after a nack.
@@ -50,7 +54,8 @@ pub struct Explanation {
 }
 
 impl Queue {
-    /// Why a message is not handed out. The cost does not depend on how many messages there are.
+    /// Why a message is not handed out. The cost does not depend on how many messages there are, but
+    /// on how many sessions when they have a limit.
     pub fn explain(&self, id: MessageId) -> Explanation {
         match self.message(id) {
             Some(message) => self.explain_view(message),
@@ -78,6 +83,20 @@ impl Queue {
     }
 
     fn explain_view(&self, message: MessageView) -> Explanation {
+        let explanation = self.explain_alone(message);
+        match explanation.hold {
+            Hold::Nothing if self.partition_room() == 0 => {
+                Explanation { hold: Hold::PartitionLimit, ..explanation }
+            }
+            Hold::Nothing if self.every_session_is_full() => {
+                Explanation { hold: Hold::SessionLimit, ..explanation }
+            }
+            _ => explanation,
+        }
+    }
+
+    /// As if the queue had no limits.
+    fn explain_alone(&self, message: MessageView) -> Explanation {
         let Some(keys) = &self.backlog.index.keys else {
             let hold = own_hold(&message.state);
             return Explanation { message: Some(message), ..Explanation::without_message(hold) };

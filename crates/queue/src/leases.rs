@@ -1,6 +1,6 @@
 //! The running leases, by deadline and by session.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use weir_types::{LeaseClock, MessageId, SessionId};
 
@@ -9,6 +9,8 @@ use weir_types::{LeaseClock, MessageId, SessionId};
 pub(crate) struct Leases {
     by_deadline: BTreeSet<(LeaseClock, MessageId)>,
     by_session: BTreeSet<(SessionId, MessageId)>,
+    /// How many each session holds; one without any is not here.
+    counts: BTreeMap<SessionId, usize>,
 }
 
 impl Leases {
@@ -17,6 +19,7 @@ impl Leases {
         assert!(new, "P3: message {message} is leased already");
         if let Some(session) = session {
             self.by_session.insert((session, message));
+            *self.counts.entry(session).or_default() += 1;
         }
     }
 
@@ -25,7 +28,17 @@ impl Leases {
         assert!(known, "message {message} was not leased until {deadline}");
         if let Some(session) = session {
             self.by_session.remove(&(session, message));
+            let count = self.counts.get_mut(&session).expect("a session with a lease is counted");
+            *count -= 1;
+            if *count == 0 {
+                self.counts.remove(&session);
+            }
         }
+    }
+
+    /// How many messages a session holds.
+    pub(crate) fn held_by(&self, session: SessionId) -> usize {
+        self.counts.get(&session).copied().unwrap_or(0)
     }
 
     /// The lease that runs out first.
@@ -49,6 +62,6 @@ impl Leases {
     }
 
     pub(crate) fn entries(&self) -> usize {
-        self.by_deadline.len() + self.by_session.len()
+        self.by_deadline.len() + self.by_session.len() + self.counts.len()
     }
 }

@@ -47,6 +47,7 @@ mod queries;
 mod queue;
 mod ready;
 mod requests;
+mod room;
 mod rows;
 mod sessions;
 mod span;

@@ -134,11 +134,6 @@ impl Queue {
         }
     }
 
-    /// How many leases could be granted now: of a FIFO queue one per key that may go on.
-    pub fn ready_count(&self) -> u64 {
-        self.backlog.leasable()
-    }
-
     /// The lowest log index whose bodies are still needed, by a live message or by the outbox; none when there is
     /// neither.
     pub fn retained_from(&self) -> Option<LogIndex> {

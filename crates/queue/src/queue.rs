@@ -60,7 +60,7 @@ pub(crate) struct Rules<'a> {
 impl Queue {
     /// An empty partition. Its leases are numbered above `lease_id_base`, which lies over every lease that the
     /// partition's predecessors gave. Nothing is stored until the first entry. Of a policy's `attempts_max` and
-    /// `max_inflight_per_key` 0 counts as 1: a queue that hands out nothing is no queue.
+    /// limits of leases 0 counts as 1: a queue that hands out nothing is no queue.
     pub fn new(policy: QueuePolicy, lease_id_base: LeaseId) -> Self {
         let header = Header {
             at: At::default(),
@@ -160,13 +160,13 @@ impl Queue {
         let mut grown = false;
         let mut answers = Vec::new();
         for command in commands {
-            let before = self.backlog.leasable();
+            let before = self.leasable();
             answers.push(self.run(at, command));
-            grown |= before < self.backlog.leasable();
+            grown |= before < self.leasable();
         }
         grown |= self.fire_due(at);
         self.flush(out);
-        let count = self.backlog.leasable();
+        let count = self.leasable();
         if grown && count > 0 {
             out.effects.push(Effect::Ready { count });
         }
@@ -245,5 +245,7 @@ impl Queue {
 pub(crate) fn usable(mut policy: QueuePolicy) -> QueuePolicy {
     policy.attempts_max = policy.attempts_max.max(1);
     policy.max_inflight_per_key = policy.max_inflight_per_key.max(1);
+    policy.max_inflight = policy.max_inflight.map(|max| max.max(1));
+    policy.max_inflight_per_session = policy.max_inflight_per_session.map(|max| max.max(1));
     policy
 }

@@ -10,8 +10,9 @@ use weir_queue::{
     ProducerBatch, Queue, Reply, Run, Select, SessionEnding, Settle, SettleItem, Transfer, Waiting,
 };
 use weir_types::{
-    At, GroupId, KeyHash, LeaseClock, LeaseId, LogIndex, MessageId, Output, OutputBatch, ProducerEpoch,
-    ProducerId, QueuePolicy, RequestId, SessionId, Term, TransferSequence, TransferSource, WallClock,
+    At, GroupId, KeyHash, LeaseClock, LeaseId, LogIndex, MessageId, Output, OutputBatch, ParkPolicy,
+    ProducerEpoch, ProducerId, QueuePolicy, RequestId, SessionId, Term, TransferSequence, TransferSource,
+    WallClock,
 };
 
 fn hex(bytes: &[u8]) -> String {
@@ -116,6 +117,14 @@ fn commands_are_logged_in_these_bytes() {
             messages: vec![MessageId(300)],
             outputs: ack_and_append(0).outputs,
         }),
+        Command::SetPolicy {
+            policy: QueuePolicy {
+                park: ParkPolicy::BlockKey,
+                max_inflight: Some(300),
+                max_inflight_per_session: Some(2),
+                ..QueuePolicy::default()
+            },
+        },
     ];
     let bytes: Vec<Vec<u8>> =
         commands.iter().map(|command| postcard::to_allocvec(command).unwrap()).collect();

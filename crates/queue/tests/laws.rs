@@ -26,16 +26,22 @@ fn policies() -> impl Strategy<Value = QueuePolicy> {
     let park =
         prop_oneof![Just(ParkPolicy::ParkMessage), Just(ParkPolicy::ParkKey), Just(ParkPolicy::BlockKey)];
     let (backoff, ttl) = (prop_oneof![Just(0), Just(50)], prop_oneof![3 => Just(None), 1 => Just(Some(600))]);
-    (any::<bool>(), 1..4_u32, 1..4_u32, park, backoff, ttl).prop_map(
-        |(fifo, max_inflight_per_key, attempts_max, park, base_ms, ttl_ms)| QueuePolicy {
-            fifo,
-            max_inflight_per_key,
-            attempts_max,
-            park,
-            backoff: Backoff { base_ms, max_ms: 200 },
-            ttl_ms,
-            messages_max: 60,
-            ..QueuePolicy::default()
+    let in_all = prop_oneof![2 => Just(None), 1 => (1..6_u32).prop_map(Some)];
+    let per_session = prop_oneof![2 => Just(None), 1 => (1..3_u32).prop_map(Some)];
+    (any::<bool>(), 1..4_u32, 1..4_u32, park, backoff, ttl, in_all, per_session).prop_map(
+        |(fifo, max_inflight_per_key, attempts_max, park, base_ms, ttl_ms, in_all, per_session)| {
+            QueuePolicy {
+                max_inflight: in_all,
+                max_inflight_per_session: per_session,
+                fifo,
+                max_inflight_per_key,
+                attempts_max,
+                park,
+                backoff: Backoff { base_ms, max_ms: 200 },
+                ttl_ms,
+                messages_max: 60,
+                ..QueuePolicy::default()
+            }
         },
     )
 }

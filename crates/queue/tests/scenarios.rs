@@ -361,6 +361,8 @@ fn policy(words: &mut Words) -> QueuePolicy {
         policy.park = ParkPolicy::BlockKey;
     }
     policy.max_inflight_per_key = words.number("inflight").map_or(1, |max| max as u32);
+    policy.max_inflight = words.number("in-all").map(|max| max as u32);
+    policy.max_inflight_per_session = words.number("per-session").map(|max| max as u32);
     policy.attempts_max = words.number("attempts").map_or(policy.attempts_max, |max| max as u32);
     policy.messages_max = words.number("messages").unwrap_or(policy.messages_max);
     policy.bytes_max = words.number("bytes").unwrap_or(policy.bytes_max);

@@ -133,6 +133,10 @@ pub struct QueuePolicy {
     pub bytes_max: u64,
     /// Messages a partition holds before it rejects producers.
     pub messages_max: u64,
+    /// Messages of a partition that are leased at once; none means `LEASES_PER_PARTITION_MAX`.
+    pub max_inflight: Option<u32>,
+    /// Messages that one consumer's session holds at once; none means no bound of its own.
+    pub max_inflight_per_session: Option<u32>,
 }
 
 stored_as_settings!(QueuePolicy {
@@ -146,6 +150,9 @@ stored_as_settings!(QueuePolicy {
     8 => park,
     9 => bytes_max,
     10 => messages_max,
+    ; since
+    11 => max_inflight,
+    12 => max_inflight_per_session,
 });
 
 impl Default for QueuePolicy {
@@ -160,6 +167,8 @@ impl Default for QueuePolicy {
             park: ParkPolicy::ParkMessage,
             bytes_max: 10 << 30,
             messages_max: 100_000_000,
+            max_inflight: None,
+            max_inflight_per_session: None,
         }
     }
 }

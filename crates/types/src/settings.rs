@@ -14,13 +14,23 @@ use serde::{Deserialize, Serialize};
 pub(crate) struct Settings(Vec<(u16, Vec<u8>)>);
 
 /// The settings of `$policy`. Those that are missing are as `default()` has them: a setting that is added must default
-/// to what was the case before it existed.
+/// to what was the case before it existed. Those after `since` are written only when they are not the default, so that
+/// a version that does not know them reads every policy that makes no use of them.
 macro_rules! stored_as_settings {
-    ($policy:ty { $($number:literal => $($field:ident).+),+ $(,)? }) => {
+    ($policy:ty {
+        $($number:literal => $($field:ident).+),+ $(,)?
+        $(; since $($later:literal => $($new:ident).+),+ $(,)?)?
+    }) => {
         impl From<$policy> for $crate::settings::Settings {
             fn from(policy: $policy) -> Self {
                 let mut settings = Self::default();
                 $(settings.put($number, &policy.$($field).+);)+
+                $(
+                    let default = <$policy>::default();
+                    $(if policy.$($new).+ != default.$($new).+ {
+                        settings.put($later, &policy.$($new).+);
+                    })+
+                )?
                 settings
             }
         }
@@ -32,6 +42,7 @@ macro_rules! stored_as_settings {
                 for (number, value) in settings.in_order()? {
                     match number {
                         $($number => policy.$($field).+ = $crate::settings::read(number, value)?,)+
+                        $($($later => policy.$($new).+ = $crate::settings::read(number, value)?,)+)?
                         _ => return Err(format!("setting {number} was written by a later version")),
                     }
                 }
@@ -94,6 +105,19 @@ mod tests {
         let read: QueuePolicy = postcard::from_bytes(&bytes(&[(1, &[1])])).unwrap();
         assert_eq!(read, QueuePolicy { fifo: true, ..QueuePolicy::default() });
         assert_eq!(postcard::from_bytes::<StreamPolicy>(&bytes(&[])).unwrap(), StreamPolicy::default());
+    }
+
+    #[test]
+    fn a_later_setting_is_written_only_when_it_is_used() {
+        let numbers = |policy: &QueuePolicy| {
+            let settings: Settings = policy.clone().into();
+            settings.0.into_iter().map(|(number, _)| number).collect::<Vec<_>>()
+        };
+        let policy = QueuePolicy { max_inflight_per_session: Some(3), ..QueuePolicy::default() };
+        assert_eq!(numbers(&QueuePolicy::default()), (1..=10).collect::<Vec<_>>());
+        assert_eq!(numbers(&policy), (1..=10).chain([12]).collect::<Vec<_>>());
+        let stored = postcard::to_allocvec(&policy).unwrap();
+        assert_eq!(postcard::from_bytes::<QueuePolicy>(&stored).unwrap(), policy);
     }
 
     #[test]

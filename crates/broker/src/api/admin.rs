@@ -299,6 +299,11 @@ fn changes(old: &TopicPolicy, new: &TopicPolicy) -> Result<Vec<PolicyChange>, We
                 (old.park != new.park, PolicyChange::Park(new.park)),
                 (old.bytes_max != new.bytes_max, PolicyChange::BytesMax(new.bytes_max)),
                 (old.messages_max != new.messages_max, PolicyChange::MessagesMax(new.messages_max)),
+                (old.max_inflight != new.max_inflight, PolicyChange::MaxInflight(new.max_inflight)),
+                (
+                    old.max_inflight_per_session != new.max_inflight_per_session,
+                    PolicyChange::MaxInflightPerSession(new.max_inflight_per_session),
+                ),
             ];
             changes.extend(pairs.into_iter().filter(|(differs, _)| *differs).map(|(_, change)| change));
         }

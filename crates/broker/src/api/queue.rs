@@ -124,7 +124,7 @@ impl Broker {
         partition.admit(Command::Enqueue(enqueue), batch).await.map(PendingEnqueue)
     }
 
-    /// Leases messages, waiting until `deadline` when none is ready.
+    /// Leases messages, waiting until `deadline` when none is ready, or a limit of leases is reached.
     pub async fn lease(
         &self,
         group: GroupId,
@@ -139,7 +139,7 @@ impl Broker {
             applied.borrow_and_update();
             leadership.borrow_and_update();
             partition.check_leads()?;
-            if partition.read(|replica| replica.state().ready_count()) > 0 {
+            if partition.read(|replica| replica.state().leasable_by(request.session)) > 0 {
                 let granted = grant(&partition, &request).await?;
                 if !granted.is_empty() {
                     return deliver(&partition, granted).await;

@@ -30,6 +30,10 @@ pub enum Hold {
     BehindKey,
     /// It is the next of its key, of which as many messages are leased as may be at once.
     KeyLimit,
+    /// As many messages of the partition are leased as may be at once.
+    PartitionLimit,
+    /// Every worker with a session holds as many messages as one may.
+    SessionLimit,
     /// Its delivery time.
     Scheduled,
     /// The pause after a nack.
@@ -99,6 +103,10 @@ pub struct Explanation {
     pub ready: u64,
     /// In a FIFO queue that blocks keys (`block_key`), the parked message for which sends of the key are refused.
     pub key_blocked_by: Option<u64>,
+    /// How many messages of a partition may be leased at once, if that has a bound.
+    pub max_inflight: Option<u32>,
+    /// How many messages one session may hold, if that has a bound.
+    pub max_inflight_per_session: Option<u32>,
 }
 
 impl Admin {
@@ -153,6 +161,8 @@ fn explanation(partition: u32, answer: v1::ExplainResponse) -> Explanation {
         sessions: answer.sessions,
         ready: answer.ready,
         key_blocked_by: answer.key_blocked_by,
+        max_inflight: answer.max_inflight,
+        max_inflight_per_session: answer.max_inflight_per_session,
     }
 }
 
@@ -163,6 +173,8 @@ fn hold(hold: v1::Hold) -> Hold {
         v1::Hold::KeyIsEmpty => Hold::KeyIsEmpty,
         v1::Hold::BehindKey => Hold::BehindKey,
         v1::Hold::KeyLimit => Hold::KeyLimit,
+        v1::Hold::PartitionLimit => Hold::PartitionLimit,
+        v1::Hold::SessionLimit => Hold::SessionLimit,
         v1::Hold::Scheduled => Hold::Scheduled,
         v1::Hold::Backoff => Hold::Backoff,
         v1::Hold::Leased => Hold::Leased,

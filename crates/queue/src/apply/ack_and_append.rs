@@ -29,7 +29,7 @@ impl Queue {
 
         let mut acked = self.header.get().acked;
         for (id, lease) in &step.messages {
-            if self.holds(*id, *lease) || self.revive(at, *id, *lease) {
+            if self.holds(*id, *lease) || self.revive(at, *id, *lease, false) {
                 ack(&mut self.backlog, *id);
                 acked += 1;
             }

@@ -50,11 +50,10 @@ impl Queue {
         current.collect()
     }
 
-    /// Takes the first ready message while the request has room. Those that turn out to be past their TTL or
+    /// Takes the first ready message while the request and the queue's limits have room. Those that turn out to be past their TTL or
     /// their attempts (the policy may have changed) leave the list instead, a bounded number per request.
     fn grant_ready(&mut self, at: At, request: &Lease) -> Vec<Granted> {
-        let room = LEASES_PER_PARTITION_MAX - self.backlog.index.leases.len();
-        let max = room.min(request.max_messages.min(LEASE_MESSAGES_MAX) as usize);
+        let max = self.lease_room(request.session).min(request.max_messages.min(LEASE_MESSAGES_MAX) as usize);
         let mut granted: Vec<Granted> = Vec::new();
         let mut bytes = 0;
         for _ in 0..LEASE_MESSAGES_MAX as usize + TIMERS_PER_ENTRY_MAX {

@@ -45,10 +45,11 @@ impl Queue {
 
     fn settle_item(&mut self, at: At, item: SettleItem) -> Settled {
         let id = item.message;
-        if !self.holds(id, item.lease) && !self.revive(at, id, item.lease) {
+        let extends = matches!(item.action, Action::Extend { .. });
+        if !self.holds(id, item.lease) && !self.revive(at, id, item.lease, extends) {
             return if mutants::on(Mutant::M24) { Settled::Done } else { Settled::LeaseLost };
         }
-        if matches!(item.action, Action::Extend { .. }) && self.ends_with_session(id) {
+        if extends && self.ends_with_session(id) {
             return Settled::LeaseLost;
         }
         if item.action == Action::Ack {
@@ -98,9 +99,13 @@ impl Queue {
         (lapsed.lease == lease && in_turn).then_some(lapsed)
     }
 
-    /// Takes a [lapsed](Self::lapsed) lease up again, up to this very moment, to be settled from there.
-    pub(super) fn revive(&mut self, at: At, id: MessageId, lease: LeaseId) -> bool {
+    /// Takes a [lapsed](Self::lapsed) lease up again, up to this very moment, to be settled from there. One that is to
+    /// run on needs room like a new one.
+    pub(super) fn revive(&mut self, at: At, id: MessageId, lease: LeaseId, runs_on: bool) -> bool {
         let Some(lapsed) = self.lapsed(id, lease) else { return false };
+        if runs_on && self.lease_room(lapsed.session) == 0 {
+            return false;
+        }
         let message = self.backlog.detach(id).expect("the message was just read");
         assert!(message.attempts > 0, "the lapsed lease of message {id} was counted");
         let session = lapsed.session.filter(|session| self.sessions.holds_leases(*session));

@@ -16,9 +16,9 @@ impl Queue {
         let steps = [Self::expire_leases, Self::end_sessions, Self::end_delays, Self::expire_messages];
         let mut grown = false;
         for step in steps {
-            let before = self.backlog.leasable();
+            let before = self.leasable();
             step(self, at, &mut budget);
-            grown |= before < self.backlog.leasable();
+            grown |= before < self.leasable();
         }
         self.dedup.forget_old(at.lease_clock, budget);
         self.requests.forget_old(at.lease_clock, budget);

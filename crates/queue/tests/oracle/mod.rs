@@ -146,6 +146,7 @@ impl Oracle {
         self.alive.retain(|id, _| *id >= horizon || queue.message(*id).is_some());
         self.check_nothing_lost(queue);
         self.check_prefixes(queue);
+        self.check_limits(queue);
         Self::check_explanations(queue);
         self.check_outbox(queue);
     }
@@ -393,10 +394,25 @@ impl Oracle {
             queue.next_ready(1_000).into_iter().map(|view| view.message).collect();
         for view in queue.peek(MessageId(0), 1_000) {
             let explanation = queue.explain(view.message);
-            let kept = explanation.hold != Hold::Nothing;
+            let limited = matches!(explanation.hold, Hold::PartitionLimit | Hold::SessionLimit);
+            let kept = explanation.hold != Hold::Nothing && !limited;
             assert_eq!(kept, !next.contains(&view.message), "{view:?}: {explanation:?}, next {next:?}");
             assert_eq!(explanation.message, Some(view), "it is explained as it is");
         }
+    }
+
+    /// No more is leased than the settings allow, in all and by one session.
+    fn check_limits(&self, queue: &Queue) {
+        let in_all = self.policy.max_inflight.map_or(u64::MAX, u64::from);
+        assert!(queue.stats().leased <= in_all, "{} leased, {in_all} allowed", queue.stats().leased);
+        let each = self.policy.max_inflight_per_session.map_or(usize::MAX, |max| max as usize);
+        for session in queue.sessions() {
+            let held = queue.leased_by(session).count();
+            assert!(held <= each, "session {session} holds {held}, {each} allowed");
+        }
+        let room = queue.leasable_by(None) > 0;
+        let full = queue.stats().leased == in_all;
+        assert_eq!(room, !full && !queue.next_ready(1).is_empty(), "what can be leased");
     }
 
     /// P4, and the attempts of whatever is in the queue (P7).

@@ -17,6 +17,8 @@ pub(super) fn explained(explained: &Explained) -> v1::ExplainResponse {
         max_inflight_per_key: explained.policy.max_inflight_per_key,
         sessions: explained.stats.sessions,
         ready: explained.stats.ready,
+        max_inflight: explained.policy.max_inflight,
+        max_inflight_per_session: explained.policy.max_inflight_per_session,
         key_blocked_by: explanation.key_blocked_by.map(|message| message.0),
     }
 }
@@ -29,6 +31,8 @@ fn hold(hold: Hold) -> v1::Hold {
         Hold::Nothing => v1::Hold::Nothing,
         Hold::BehindKey => v1::Hold::BehindKey,
         Hold::KeyLimit => v1::Hold::KeyLimit,
+        Hold::PartitionLimit => v1::Hold::PartitionLimit,
+        Hold::SessionLimit => v1::Hold::SessionLimit,
         Hold::Scheduled => v1::Hold::Scheduled,
         Hold::Backoff => v1::Hold::Backoff,
         Hold::Leased => v1::Hold::Leased,

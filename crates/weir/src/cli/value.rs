@@ -18,6 +18,16 @@ pub(super) fn span_or_never_ms(text: &str) -> Result<u64, String> {
     if text == "never" { Ok(0) } else { span_ms(text) }
 }
 
+/// A number from 1 on, or `unlimited`, which the API writes as 0.
+pub(super) fn count_or_unlimited(text: &str) -> Result<u32, String> {
+    match text.parse() {
+        _ if text == "unlimited" => Ok(0),
+        Ok(0) => Err("it is 1 or more, or `unlimited`".to_owned()),
+        Ok(count) => Ok(count),
+        Err(error) => Err(format!("{error}; write a number, or `unlimited`")),
+    }
+}
+
 /// What a parked message does to its key.
 pub(super) fn park(text: &str) -> Result<ParkPolicy, String> {
     match text {

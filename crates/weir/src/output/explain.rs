@@ -22,6 +22,10 @@ pub(crate) struct ExplanationView<'a> {
     ready: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     key_blocked_by: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_inflight: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_inflight_per_session: Option<u32>,
 }
 
 #[derive(Debug, Serialize)]
@@ -66,6 +70,8 @@ impl<'a> ExplanationView<'a> {
             sessions: explanation.sessions,
             ready: explanation.ready,
             key_blocked_by: explanation.key_blocked_by,
+            max_inflight: explanation.max_inflight,
+            max_inflight_per_session: explanation.max_inflight_per_session,
         }
     }
 
@@ -150,6 +156,8 @@ fn hold_name(hold: Hold) -> &'static str {
         Hold::KeyIsEmpty => "key-is-empty",
         Hold::BehindKey => "behind-key",
         Hold::KeyLimit => "key-limit",
+        Hold::PartitionLimit => "partition-limit",
+        Hold::SessionLimit => "session-limit",
         Hold::Scheduled => "scheduled",
         Hold::Backoff => "backoff",
         Hold::Leased => "leased",
@@ -184,6 +192,15 @@ fn why_held(explanation: &Explanation) -> String {
         Hold::KeyLimit => format!(
             "{id} is the next of its key, of which as many messages are leased as `--max-inflight-per-key` allows ({}).",
             explanation.max_inflight_per_key
+        ),
+        Hold::PartitionLimit => format!(
+            "{id} is next, but as many messages of partition {partition} are leased as `--max-inflight` allows ({}).",
+            explanation.max_inflight.unwrap_or(1_000_000)
+        ),
+        Hold::SessionLimit => format!(
+            "{id} is next, but each of the {} workers with a session holds as many messages of partition {partition} as `--max-inflight-per-session` allows ({}).",
+            explanation.sessions,
+            explanation.max_inflight_per_session.unwrap_or(0)
         ),
         Hold::Scheduled => format!("{id} waits for its delivery time."),
         Hold::Backoff => format!("{id} was given back and waits for the end of its pause."),

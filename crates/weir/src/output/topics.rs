@@ -204,6 +204,8 @@ fn settings_json(policy: &TopicPolicy) -> Value {
             park,
             bytes_max,
             messages_max,
+            max_inflight,
+            max_inflight_per_session,
         }) => json!({
             "fifo": fifo,
             "max_inflight_per_key": max_inflight_per_key,
@@ -214,6 +216,8 @@ fn settings_json(policy: &TopicPolicy) -> Value {
             "park": park.to_string(),
             "bytes_max": bytes_max,
             "messages_max": messages_max,
+            "max_inflight": max_inflight,
+            "max_inflight_per_session": max_inflight_per_session,
         }),
         TopicPolicy::Stream(StreamPolicy { retention: Retention { age_ms, bytes } }) => {
             json!({ "retention": { "age_ms": age_ms, "bytes": bytes } })
@@ -229,10 +233,14 @@ fn settings_text(policy: &TopicPolicy) -> Vec<(&'static str, String)> {
             let backoff =
                 format!("{} to {}", duration_ms(queue.backoff.base_ms), duration_ms(queue.backoff.max_ms));
             let park = queue.fifo.then(|| ("dead letters", queue.park.to_string()));
+            let most = |count: Option<u32>| count.map_or_else(|| "unlimited".to_owned(), |n| n.to_string());
+            let inflight =
+                format!("{}, {} per session", most(queue.max_inflight), most(queue.max_inflight_per_session));
             let limit = format!("{} or {} messages", bytes(queue.bytes_max), queue.messages_max);
             let always = [
                 ("order", order.to_owned()),
                 ("lease", duration_ms(queue.lease_ms)),
+                ("leased at once per partition", inflight),
                 ("attempts", queue.attempts_max.to_string()),
                 ("backoff", backoff),
                 ("ttl", never(queue.ttl_ms)),

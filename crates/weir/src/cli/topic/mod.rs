@@ -118,6 +118,12 @@ struct SettingsArgs {
     /// Leases at once per key of a FIFO queue [default: 1]
     #[arg(long, value_name = "N", help_heading = "Queue settings")]
     max_inflight_per_key: Option<u32>,
+    /// Messages of a partition that are leased at once; or `unlimited`, which is 1000000 [default: unlimited]
+    #[arg(long, value_name = "N", value_parser = value::count_or_unlimited, help_heading = "Queue settings")]
+    max_inflight: Option<u32>,
+    /// Messages of a partition that one worker holds at once; or `unlimited` [default: unlimited]
+    #[arg(long, value_name = "N", value_parser = value::count_or_unlimited, help_heading = "Queue settings")]
+    max_inflight_per_session: Option<u32>,
     /// How long a lease runs when the consumer does not say [default: 30s]
     #[arg(long, value_name = "SPAN", value_parser = value::span_ms, help_heading = "Queue settings")]
     lease: Option<u64>,
@@ -165,6 +171,8 @@ impl SettingsArgs {
             backoff_max_ms: self.backoff_max,
             ttl_ms: self.ttl,
             park_key: self.park_key,
+            max_inflight: self.max_inflight,
+            max_inflight_per_session: self.max_inflight_per_session,
             park: self.park.map(|park| park as i32),
             bytes_max: self.max_bytes,
             messages_max: self.max_messages,
