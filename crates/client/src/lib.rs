@@ -35,10 +35,10 @@ mod stream;
 mod worker;
 
 pub use admin::types::{
-    ClusterStatus, GroupDescription, GroupMember, GroupPosition, GroupSummary, LinkInfo, LinkKind,
-    MessageState, NewTopic, NodeInfo, PartitionOffsets, PartitionStatus, PeekedMessage, QueuePartition,
-    QueueSettings, QueueStats, ResetTo, Settings, StreamPartition, StreamSettings, TopicDescription,
-    TopicInfo,
+    ClusterStatus, GroupDescription, GroupMember, GroupNames, GroupPosition, GroupSummary, LinkInfo,
+    LinkKind, MessageState, NewTopic, NodeInfo, PartitionOffsets, PartitionStatus, PeekedMessage,
+    QueuePartition, QueueSettings, QueueStats, ResetTo, Settings, StreamPartition, StreamSettings,
+    TopicDescription, TopicInfo,
 };
 pub use admin::{
     Admin, Explanation, Hold, Holder, MessageRef, NodeDigest, ParkedReason, ParkedSelection, PeekOptions,

@@ -14,13 +14,23 @@ use serde::{Deserialize, Serialize};
 pub(crate) struct Settings(Vec<(u16, Vec<u8>)>);
 
 /// The settings of `$policy`. Those that are missing are as `default()` has them: a setting that is added must default
-/// to what was the case before it existed.
+/// to what was the case before it existed. Those of `later` are written only when they are not: what does not need them
+/// has the bytes that it always had, and is read by versions that do not know them.
 macro_rules! stored_as_settings {
-    ($policy:ty { $($number:literal => $($field:ident).+),+ $(,)? }) => {
+    (
+        $policy:ty { $($number:literal => $($field:ident).+),+ $(,)? }
+        $(later { $($later:literal => $($added:ident).+),+ $(,)? })?
+    ) => {
         impl From<$policy> for $crate::settings::Settings {
             fn from(policy: $policy) -> Self {
                 let mut settings = Self::default();
                 $(settings.put($number, &policy.$($field).+);)+
+                $(
+                    let default = <$policy>::default();
+                    $(if policy.$($added).+ != default.$($added).+ {
+                        settings.put($later, &policy.$($added).+);
+                    })+
+                )?
                 settings
             }
         }
@@ -32,6 +42,7 @@ macro_rules! stored_as_settings {
                 for (number, value) in settings.in_order()? {
                     match number {
                         $($number => policy.$($field).+ = $crate::settings::read(number, value)?,)+
+                        $($($later => policy.$($added).+ = $crate::settings::read(number, value)?,)+)?
                         _ => return Err(format!("setting {number} was written by a later version")),
                     }
                 }
@@ -94,6 +105,18 @@ mod tests {
         let read: QueuePolicy = postcard::from_bytes(&bytes(&[(1, &[1])])).unwrap();
         assert_eq!(read, QueuePolicy { fifo: true, ..QueuePolicy::default() });
         assert_eq!(postcard::from_bytes::<StreamPolicy>(&bytes(&[])).unwrap(), StreamPolicy::default());
+    }
+
+    #[test]
+    fn a_setting_that_was_added_later_is_stored_when_it_is_set() {
+        let mut policy = StreamPolicy::default();
+        let before = postcard::to_allocvec(&policy).unwrap();
+        policy.retention.groups = ["audit".to_owned(), "sum".to_owned()].into();
+        let stored = postcard::to_allocvec(&policy).unwrap();
+        assert_eq!(before[0], 2);
+        assert_eq!(stored[1..before.len()], before[1..], "the others have their bytes");
+        assert_eq!(stored[before.len()..], *b"\x03\x0b\x02\x05audit\x03sum");
+        assert_eq!(postcard::from_bytes::<StreamPolicy>(&stored).unwrap(), policy);
     }
 
     #[test]

@@ -1,9 +1,9 @@
 //! Topics and their partitions.
 
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 use weir_client::{PartitionStatus, TopicDescription, TopicInfo};
-use weir_types::{TopicKind, TopicPolicy};
+use weir_types::{Retention, TopicKind, TopicPolicy};
 
 use super::{Grid, Page, View, bytes, count, duration_ms, time_ms};
 
@@ -53,10 +53,6 @@ pub(crate) struct TopicView {
 
 impl TopicView {
     pub(crate) fn of(topic: &TopicInfo) -> Self {
-        let settings = match &topic.policy {
-            TopicPolicy::Queue(policy) => serde_json::to_value(policy),
-            TopicPolicy::Stream(policy) => serde_json::to_value(policy),
-        };
         Self {
             name: topic.name.clone(),
             kind: kind_name(topic.kind),
@@ -64,7 +60,7 @@ impl TopicView {
             partitions: topic.partitions,
             replicas: topic.replicas,
             created_at: time_ms(topic.created_at_ms),
-            settings: settings.expect("policies have string keys"),
+            settings: settings_json(&topic.policy),
             settings_text: settings_text(&topic.policy),
             partition_status: Vec::new(),
         }
@@ -195,6 +191,27 @@ fn kind_name(kind: TopicKind) -> &'static str {
     }
 }
 
+/// For programs: by name, which the stored form is not.
+fn settings_json(policy: &TopicPolicy) -> Value {
+    match policy {
+        TopicPolicy::Queue(queue) => json!({
+            "fifo": queue.fifo,
+            "max_inflight_per_key": queue.max_inflight_per_key,
+            "lease_ms": queue.lease_ms,
+            "attempts_max": queue.attempts_max,
+            "backoff": { "base_ms": queue.backoff.base_ms, "max_ms": queue.backoff.max_ms },
+            "ttl_ms": queue.ttl_ms,
+            "park": queue.park,
+            "bytes_max": queue.bytes_max,
+            "messages_max": queue.messages_max,
+        }),
+        TopicPolicy::Stream(stream) => {
+            let Retention { age_ms, bytes, groups } = &stream.retention;
+            json!({ "retention": { "age_ms": age_ms, "bytes": bytes, "groups": groups } })
+        }
+    }
+}
+
 fn settings_text(policy: &TopicPolicy) -> Vec<(&'static str, String)> {
     let never = |ms: Option<u64>| ms.map_or_else(|| "never".to_owned(), duration_ms);
     match policy {
@@ -214,7 +231,12 @@ fn settings_text(policy: &TopicPolicy) -> Vec<(&'static str, String)> {
         }
         TopicPolicy::Stream(stream) => {
             let size = stream.retention.bytes.map_or_else(|| "unlimited".to_owned(), bytes);
-            vec![("retention", never(stream.retention.age_ms)), ("retention bytes", size)]
+            let mut settings = vec![("retention", never(stream.retention.age_ms)), ("retention bytes", size)];
+            if !stream.retention.groups.is_empty() {
+                let groups: Vec<_> = stream.retention.groups.iter().map(String::as_str).collect();
+                settings.push(("until read by", groups.join(", ")));
+            }
+            settings
         }
     }
 }
