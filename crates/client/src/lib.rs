@@ -35,8 +35,8 @@ mod stream;
 mod worker;
 
 pub use admin::types::{
-    ClusterStatus, GroupDescription, GroupMember, GroupPosition, GroupSummary, LinkInfo, LinkKind,
-    MessageState, NewTopic, NodeInfo, ParkPolicy, PartitionOffsets, PartitionStatus, PeekedMessage,
+    ClusterStatus, GroupDescription, GroupMember, GroupNames, GroupPosition, GroupSummary, LinkInfo,
+    LinkKind, MessageState, NewTopic, NodeInfo, ParkPolicy, PartitionOffsets, PartitionStatus, PeekedMessage,
     QueuePartition, QueueSettings, QueueStats, ResetTo, Settings, StreamPartition, StreamSettings,
     TopicDescription, TopicInfo,
 };

@@ -1,7 +1,7 @@
 //! What the registry can be told to do. Commands are replicated, so their encoding outlives this version: new
 //! variants and fields go to the end, and a breaking change raises [`Command::VERSION`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use weir_types::{
@@ -30,7 +30,7 @@ pub struct Founder {
 }
 
 /// One setting of a topic. Settings of a queue's order (`fifo`) are fixed when it is created.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum PolicyChange {
     /// Queue: leases at once per key of a FIFO queue.
     MaxInflightPerKey(u32),
@@ -56,6 +56,8 @@ pub enum PolicyChange {
     MaxInflight(Option<u32>),
     /// Queue: messages that one consumer's session holds at once; none means no bound of its own.
     MaxInflightPerSession(Option<u32>),
+    /// Stream: consumer groups that it is kept for; empty when nobody's reading lets a record go.
+    RetentionGroups(BTreeSet<String>),
 }
 
 /// A replicated command to the registry.

@@ -1,8 +1,9 @@
 //! Which settings a topic may have, and how one setting is changed.
 
-use weir_types::limits::{DELAY_MS_MAX, LEASE_MS_MAX, LEASES_PER_PARTITION_MAX};
+use weir_types::limits::{DELAY_MS_MAX, LEASE_MS_MAX, LEASES_PER_PARTITION_MAX, RETENTION_GROUPS_MAX};
 use weir_types::{QueuePolicy, StreamPolicy, TopicKind, TopicPolicy};
 
+use crate::apply::check_name;
 use crate::command::PolicyChange;
 use crate::output::Rejection;
 use crate::topic::Topic;
@@ -45,7 +46,9 @@ fn check_stream(stream: &StreamPolicy) -> Result<(), Rejection> {
     if let Some(bytes) = stream.retention.bytes {
         within("retention.bytes", bytes, 1, u64::MAX)?;
     }
-    Ok(())
+    let groups = &stream.retention.groups;
+    within("retention.groups", groups.len() as u64, 0, RETENTION_GROUPS_MAX as u64)?;
+    groups.iter().try_for_each(|group| check_name(group))
 }
 
 fn within(setting: &str, value: u64, min: u64, max: u64) -> Result<(), Rejection> {
@@ -56,7 +59,7 @@ fn within(setting: &str, value: u64, min: u64, max: u64) -> Result<(), Rejection
 }
 
 /// Sets one setting; rejected when the topic is of the other kind. Bounds are for [`check`].
-pub(crate) fn change(topic: &mut Topic, change: PolicyChange) -> Result<(), Rejection> {
+pub(crate) fn change(topic: &mut Topic, change: &PolicyChange) -> Result<(), Rejection> {
     let (setting, wanted) = describe(change);
     match &mut topic.policy {
         TopicPolicy::Queue(queue) if wanted == TopicKind::Queue => change_queue(queue, change),
@@ -73,8 +76,8 @@ pub(crate) fn change(topic: &mut Topic, change: PolicyChange) -> Result<(), Reje
     Ok(())
 }
 
-fn change_queue(queue: &mut QueuePolicy, change: PolicyChange) {
-    match change {
+fn change_queue(queue: &mut QueuePolicy, change: &PolicyChange) {
+    match *change {
         PolicyChange::MaxInflightPerKey(count) => queue.max_inflight_per_key = count,
         PolicyChange::LeaseMs(ms) => queue.lease_ms = ms,
         PolicyChange::AttemptsMax(count) => queue.attempts_max = count,
@@ -85,22 +88,25 @@ fn change_queue(queue: &mut QueuePolicy, change: PolicyChange) {
         PolicyChange::MessagesMax(count) => queue.messages_max = count,
         PolicyChange::MaxInflight(count) => queue.max_inflight = count,
         PolicyChange::MaxInflightPerSession(count) => queue.max_inflight_per_session = count,
-        PolicyChange::RetentionAgeMs(_) | PolicyChange::RetentionBytes(_) => {
+        PolicyChange::RetentionAgeMs(_)
+        | PolicyChange::RetentionBytes(_)
+        | PolicyChange::RetentionGroups(_) => {
             unreachable!("`describe` says that these are for streams")
         }
     }
 }
 
-fn change_stream(stream: &mut StreamPolicy, change: PolicyChange) {
+fn change_stream(stream: &mut StreamPolicy, change: &PolicyChange) {
     match change {
-        PolicyChange::RetentionAgeMs(ms) => stream.retention.age_ms = ms,
-        PolicyChange::RetentionBytes(bytes) => stream.retention.bytes = bytes,
+        PolicyChange::RetentionAgeMs(ms) => stream.retention.age_ms = *ms,
+        PolicyChange::RetentionBytes(bytes) => stream.retention.bytes = *bytes,
+        PolicyChange::RetentionGroups(groups) => stream.retention.groups.clone_from(groups),
         _ => unreachable!("`describe` says that the others are for queues"),
     }
 }
 
 /// The setting's name and the kind of topic that it is for.
-fn describe(change: PolicyChange) -> (&'static str, TopicKind) {
+fn describe(change: &PolicyChange) -> (&'static str, TopicKind) {
     match change {
         PolicyChange::MaxInflightPerKey(_) => ("max_inflight_per_key", TopicKind::Queue),
         PolicyChange::LeaseMs(_) => ("lease_ms", TopicKind::Queue),
@@ -114,5 +120,6 @@ fn describe(change: PolicyChange) -> (&'static str, TopicKind) {
         PolicyChange::MaxInflightPerSession(_) => ("max_inflight_per_session", TopicKind::Queue),
         PolicyChange::RetentionAgeMs(_) => ("retention.age_ms", TopicKind::Stream),
         PolicyChange::RetentionBytes(_) => ("retention.bytes", TopicKind::Stream),
+        PolicyChange::RetentionGroups(_) => ("retention.groups", TopicKind::Stream),
     }
 }

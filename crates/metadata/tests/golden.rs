@@ -86,6 +86,9 @@ fn commands() -> Vec<Command> {
         PolicyChange::MaxInflightPerSession(Some(2)),
     ];
     let stream = vec![PolicyChange::RetentionAgeMs(None), PolicyChange::RetentionBytes(Some(1 << 30))];
+    let groups = |names: &[&str]| {
+        vec![PolicyChange::RetentionGroups(names.iter().map(|name| (*name).to_owned()).collect())]
+    };
     let create = |request: u64, name: &str, kind| Command::CreateTopic {
         request: RequestId(request),
         name: name.to_owned(),
@@ -128,6 +131,7 @@ fn commands() -> Vec<Command> {
         Command::DeleteLink { kind: LinkKind::Forward, from: TopicId(1), to: TopicId(2) },
         link(LinkKind::DeadLetter, &[]),
         Command::DeleteTopic { topic: TopicId(1) },
+        Command::AlterTopic { topic: TopicId(2), changes: groups(&["audit", "sum"]) },
     ]
 }
 

@@ -209,6 +209,10 @@ fn changes(words: &Words<'_>) -> Vec<PolicyChange> {
         "lease_ms" => Some(PolicyChange::LeaseMs(value.parse().unwrap())),
         "attempts_max" => Some(PolicyChange::AttemptsMax(value.parse().unwrap())),
         "ttl_ms" => Some(PolicyChange::TtlMs(value.parse().ok())),
+        "retention_groups" => {
+            let names = value.split(',').filter(|name| !name.is_empty());
+            Some(PolicyChange::RetentionGroups(names.map(str::to_owned).collect()))
+        }
         "retention_age_ms" => Some(PolicyChange::RetentionAgeMs(value.parse().ok())),
         _ => None,
     };

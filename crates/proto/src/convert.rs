@@ -129,11 +129,13 @@ impl v1::QueueSettings {
             },
             ttl_ms: self.ttl_ms.map_or(policy.ttl_ms, |ms| (ms > 0).then_some(ms)),
             park: match (self.park(), self.park_key) {
-                (v1::ParkPolicy::ParkMessage, _) => ParkPolicy::ParkMessage,
-                (v1::ParkPolicy::ParkKey, _) => ParkPolicy::ParkKey,
                 (v1::ParkPolicy::BlockKey, _) => ParkPolicy::BlockKey,
-                (v1::ParkPolicy::Unspecified, Some(true)) => ParkPolicy::ParkKey,
-                (v1::ParkPolicy::Unspecified, Some(false)) => ParkPolicy::ParkMessage,
+                (v1::ParkPolicy::ParkKey, _) | (v1::ParkPolicy::Unspecified, Some(true)) => {
+                    ParkPolicy::ParkKey
+                }
+                (v1::ParkPolicy::ParkMessage, _) | (v1::ParkPolicy::Unspecified, Some(false)) => {
+                    ParkPolicy::ParkMessage
+                }
                 (v1::ParkPolicy::Unspecified, None) => policy.park,
             },
             bytes_max: self.bytes_max.unwrap_or(policy.bytes_max),
@@ -153,12 +155,29 @@ impl v1::StreamSettings {
             retention: Retention {
                 age_ms: bound(self.retention_ms, policy.retention.age_ms),
                 bytes: bound(self.retention_bytes, policy.retention.bytes),
+                groups: match &self.retention_groups {
+                    Some(set) => set.names.iter().cloned().collect(),
+                    None => policy.retention.groups.clone(),
+                },
             },
         }
     }
 }
 
 impl v1::TopicSettings {
+    /// The policy of a new topic of a kind; none when these settings are of the other kind. A stream that is kept for
+    /// named groups waits for them for as long as it takes, unless an age is set too.
+    pub fn of_new(&self, kind: TopicKind) -> Option<TopicPolicy> {
+        let mut defaults = TopicPolicy::default_for(kind);
+        if let (Some(v1::topic_settings::Kind::Stream(set)), TopicPolicy::Stream(policy)) =
+            (&self.kind, &mut defaults)
+            && set.retention_groups.as_ref().is_some_and(|groups| !groups.names.is_empty())
+        {
+            policy.retention.age_ms = None;
+        }
+        self.applied_to(&defaults)
+    }
+
     /// `policy` with what is set here changed; none when these settings are of the other kind.
     pub fn applied_to(&self, policy: &TopicPolicy) -> Option<TopicPolicy> {
         use v1::topic_settings::Kind;
@@ -197,6 +216,9 @@ impl From<&TopicPolicy> for v1::TopicSettings {
             TopicPolicy::Stream(policy) => Kind::Stream(v1::StreamSettings {
                 retention_ms: Some(policy.retention.age_ms.unwrap_or(0)),
                 retention_bytes: Some(policy.retention.bytes.unwrap_or(0)),
+                retention_groups: Some(v1::GroupNames {
+                    names: policy.retention.groups.iter().cloned().collect(),
+                }),
             }),
         };
         Self { kind: Some(kind) }
@@ -223,5 +245,29 @@ mod tests {
         assert_eq!(all.applied_to(&TopicPolicy::Queue(QueuePolicy::default())), Some(policy.clone()));
         let none = v1::TopicSettings { kind: None };
         assert_eq!(none.applied_to(&policy), Some(policy));
+    }
+
+    fn stream(settings: v1::StreamSettings) -> v1::TopicSettings {
+        v1::TopicSettings { kind: Some(v1::topic_settings::Kind::Stream(settings)) }
+    }
+
+    #[test]
+    fn a_new_stream_that_waits_for_groups_keeps_records_of_any_age_unless_one_is_set() {
+        let groups = Some(v1::GroupNames { names: vec!["b".to_owned(), "a".to_owned(), "b".to_owned()] });
+        let retention = |settings: &v1::TopicSettings| match settings.of_new(TopicKind::Stream) {
+            Some(TopicPolicy::Stream(policy)) => policy.retention,
+            other => panic!("{other:?}"),
+        };
+        let waiting = v1::StreamSettings { retention_groups: groups, ..v1::StreamSettings::default() };
+        let found = retention(&stream(waiting.clone()));
+        assert_eq!((found.age_ms, found.groups), (None, ["a".to_owned(), "b".to_owned()].into()));
+        let aged = retention(&stream(v1::StreamSettings { retention_ms: Some(5), ..waiting.clone() }));
+        assert_eq!((aged.age_ms, aged.groups.len()), (Some(5), 2));
+        let none = v1::StreamSettings {
+            retention_groups: Some(v1::GroupNames::default()),
+            ..v1::StreamSettings::default()
+        };
+        assert_eq!(retention(&stream(none)), StreamPolicy::default().retention);
+        assert_eq!(stream(waiting).of_new(TopicKind::Queue), None);
     }
 }

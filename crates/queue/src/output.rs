@@ -235,10 +235,8 @@ impl Rejection {
             | Self::TooManySessions { .. }
             | Self::OutboxFull(_) => ErrorKind::Throttled,
             Self::LeaseLost { .. } => ErrorKind::LeaseLost,
-            // The leader looks again.
-            Self::NotWaiting { .. } => ErrorKind::Retry,
-            // An operator has to act first; nothing happened.
-            Self::KeyBlocked { .. } => ErrorKind::Retry,
+            // The leader looks again; an operator has to act first.
+            Self::NotWaiting { .. } | Self::KeyBlocked { .. } => ErrorKind::Retry,
             Self::OutOfSequence { .. } | Self::FifoIsFixed | Self::Invalid(_) => ErrorKind::Invalid,
             Self::Fenced { .. } => ErrorKind::Fenced,
             Self::SessionNotOpen { .. } | Self::NotParked { .. } | Self::NotScheduled { .. } => {

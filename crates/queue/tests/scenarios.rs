@@ -64,7 +64,9 @@ fn every_rule_of_the_composition_page_has_its_story() {
     assert!(rules.len() > 30, "the page has its table");
     for rule in rules {
         let [pair, _, story] = rule[..] else { panic!("{rule:?} has other columns") };
-        let path = format!("tests/scenarios/{}.txt", story.trim_matches('`'));
+        let (folder, name) =
+            story.trim_matches('`').split_once('/').unwrap_or_else(|| ("queue", story.trim_matches('`')));
+        let path = format!("../{folder}/tests/scenarios/{name}.txt");
         let told = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
         let is_named =
             told.lines().any(|line| line.strip_prefix("# ").is_some_and(|line| line.starts_with(pair)));

@@ -1,6 +1,6 @@
 //! Positions and epochs of consumer groups.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use weir_types::{Corrupt, Offset, RowChange};
 
@@ -42,6 +42,12 @@ impl Groups {
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &Group)> {
         self.live.iter().map(|(name, group)| (name.as_str(), group))
+    }
+
+    /// Every one of the groups has committed up to here: 0 when one of them has no position, and when none is named.
+    pub(crate) fn read_below(&self, names: &BTreeSet<String>) -> Offset {
+        let position = |name: &String| self.get(name).and_then(Group::position).unwrap_or_default();
+        names.iter().map(position).min().unwrap_or_default()
     }
 
     /// The lowest epoch that is not fenced.

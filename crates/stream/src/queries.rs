@@ -3,7 +3,8 @@
 use weir_types::outbox::Outbox;
 use weir_types::{Deadlines, ErrorKind, LogIndex, Offset, StreamPolicy, WallClock};
 
-use crate::{BatchAt, Committed, GroupEpoch, Stream, retention};
+use crate::retention::{self, Bounds};
+use crate::{BatchAt, Committed, GroupEpoch, Stream};
 
 /// A reader asked for an offset that the stream does not hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -116,7 +117,7 @@ impl Stream {
     pub fn next_deadlines(&self) -> Deadlines {
         Deadlines {
             lease: self.producers.deadline(),
-            wall: retention::deadline(&self.index, self.policy.retention),
+            wall: retention::deadline(&self.index, &Bounds::of(&self.policy.retention, &self.groups)),
         }
     }
 }

@@ -10,8 +10,9 @@ use crate::groups::Groups;
 use crate::inbox::Inbox;
 use crate::index::Index;
 use crate::producers::Producers;
+use crate::retention::{self, Bounds};
 use crate::rows::{self, Key, ProducerRow, RunRow};
-use crate::{Command, Effect, Rejection, Reply, apply, outbox, retention};
+use crate::{Command, Effect, Rejection, Reply, apply, outbox};
 
 /// One partition of a stream. See the [crate](crate) for the picture.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,8 +83,8 @@ impl Stream {
     /// The second half of every step: what time, or the command, has made due.
     fn fire_timers(&mut self, at: At, out: &mut Output<Effect>) {
         self.producers.forget_quiet(at.lease_clock, &mut out.changes);
-        let retention = self.policy.retention;
-        if retention::retire(&mut self.index, retention, at.wall_clock, &mut out.changes) {
+        let bounds = Bounds::of(&self.policy.retention, &self.groups);
+        if retention::retire(&mut self.index, &bounds, at.wall_clock, &mut out.changes) {
             out.effects.push(Effect::Retired {
                 start_offset: self.start_offset(),
                 retained_from: self.retained_from(),

@@ -24,7 +24,8 @@ fn commands_have_their_bytes() {
         let (epoch, offset) = (GroupEpoch(2), Offset(128));
         Command::CommitOffset(CommitOffset { group, epoch, offset, metadata, movement })
     };
-    let retention = Retention { age_ms: Some(5), bytes: None };
+    let retention = Retention { age_ms: Some(5), ..Retention::default() };
+    let read = Retention { groups: ["sum".to_owned()].into(), ..Retention::default() };
     let step = CommitAndAppend {
         group: "sum".to_owned(),
         epoch: GroupEpoch(2),
@@ -35,7 +36,7 @@ fn commands_have_their_bytes() {
     };
     let confirm = Command::ConfirmTransfer { destination: GroupId(300), through: TransferSequence(5) };
     let fence = Command::FenceProducer { id: ProducerId(7), epoch: ProducerEpoch(1) };
-    let golden: [(Command, &[u8]); 13] = [
+    let golden: [(Command, &[u8]); 14] = [
         (append(None), &[0, 64, 0x80, 1, 3, 0, 1]),
         (append(Some(producer)), &[0, 64, 0x80, 1, 3, 1, 7, 1, 0xac, 2, 1]),
         (Command::Fence { group: "sum".to_owned(), epoch: GroupEpoch(2) }, b"\x01\x03sum\x02"),
@@ -44,6 +45,10 @@ fn commands_have_their_bytes() {
         (Command::DeleteGroup { group: "sum".to_owned() }, b"\x03\x03sum"),
         (Command::Trim { before: Offset(128) }, &[4, 0x80, 1]),
         (Command::SetPolicy { policy: StreamPolicy { retention } }, &[5, 2, 1, 2, 1, 5, 2, 1, 0]),
+        (
+            Command::SetPolicy { policy: StreamPolicy { retention: read } },
+            b"\x05\x03\x01\x01\x00\x02\x01\x00\x03\x05\x01\x03sum",
+        ),
         (Command::Tick, &[6]),
         (Command::AcceptTransfer(transfer), &[7, 0xac, 2, 2, 4, 5, 64, 0x80, 1, 3, 0, 1]),
         (Command::CommitAndAppend(step), b"\x08\x03sum\x02\x01\x7f\x80\x01\x01m\x01\xac\x02\x07\xc8\x01"),

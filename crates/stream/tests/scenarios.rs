@@ -6,7 +6,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::path::Path;
 
@@ -37,6 +37,10 @@ impl<'a> Words<'a> {
         (*self.0.get(name).unwrap_or(&"")).to_owned()
     }
 
+    fn list(&self, name: &str) -> BTreeSet<String> {
+        self.text(name).split(',').filter(|item| !item.is_empty()).map(str::to_owned).collect()
+    }
+
     fn number(&self, name: &str) -> Option<u64> {
         self.0.get(name).map(|value| value.parse().expect("values are numbers"))
     }
@@ -58,7 +62,7 @@ impl<'a> Words<'a> {
 
 impl Scenario {
     fn new() -> Self {
-        let stream = Stream::new(StreamPolicy { retention: Retention { age_ms: None, bytes: None } });
+        let stream = Stream::new(StreamPolicy { retention: Retention::default() });
         Self { stream, store: BTreeMap::new(), at: At { term: Term(1), ..At::default() } }
     }
 
@@ -217,7 +221,11 @@ fn command(verb: &str, words: &Words) -> Command {
         "trim" => Command::Trim { before: Offset(words.or("before", 0)) },
         "policy" => Command::SetPolicy {
             policy: StreamPolicy {
-                retention: Retention { age_ms: words.number("age"), bytes: words.number("bytes") },
+                retention: Retention {
+                    age_ms: words.number("age"),
+                    bytes: words.number("bytes"),
+                    groups: words.list("groups"),
+                },
             },
         },
         "tick" => Command::Tick,

@@ -50,6 +50,8 @@ pub const REQUESTS_REMEMBERED_MAX: usize = 10_000;
 pub const DEDUP_WINDOW_MS: u64 = 5 * 60 * 1000;
 /// Timers fired in one entry, so that an entry's cost is bounded.
 pub const TIMERS_PER_ENTRY_MAX: usize = 10_000;
+/// Most consumer groups that a stream's retention waits for.
+pub const RETENTION_GROUPS_MAX: usize = 16;
 /// Most members of one consumer group.
 pub const GROUP_MEMBERS_MAX: usize = 1_000;
 /// Clamp of one observation of the leader's monotonic clock.

@@ -1,5 +1,6 @@
 //! What a topic promises, as set when it is created or altered. Defaults are those of `docs/LIMITS.md`.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
@@ -173,13 +174,16 @@ impl Default for QueuePolicy {
     }
 }
 
-/// How much of a stream is kept. A record goes when either bound is passed; none means no bound.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How much of a stream is kept. A record goes as soon as one of the three says so; what is not set never says it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Retention {
     /// Age by append time, in milliseconds.
     pub age_ms: Option<u64>,
     /// Bytes per partition.
     pub bytes: Option<u64>,
+    /// Consumer groups that the stream is for, at most `RETENTION_GROUPS_MAX`: what all of them have committed beyond may
+    /// go. One that has no position has read nothing. Empty: nobody's reading lets a record go.
+    pub groups: BTreeSet<String>,
 }
 
 /// The settings of a stream.
@@ -193,10 +197,12 @@ pub struct StreamPolicy {
 stored_as_settings!(StreamPolicy {
     1 => retention.age_ms,
     2 => retention.bytes,
+    ; since
+    3 => retention.groups,
 });
 
 impl Default for StreamPolicy {
     fn default() -> Self {
-        Self { retention: Retention { age_ms: Some(7 * 24 * 3600 * 1000), bytes: None } }
+        Self { retention: Retention { age_ms: Some(7 * 24 * 3600 * 1000), ..Retention::default() } }
     }
 }

@@ -121,6 +121,18 @@ mod tests {
     }
 
     #[test]
+    fn a_setting_that_was_added_later_is_stored_when_it_is_set() {
+        let mut policy = StreamPolicy::default();
+        let before = postcard::to_allocvec(&policy).unwrap();
+        policy.retention.groups = ["audit".to_owned(), "sum".to_owned()].into();
+        let stored = postcard::to_allocvec(&policy).unwrap();
+        assert_eq!(before[0], 2);
+        assert_eq!(stored[1..before.len()], before[1..], "the others have their bytes");
+        assert_eq!(stored[before.len()..], *b"\x03\x0b\x02\x05audit\x03sum");
+        assert_eq!(postcard::from_bytes::<StreamPolicy>(&stored).unwrap(), policy);
+    }
+
+    #[test]
     fn settings_that_are_unknown_twice_there_or_damaged_are_refused() {
         let damaged: [&[(u16, &[u8])]; 5] = [
             &[(9_999, &[1])],

@@ -161,7 +161,7 @@ impl Workload {
         };
         let settings = v1::TopicSettings { kind: Some(v1::topic_settings::Kind::Queue(queue)) };
         let queues = self.queues().into_iter();
-        let queues = queues.map(|name| topic(name, v1::TopicKind::Queue, Some(settings)));
+        let queues = queues.map(|name| topic(name, v1::TopicKind::Queue, Some(settings.clone())));
         let streams = self.streams().into_iter().map(|name| topic(name, v1::TopicKind::Stream, None));
         queues.chain(streams).collect()
     }

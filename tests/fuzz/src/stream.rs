@@ -15,6 +15,7 @@ impl Machine for Stream {
         let retention = Retention {
             age_ms: (variant & 1 == 1).then_some(1_000),
             bytes: (variant & 2 == 2).then_some(10_000),
+            groups: (variant & 4 == 4).then(group).into_iter().collect(),
         };
         Self::new(StreamPolicy { retention })
     }
@@ -75,10 +76,12 @@ pub fn seeds() -> Vec<Vec<u8>> {
         Command::FenceProducer { id: ProducerId(5), epoch: ProducerEpoch(2) },
         Command::Trim { before: Offset(5) },
         Command::SetPolicy {
-            policy: StreamPolicy { retention: Retention { age_ms: Some(500), bytes: None } },
+            policy: StreamPolicy {
+                retention: Retention { age_ms: Some(500), bytes: None, groups: [group()].into() },
+            },
         },
         Command::DeleteGroup { group: group() },
         Command::Tick,
     ];
-    machine::seeds::<Stream>(&[0, 1, 2, 3], &commands, &[])
+    machine::seeds::<Stream>(&[0, 1, 2, 3, 4], &commands, &[])
 }

@@ -314,6 +314,9 @@ fn changes(old: &TopicPolicy, new: &TopicPolicy) -> Result<Vec<PolicyChange>, We
             if old.retention.bytes != new.retention.bytes {
                 changes.push(PolicyChange::RetentionBytes(new.retention.bytes));
             }
+            if old.retention.groups != new.retention.groups {
+                changes.push(PolicyChange::RetentionGroups(new.retention.groups.clone()));
+            }
         }
         (old, _) => {
             let message = format!("the topic is a {}, the settings are of the other kind", old.kind());

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use weir_proto::v1;
-pub use weir_proto::v1::{ParkPolicy, QueueSettings, StreamSettings};
+pub use weir_proto::v1::{GroupNames, ParkPolicy, QueueSettings, StreamSettings};
 use weir_types::{TopicKind, TopicPolicy};
 
 use crate::Header;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
-use weir_types::{TopicKind, TopicPolicy};
+use weir_types::{Retention, TopicKind, TopicPolicy};
 
 use super::Handler;
 use super::state::State;
@@ -144,9 +144,7 @@ impl Operator {
         }
         let found = client.admin().describe_topic(&self.changelog()).await?.topic;
         let keeps_all = match &found.policy {
-            TopicPolicy::Stream(policy) => {
-                policy.retention.age_ms.is_none() && policy.retention.bytes.is_none()
-            }
+            TopicPolicy::Stream(policy) => policy.retention == Retention::default(),
             TopicPolicy::Queue(_) => false,
         };
         if keeps_all && found.partitions == partitions {

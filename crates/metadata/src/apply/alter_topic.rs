@@ -17,7 +17,7 @@ impl Registry {
         let current = self.topics.get(&id).ok_or(Rejection::TopicNotFound { topic: id })?;
         let mut altered = current.clone();
         for change in changes {
-            policy::change(&mut altered, *change)?;
+            policy::change(&mut altered, change)?;
         }
         policy::check(&altered.policy)?;
         if altered != *current {

@@ -130,7 +130,7 @@ fn existing_topic(existing: &Topic, asked: &CreateTopic) -> Result<Reply, Reject
     Err(if same { Rejection::TopicExists { name, topic } } else { Rejection::TopicDiffers { name, topic } })
 }
 
-pub(super) fn check_name(name: &str) -> Result<(), Rejection> {
+pub(crate) fn check_name(name: &str) -> Result<(), Rejection> {
     if name_is_valid(name) {
         return Ok(());
     }

@@ -12,7 +12,7 @@ mod reissue_replicas;
 mod remove_node;
 mod report;
 
-pub(crate) use create_topic::CreateTopic;
+pub(crate) use create_topic::{CreateTopic, check_name};
 pub(crate) use form_cluster::FormCluster;
 pub(crate) use links::CreateLink;
 pub(crate) use register_node::RegisterNode;

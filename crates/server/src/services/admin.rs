@@ -10,7 +10,7 @@ use weir_broker::{Broker, LinkKind, ResetTo};
 use weir_proto::error_to_status;
 use weir_proto::v1::admin_server::Admin;
 use weir_proto::v1::{self, TopicSettings};
-use weir_types::{GroupId, NodeId, Offset, RequestId, TopicPolicy, WallClock};
+use weir_types::{GroupId, NodeId, Offset, RequestId, TopicKind, TopicPolicy, WallClock};
 
 use super::{Answers, Services, digest, invalid, status};
 
@@ -27,7 +27,7 @@ impl Admin for Services {
         let Some(kind) = request.kind().to_kind() else {
             return Err(invalid("topic-kind-missing", "kind is neither queue nor stream"));
         };
-        let policy = settings(request.settings.as_ref(), &TopicPolicy::default_for(kind))?;
+        let policy = new_policy(request.settings.as_ref(), kind)?;
         let broker = self.broker()?;
         let request_id = request_id(&broker, request.request_id);
         let wait_ms = if request.timeout_ms == 0 { CREATE_WAIT_MS } else { request.timeout_ms.min(60_000) };
@@ -204,14 +204,22 @@ fn request_id(broker: &Broker, given: u64) -> RequestId {
     if given == 0 { broker.fresh_request() } else { RequestId(given) }
 }
 
+fn new_policy(set: Option<&TopicSettings>, kind: TopicKind) -> Result<TopicPolicy, Status> {
+    match set {
+        None => Ok(TopicPolicy::default_for(kind)),
+        Some(set) => set.of_new(kind).ok_or_else(|| other_kind(kind)),
+    }
+}
+
 fn settings(set: Option<&TopicSettings>, policy: &TopicPolicy) -> Result<TopicPolicy, Status> {
     match set {
         None => Ok(policy.clone()),
-        Some(set) => set.applied_to(policy).ok_or_else(|| {
-            let message = format!("the topic is a {}, the settings are of the other kind", policy.kind());
-            invalid("wrong-topic-kind", message)
-        }),
+        Some(set) => set.applied_to(policy).ok_or_else(|| other_kind(policy.kind())),
     }
+}
+
+fn other_kind(kind: TopicKind) -> Status {
+    invalid("wrong-topic-kind", format!("the topic is a {kind}, the settings are of the other kind"))
 }
 
 fn link_kind(kind: v1::LinkKind) -> Result<LinkKind, Status> {

@@ -100,6 +100,7 @@ impl Model {
                         retention: Retention {
                             age_ms: (step.pick.index(2) == 0).then_some(100 + step.other.index(900) as u64),
                             bytes: (step.pick.index(3) == 0).then_some(step.other.index(5_000) as u64),
+                            groups: (0..step.other.index(3)).map(|group| format!("group-{group}")).collect(),
                         },
                     },
                 },
@@ -301,9 +302,33 @@ impl Model {
         self.check_reading(after);
         self.check_outbox(after);
         assert!(before.start_offset() <= after.start_offset(), "the start never falls");
+        self.check_retention(command, before, after);
         if let Some(index) = after.retained_from() {
             assert!(self.retained_from <= index, "what the log must hold never grows backwards");
             self.retained_from = index;
+        }
+    }
+
+    /// Without another bound, what goes by itself was read by all groups that the stream is kept for; and what all of them
+    /// have read goes.
+    fn check_retention(&self, command: &Command, before: &Stream, after: &Stream) {
+        let retention = &after.policy().retention;
+        let position = |group| self.positions.get(group).copied().unwrap_or_default();
+        let read_below = retention.groups.iter().map(position).min().unwrap_or_default();
+        let by_reading = retention.age_ms.is_none() && retention.bytes.is_none();
+        if by_reading && !matches!(command, Command::Trim { .. }) {
+            let kept_from = before.start_offset().max(read_below);
+            assert!(after.start_offset() <= kept_from, "nothing goes before all groups have read it");
+        }
+        if after.next_deadlines().wall == Some(WallClock(0)) {
+            return;
+        }
+        let start = after.start_offset();
+        if let Some(first) = after.locate(start, 1).unwrap().first() {
+            let entry = |batch: &&Appended| batch.pointer.index == first.pointer.index;
+            let last = self.appended.iter().rev().find(entry).unwrap();
+            let end = last.base_offset + u64::from(last.append.count);
+            assert!(end > read_below, "what all groups have read goes");
         }
     }
 

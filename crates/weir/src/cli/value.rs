@@ -63,6 +63,22 @@ pub(super) fn size_or_unlimited(text: &str) -> Result<u64, String> {
     if text == "unlimited" { Ok(0) } else { size(text) }
 }
 
+/// Names of consumer groups.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Names(pub(super) Vec<String>);
+
+/// Names between commas, or `none`.
+pub(super) fn names_or_none(text: &str) -> Result<Names, String> {
+    if text == "none" {
+        return Ok(Names(Vec::new()));
+    }
+    let names: Vec<_> = text.split(',').map(str::to_owned).collect();
+    if names.iter().any(String::is_empty) {
+        return Err("a name is empty; write them like audit,billing, or `none`".to_owned());
+    }
+    Ok(Names(names))
+}
+
 /// A header `name=value`.
 pub(super) fn header(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {

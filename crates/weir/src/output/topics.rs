@@ -219,8 +219,8 @@ fn settings_json(policy: &TopicPolicy) -> Value {
             "max_inflight": max_inflight,
             "max_inflight_per_session": max_inflight_per_session,
         }),
-        TopicPolicy::Stream(StreamPolicy { retention: Retention { age_ms, bytes } }) => {
-            json!({ "retention": { "age_ms": age_ms, "bytes": bytes } })
+        TopicPolicy::Stream(StreamPolicy { retention: Retention { age_ms, bytes, groups } }) => {
+            json!({ "retention": { "age_ms": age_ms, "bytes": bytes, "groups": groups } })
         }
     }
 }
@@ -234,13 +234,16 @@ fn settings_text(policy: &TopicPolicy) -> Vec<(&'static str, String)> {
                 format!("{} to {}", duration_ms(queue.backoff.base_ms), duration_ms(queue.backoff.max_ms));
             let park = queue.fifo.then(|| ("dead letters", queue.park.to_string()));
             let most = |count: Option<u32>| count.map_or_else(|| "unlimited".to_owned(), |n| n.to_string());
-            let inflight =
-                format!("{}, {} per session", most(queue.max_inflight), most(queue.max_inflight_per_session));
+            let inflight = format!(
+                "{} per partition, {} per session",
+                most(queue.max_inflight),
+                most(queue.max_inflight_per_session)
+            );
             let limit = format!("{} or {} messages", bytes(queue.bytes_max), queue.messages_max);
             let always = [
                 ("order", order.to_owned()),
                 ("lease", duration_ms(queue.lease_ms)),
-                ("leased at once per partition", inflight),
+                ("leased at once", inflight),
                 ("attempts", queue.attempts_max.to_string()),
                 ("backoff", backoff),
                 ("ttl", never(queue.ttl_ms)),
@@ -250,7 +253,12 @@ fn settings_text(policy: &TopicPolicy) -> Vec<(&'static str, String)> {
         }
         TopicPolicy::Stream(stream) => {
             let size = stream.retention.bytes.map_or_else(|| "unlimited".to_owned(), bytes);
-            vec![("retention", never(stream.retention.age_ms)), ("retention bytes", size)]
+            let mut settings = vec![("retention", never(stream.retention.age_ms)), ("retention bytes", size)];
+            if !stream.retention.groups.is_empty() {
+                let groups: Vec<_> = stream.retention.groups.iter().map(String::as_str).collect();
+                settings.push(("until read by", groups.join(", ")));
+            }
+            settings
         }
     }
 }
@@ -298,6 +306,7 @@ mod tests {
             "queue `tasks`: 1 partition, 3 replicas each, created 1970-01-01T00:00:00Z\n\
              \x20 order                 plain\n\
              \x20 lease                 30s\n\
+             \x20 leased at once        unlimited per partition, unlimited per session\n\
              \x20 attempts              16\n\
              \x20 backoff               0s to 1m\n\
              \x20 ttl                   never\n\

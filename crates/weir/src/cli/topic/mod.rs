@@ -5,7 +5,7 @@ mod links;
 use clap::builder::PossibleValuesParser;
 use clap::{Args, Subcommand};
 use serde_json::json;
-use weir_client::{NewTopic, ParkPolicy, QueueSettings, Settings, StreamSettings};
+use weir_client::{GroupNames, NewTopic, ParkPolicy, QueueSettings, Settings, StreamSettings};
 use weir_types::TopicKind;
 
 use links::{DeadLetters, Forward, Links, Subscribe};
@@ -44,7 +44,8 @@ Examples:
   weir topic create tasks --kind queue --partitions 3 --replicas 3
   weir topic create orders --kind queue --fifo --lease 1m --attempts 5
   weir topic create invoices --kind queue --fifo --park block_key
-  weir topic create events --kind stream --retention 7d --retention-bytes 100GiB")]
+  weir topic create events --kind stream --retention 7d --retention-bytes 100GiB
+  weir topic create steps --kind stream --retain-until-read-by audit,billing --retention-bytes 100GiB")]
 pub(super) struct Create {
     /// 1 to 200 of a-z A-Z 0-9 . _ -
     name: String,
@@ -140,7 +141,7 @@ struct SettingsArgs {
     #[arg(long, value_name = "SPAN", value_parser = value::span_or_never_ms, help_heading = "Queue settings")]
     ttl: Option<u64>,
     /// What a parked message of a FIFO queue does to its key: `park_message` lets it go on, `park_key` makes it wait,
-    /// `block_key` also refuses producers new messages of it [default: park_message]
+    /// `block_key` also refuses producers new messages of it [default: `park_message`]
     #[arg(long, value_name = "POLICY", value_parser = value::park, help_heading = "Queue settings")]
     park: Option<ParkPolicy>,
     /// Short for `--park park_key`, or with `=false` for `--park park_message`
@@ -158,6 +159,12 @@ struct SettingsArgs {
     /// A larger partition deletes its oldest records; or `unlimited` [default: unlimited]
     #[arg(long, value_name = "SIZE", value_parser = value::size_or_unlimited, help_heading = "Stream settings")]
     retention_bytes: Option<u64>,
+    /// Records are deleted once each of these consumer groups (up to 16, comma-separated) has committed beyond them; `none`
+    /// ends that. A group that has never committed holds everything. Records that --retention or --retention-bytes
+    /// deletes go unread; a new topic has --retention never unless it is given. Other groups, subscriptions and readers
+    /// without a group are not waited for [default: none]
+    #[arg(long, value_name = "GROUPS", value_parser = value::names_or_none, help_heading = "Stream settings")]
+    retain_until_read_by: Option<value::Names>,
 }
 
 impl SettingsArgs {
@@ -180,19 +187,26 @@ impl SettingsArgs {
     }
 
     fn stream(&self) -> StreamSettings {
-        StreamSettings { retention_ms: self.retention, retention_bytes: self.retention_bytes }
+        StreamSettings {
+            retention_ms: self.retention,
+            retention_bytes: self.retention_bytes,
+            retention_groups: self
+                .retain_until_read_by
+                .as_ref()
+                .map(|groups| GroupNames { names: groups.0.clone() }),
+        }
     }
 
     /// The settings for a topic of this kind; an error when one belongs to the other.
     fn for_kind(&self, kind: TopicKind) -> Result<Settings, Failure> {
         let (queue, stream) = (self.queue(), self.stream());
         match kind {
-            TopicKind::Queue if stream != StreamSettings::default() => {
-                Err(Failure::usage("--retention and --retention-bytes are for streams; this is a queue"))
-            }
-            TopicKind::Stream if queue != QueueSettings::default() => {
-                Err(Failure::usage("of the settings, only --retention and --retention-bytes are for streams"))
-            }
+            TopicKind::Queue if stream != StreamSettings::default() => Err(Failure::usage(
+                "--retention, --retention-bytes and --retain-until-read-by are for streams; this is a queue",
+            )),
+            TopicKind::Stream if queue != QueueSettings::default() => Err(Failure::usage(
+                "of the settings, only --retention, --retention-bytes and --retain-until-read-by are for streams",
+            )),
             TopicKind::Queue => Ok(Settings::Queue(queue)),
             TopicKind::Stream => Ok(Settings::Stream(stream)),
         }
@@ -330,5 +344,18 @@ mod tests {
         assert!(create("events --kind stream --fifo").is_err());
         assert!(create("tasks --kind queue --retention 1d").is_err());
         assert!(create("events --kind stream --retention 1d --retention-bytes 1GiB").is_ok());
+        assert!(create("tasks --kind queue --retain-until-read-by audit").is_err());
+    }
+
+    #[test]
+    fn a_stream_is_kept_for_groups_or_for_none() {
+        let groups = |line: &str| match create(&format!("events --kind stream {line}")).unwrap().settings {
+            Some(Settings::Stream(settings)) => settings.retention_groups.map(|groups| groups.names),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(groups(""), None);
+        let both = vec!["audit".to_owned(), "billing".to_owned()];
+        assert_eq!(groups("--retain-until-read-by audit,billing"), Some(both));
+        assert_eq!(groups("--retain-until-read-by none"), Some(Vec::new()));
     }
 }
