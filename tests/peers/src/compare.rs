@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use weir_bench::system::Error;
 
-use crate::cell::{Cell, Measured, Subject};
+use crate::cell::{Cell, Measured, Software, Subject};
 use crate::figures::Figure;
 use crate::own;
 use crate::stage::Stage;
@@ -57,6 +57,16 @@ pub async fn all(stage: &mut Stage, repeats: u32) -> Result<(Vec<Figure>, Vec<Me
     figures.extend(more);
     sweeps.extend(measured);
     Ok((figures, sweeps))
+}
+
+/// What Weir is measured by alone, without any peer.
+pub async fn alone(stage: &mut Stage, repeats: u32) -> Result<(Vec<Figure>, Vec<Measured>), Error> {
+    let mut swept = stage.measure(Software::Weir, &sweep::cells(Subject::WeirStream, SIZE, false)).await?;
+    let best = sweep::best(&swept).ok_or("a sweep of nothing")?;
+    let rate = swept.iter().map(|measured| measured.report.rate()).fold(0.0, f64::max);
+    let (figures, measured) = own::all(stage, (best, rate), repeats).await?;
+    swept.extend(measured);
+    Ok((figures, swept))
 }
 
 type Repeats = BTreeMap<Subject, Vec<Measured>>;

@@ -48,6 +48,9 @@ struct Cli {
     /// Short windows
     #[arg(long)]
     quick: bool,
+    /// Only what Weir is measured by alone; no peer is started
+    #[arg(long)]
+    alone: bool,
     /// Interleaved repeats of every best cell
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=20))]
     repeats: u32,
@@ -60,7 +63,11 @@ async fn main() -> Result<(), Error> {
     let length = Length { warm_up: Duration::from_secs(warm_up), duration: Duration::from_secs(duration) };
     let mut stage = Stage::new(&cli.data, &cli.weir, length);
     std::fs::create_dir_all(&cli.out)?;
-    let (figures, sweeps) = compare::all(&mut stage, cli.repeats).await?;
+    let (figures, sweeps) = if cli.alone {
+        compare::alone(&mut stage, cli.repeats).await?
+    } else {
+        compare::all(&mut stage, cli.repeats).await?
+    };
     let write =
         |name: &str, value: &serde_json::Value| std::fs::write(cli.out.join(name), format!("{value:#}\n"));
     write("peers.json", &json!(figures))?;
