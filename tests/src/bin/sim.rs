@@ -87,6 +87,15 @@ fn simulate(arguments: &Arguments) -> Outcome {
     simulation::run(&options)
 }
 
+/// On a thread of its own: the hash maps of a filter draw their keys, and a run with a log is to be the run without one.
+fn log_to_stderr(filter: String) {
+    let install = move || {
+        let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+        log.with_timer(VirtualTime).init();
+    };
+    std::thread::spawn(install).join().expect("the log takes the filter");
+}
+
 fn main() -> ExitCode {
     if std::env::args().nth(1).is_some_and(|first| first == "--scenarios") {
         let list = |scenario: &Scenario| println!("{}\t{}", scenario.name, scenario.sentence);
@@ -111,6 +120,9 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     }
+    if let Some(filter) = arguments.log.clone() {
+        log_to_stderr(filter);
+    }
     // Before anything draws its first number.
     mad_turmoil::rand::set_rng(StdRng::seed_from_u64(arguments.seed));
     let clocks = SimClocksGuard::init();
@@ -120,10 +132,6 @@ fn main() -> ExitCode {
             panics.push(format!("panic: {panic}"));
         }
     }));
-    if let Some(filter) = &arguments.log {
-        let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-        log.with_timer(VirtualTime).init();
-    }
     let mut outcome = simulate(&arguments);
     drop(clocks);
     if let Ok(panics) = PANICS.lock() {

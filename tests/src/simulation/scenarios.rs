@@ -297,6 +297,22 @@ const SCENARIOS: &[Scenario] = &[
         ..BASE
     },
     Scenario {
+        name: "power-lost-while-installing",
+        sentence: "a node that loses its power while it installs a snapshot, and is back at once, gets another one",
+        load_s: 26,
+        pace_ms_max: 100,
+        faults: &[
+            (Fault::Isolate, Aim::Node(1), 4_000, 18_000),
+            // Its disk takes so long for the installation that the power cuts come before the end of it.
+            (Fault::SlowDisk { ms: 3_000 }, Aim::Node(1), 17_900, 25_000),
+            (Fault::PowerCut, Aim::Node(1), 19_500, 19_510),
+            (Fault::PowerCut, Aim::Node(1), 22_500, 22_510),
+        ],
+        leaderless_max: NO_BOUND,
+        gap_max: NO_BOUND,
+        ..BASE
+    },
+    Scenario {
         name: "failed-write",
         sentence: "a node whose disk fails a write stops, and nothing is lost",
         faults: &[(Fault::DiskFails, LEADER, 5_000, 8_000), (Fault::DiskFails, LEADER, 14_000, 18_000)],

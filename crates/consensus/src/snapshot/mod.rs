@@ -6,6 +6,7 @@
 //!                                       ◄──  Send | HaveIt | Refused
 //!   chunk, chunk, … (raw frames)        ──►  staged on disk as they come
 //!   empty frame: the end                ──►  counts and checksum are verified, then installed
+//!                                       ◄──  Installing, every second meanwhile
 //!                                       ◄──  Installed { vote }
 //! ```
 //!
@@ -15,6 +16,7 @@ mod receive;
 mod send;
 
 use std::io;
+use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -33,6 +35,11 @@ use crate::transport::{Refusal, Target, WireVote};
 const CHUNK_BYTES_MAX: usize = 512 << 10;
 /// Largest offer or reply.
 const MESSAGE_BYTES_MAX: usize = 64 << 10;
+
+/// Between two signs of an installation that goes on.
+const INSTALLING_SIGN: Duration = Duration::from_secs(1);
+/// How long the sender waits for the next one.
+const INSTALLING_SILENCE_MAX: Duration = Duration::from_secs(10);
 
 /// What openraft passes around as a snapshot.
 pub(crate) enum SnapshotHandle {
@@ -86,6 +93,9 @@ enum Reply {
     Refused(Refusal),
     /// Done; the receiver's vote.
     Installed { vote: WireVote },
+    /// Everything has come, and is being installed. The sender has nothing more to send: without a word from the receiver
+    /// it would not learn that the receiver's machine lost its power.
+    Installing,
 }
 
 fn encode<T: Serialize>(value: &T) -> bytes::Bytes {

@@ -7,7 +7,9 @@ use std::time::Duration;
 use tokio::time::timeout;
 use weir_storage::ImportReady;
 
-use super::{MESSAGE_BYTES_MAX, Offer, Received, Reply, SnapshotHandle, SnapshotSlots, decode, encode};
+use super::{
+    INSTALLING_SIGN, MESSAGE_BYTES_MAX, Offer, Received, Reply, SnapshotHandle, SnapshotSlots, decode, encode,
+};
 use crate::raft::{Core, LogId, TypeConfig, Vote};
 use crate::replica::Replica;
 use crate::transport::{Connected, FRAME_BYTES_MAX, Refusal, Target};
@@ -57,11 +59,24 @@ pub(crate) async fn receive(
     let received = Received { import, retained_from: offer.retained_from };
     let snapshot = Snapshot { meta: offer.meta, snapshot: SnapshotHandle::Received(Box::new(received)) };
     let installing = core.shared.begin_install();
-    let response =
-        core.raft.install_full_snapshot(Vote::from(offer.vote), snapshot).await.map_err(io::Error::other)?;
+    let install = core.raft.install_full_snapshot(Vote::from(offer.vote), snapshot);
+    let response = with_signs(&mut connected, install).await.map_err(io::Error::other)?;
     drop(installing);
     metrics::counter!("weir_snapshots_received_total").increment(1);
     reply(&mut connected, &Reply::Installed { vote: (&response.vote).into() }).await
+}
+
+/// Waits for the installation, and tells the sender every second that it goes on. A sender that is gone does not end it.
+async fn with_signs<T>(connected: &mut Connected, install: impl Future<Output = T>) -> T {
+    tokio::pin!(install);
+    let mut sender_listens = true;
+    loop {
+        match timeout(INSTALLING_SIGN, &mut install).await {
+            Ok(installed) => return installed,
+            Err(_) if sender_listens => sender_listens = reply(connected, &Reply::Installing).await.is_ok(),
+            Err(_) => return install.await,
+        }
+    }
 }
 
 /// Whether the log holds exactly the entry that the snapshot ends with. Then it holds everything before it too

@@ -9,7 +9,7 @@ use weir_storage::Export;
 use weir_types::mutants::{self, Mutant};
 use weir_types::{LogIndex, NodeId};
 
-use super::{CHUNK_BYTES_MAX, MESSAGE_BYTES_MAX, Offer, Reply, decode, encode};
+use super::{CHUNK_BYTES_MAX, INSTALLING_SILENCE_MAX, MESSAGE_BYTES_MAX, Offer, Reply, decode, encode};
 use crate::raft::{Shared, SnapshotMeta, Vote};
 use crate::transport::{Connected, Peers, Target, WireVote};
 
@@ -49,12 +49,20 @@ pub(crate) async fn send(
         other => return Err(io::Error::other(format!("peer answered {other:?}"))),
     }
     stream(&mut connected, view.export).await?;
-    match reply(&mut connected, INSTALL_TIMEOUT).await? {
-        Reply::Installed { vote } => {
-            metrics::counter!("weir_snapshots_sent_total").increment(1);
-            Ok(vote)
+    let installed = timeout(INSTALL_TIMEOUT, installed(&mut connected)).await;
+    let vote = installed.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
+    metrics::counter!("weir_snapshots_sent_total").increment(1);
+    Ok(vote)
+}
+
+/// Until the peer has installed what it got, as long as it says that it is at it.
+async fn installed(connected: &mut Connected) -> io::Result<WireVote> {
+    loop {
+        match reply(connected, INSTALLING_SILENCE_MAX).await? {
+            Reply::Installing => {}
+            Reply::Installed { vote } => return Ok(vote),
+            other => return Err(io::Error::other(format!("peer answered {other:?}"))),
         }
-        other => Err(io::Error::other(format!("peer answered {other:?}"))),
     }
 }
 
