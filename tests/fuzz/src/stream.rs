@@ -15,7 +15,7 @@ impl Machine for Stream {
         let retention = Retention {
             age_ms: (variant & 1 == 1).then_some(1_000),
             bytes: (variant & 2 == 2).then_some(10_000),
-            groups: (variant & 4 == 4).then(group).into_iter().collect(),
+            groups: (variant & 4 == 4).then(|| "g".to_owned()).into_iter().collect(),
         };
         Self::new(StreamPolicy { retention })
     }
