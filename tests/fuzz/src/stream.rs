@@ -17,7 +17,7 @@ impl Machine for Stream {
             bytes: (variant & 2 == 2).then_some(10_000),
             groups: (variant & 4 == 4).then(|| "g".to_owned()).into_iter().collect(),
         };
-        Self::new(StreamPolicy { retention })
+        Self::new(StreamPolicy { retention, ..StreamPolicy::default() })
     }
 
     fn restore(rows: Vec<Row>) -> Result<Self, Corrupt> {
