@@ -5,7 +5,7 @@
 
 mod expected;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
 use weir_metadata::{Addresses, Command, Founder, LinkKind, PolicyChange, Registry};
@@ -84,6 +84,12 @@ fn commands() -> Vec<Command> {
         PolicyChange::MessagesMax(1_000),
     ];
     let stream = vec![PolicyChange::RetentionAgeMs(None), PolicyChange::RetentionBytes(Some(1 << 30))];
+    let compaction = vec![
+        PolicyChange::RetentionGroups(BTreeSet::new()),
+        PolicyChange::Compact(true),
+        PolicyChange::CompactAfterMs(1_000),
+        PolicyChange::TombstoneMs(2_000),
+    ];
     let groups = |names: &[&str]| {
         vec![PolicyChange::RetentionGroups(names.iter().map(|name| (*name).to_owned()).collect())]
     };
@@ -130,6 +136,7 @@ fn commands() -> Vec<Command> {
         link(LinkKind::DeadLetter, &[]),
         Command::DeleteTopic { topic: TopicId(1) },
         Command::AlterTopic { topic: TopicId(2), changes: groups(&["audit", "sum"]) },
+        Command::AlterTopic { topic: TopicId(2), changes: compaction },
     ]
 }
 

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde_json::{Value, json};
 use weir_client::{PartitionStatus, TopicDescription, TopicInfo};
-use weir_types::{Retention, TopicKind, TopicPolicy};
+use weir_types::{Compaction, Retention, TopicKind, TopicPolicy};
 
 use super::{Grid, Page, View, bytes, count, duration_ms, time_ms};
 
@@ -207,7 +207,11 @@ fn settings_json(policy: &TopicPolicy) -> Value {
         }),
         TopicPolicy::Stream(stream) => {
             let Retention { age_ms, bytes, groups } = &stream.retention;
-            json!({ "retention": { "age_ms": age_ms, "bytes": bytes, "groups": groups } })
+            let Compaction { enabled, after_ms, tombstone_ms } = stream.compaction;
+            json!({
+                "retention": { "age_ms": age_ms, "bytes": bytes, "groups": groups },
+                "compaction": { "enabled": enabled, "after_ms": after_ms, "tombstone_ms": tombstone_ms },
+            })
         }
     }
 }
@@ -235,6 +239,11 @@ fn settings_text(policy: &TopicPolicy) -> Vec<(&'static str, String)> {
             if !stream.retention.groups.is_empty() {
                 let groups: Vec<_> = stream.retention.groups.iter().map(String::as_str).collect();
                 settings.push(("until read by", groups.join(", ")));
+            }
+            if stream.compaction.enabled {
+                let Compaction { after_ms, tombstone_ms, .. } = stream.compaction;
+                settings.push(("compacted by key after", duration_ms(after_ms)));
+                settings.push(("tombstones stay", duration_ms(tombstone_ms)));
             }
             settings
         }
