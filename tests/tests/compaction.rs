@@ -3,12 +3,13 @@
 #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::time::Duration;
 
 use serde_json::Value;
 use weir_client::{
     Client, Codec, ConsumerOptions, ErrorKind, ProducerOptions, ReadUntil, ReaderOptions, Record,
-    StreamRecord,
+    StreamPartition, StreamRecord,
 };
 use weir_tests::{Cluster, Site, Weir, eventually};
 
@@ -35,13 +36,13 @@ fn value(key: u64, round: u64) -> String {
 }
 
 /// Every key gets a value in each round; answers where the last one of each is.
-async fn append(client: &Client, rounds: std::ops::Range<u64>) -> BTreeMap<u64, (u32, u64)> {
+async fn append(client: &Client, keys: Range<u64>, rounds: Range<u64>) -> BTreeMap<u64, (u32, u64)> {
     let options = ProducerOptions { codec: Codec::Lz4, ..ProducerOptions::default() };
     let producer = client.producer(PRICES, options).await.unwrap();
     let mut last = BTreeMap::new();
     for round in rounds {
         let mut sent = Vec::new();
-        for key in 0..KEYS {
+        for key in keys.clone() {
             let record = Record::new(value(key, round)).key(format!("key-{key}"));
             sent.push((key, producer.send(record).await.unwrap()));
         }
@@ -73,6 +74,11 @@ async fn all(client: &Client) -> Result<Vec<StreamRecord>, weir_client::Error> {
     Ok(found)
 }
 
+async fn partitions(client: &Client) -> Vec<StreamPartition> {
+    let described = client.admin().describe_topic(PRICES).await.unwrap();
+    described.partitions.into_iter().filter_map(|partition| partition.stream).collect()
+}
+
 fn key_of(record: &StreamRecord) -> u64 {
     let key = String::from_utf8(record.key.clone().unwrap().to_vec()).unwrap();
     key.trim_start_matches("key-").parse().unwrap()
@@ -85,6 +91,33 @@ fn last_of(records: &[StreamRecord]) -> BTreeMap<u64, &StreamRecord> {
 
 fn text(record: &StreamRecord) -> Option<String> {
     record.value.as_ref().map(|value| String::from_utf8(value.to_vec()).unwrap())
+}
+
+/// A group that reads along until it has seen every key's last value: gaps are no errors.
+async fn follow(client: Client) {
+    let mut consumer = client.stream_consumer("follow", &[PRICES], ConsumerOptions::default()).await.unwrap();
+    let (mut last, mut read) = (BTreeMap::new(), 0_u64);
+    while last.values().filter(|round| **round == ROUNDS - 1).count() < KEYS as usize {
+        let record = consumer.next().await.unwrap().unwrap();
+        let text = text(&record).unwrap();
+        let round: u64 = text.split([':', '/']).nth(1).unwrap().parse().unwrap();
+        last.insert(key_of(&record), round);
+        read += 1;
+        if read.is_multiple_of(500) {
+            consumer.commit().await.unwrap();
+        }
+    }
+    consumer.close().await.unwrap();
+}
+
+async fn check_last(client: &Client, keys: Range<u64>, places: &BTreeMap<u64, (u32, u64)>, round: u64) {
+    let found = all(client).await.unwrap();
+    let last = last_of(&found);
+    for key in keys {
+        let record = last[&key];
+        assert_eq!((record.partition, record.offset), places[&key], "the last of key {key} keeps its offset");
+        assert_eq!(text(record).unwrap(), value(key, round));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -100,54 +133,28 @@ async fn the_last_record_of_each_key_stays_at_its_offset_and_the_others_go_altho
         Value::Null,
         "the last of a key does not get too old"
     );
-
-    // A group that reads along the whole time sees every key's last value, and no error.
-    let following = tokio::spawn({
-        let client = client.clone();
-        async move {
-            let mut consumer =
-                client.stream_consumer("follow", &[PRICES], ConsumerOptions::default()).await.unwrap();
-            let (mut last, mut read) = (BTreeMap::new(), 0_u64);
-            while last.values().filter(|round| **round == ROUNDS - 1).count() < KEYS as usize {
-                let record = consumer.next().await.unwrap().unwrap();
-                let round = text(&record).unwrap();
-                let round: u64 = round.split([':', '/']).nth(1).unwrap().parse().unwrap();
-                last.insert(key_of(&record), round);
-                read += 1;
-                if read % 500 == 0 {
-                    consumer.commit().await.unwrap();
-                }
-            }
-            consumer.close().await.unwrap();
-        }
-    });
+    let following = tokio::spawn(follow(client.clone()));
     let mut places = BTreeMap::new();
     for kill in 0..=KILLS {
         let from = ROUNDS * kill / (KILLS + 1);
-        let rounds = from..ROUNDS * (kill + 1) / (KILLS + 1);
-        places = append(&client, rounds).await;
+        places = append(&client, 0..KEYS, from..ROUNDS * (kill + 1) / (KILLS + 1)).await;
         if kill < KILLS {
             cluster.crash_busiest(&client).await;
         }
     }
     following.await.unwrap();
-
     eventually("most of what was replaced is gone", REST, async || {
         let found = all(&client).await.map_err(|error| error.to_string())?.len() as u64;
         if found < ROUNDS * KEYS / 3 { Ok(()) } else { Err(format!("{found} records")) }
     })
     .await;
-    let found = all(&client).await.unwrap();
-    let last = last_of(&found);
-    for key in 0..KEYS {
-        let record = last[&key];
-        assert_eq!((record.partition, record.offset), places[&key], "the last of key {key} keeps its offset");
-        assert_eq!(text(record).unwrap(), value(key, ROUNDS - 1));
-    }
+    let bytes: u64 = partitions(&client).await.iter().map(|stream| stream.bytes).sum();
+    assert!(bytes < ROUNDS * KEYS * 1_000 / 3, "{bytes} bytes are left");
+    check_last(&client, 0..KEYS, &places, ROUNDS - 1).await;
 
     // Keys are deleted, and their tombstones go too once they have stayed for their time.
     delete(&client, 0..KEYS / 2).await;
-    let places = append_others(&client).await;
+    let places = append(&client, KEYS / 2..KEYS, ROUNDS..ROUNDS + 200).await;
     eventually("deleted keys and their tombstones are gone", REST, async || {
         let found = all(&client).await.map_err(|error| error.to_string())?;
         let deleted = found.iter().filter(|record| key_of(record) < KEYS / 2).count();
@@ -157,39 +164,36 @@ async fn the_last_record_of_each_key_stays_at_its_offset_and_the_others_go_altho
     cluster.kill_all().await;
     cluster.start_all();
     cluster.ready().await;
-    cluster.whole(&client).await;
-    let found = all(&client).await.unwrap();
-    for (key, record) in last_of(&found) {
-        assert_eq!((record.partition, record.offset), places[&key]);
-    }
-
-    // Without a key there is no last one.
-    let producer = client.producer(PRICES, ProducerOptions::default()).await.unwrap();
-    let error = producer.send(Record::new("keyless")).await.unwrap().await.unwrap_err();
-    assert_eq!((error.kind(), error.code()), (ErrorKind::Invalid, "key-missing"), "{error}");
-    let refused = weir.run("topic alter prices --retain-until-read-by audit").await;
-    refused.fails(5, "invalid-policy");
     cluster.caught_up(&client).await;
-    let digest = weir.run("cluster digest").await.ok();
-    assert!(!digest.contains("differ"), "{digest}");
+    check_last(&client, KEYS / 2..KEYS, &places, ROUNDS + 199).await;
+    let digest = json_of(&weir, "cluster digest --topic prices").await;
+    let replicas = digest["replicas"].as_array().unwrap();
+    assert!(replicas.len() == 6 && replicas.iter().all(|replica| replica["differs"] == false), "{digest}");
     cluster.check();
 }
 
-/// More of the keys that stay, so that compaction goes over the stream again, twice.
-async fn append_others(client: &Client) -> BTreeMap<u64, (u32, u64)> {
-    let producer = client.producer(PRICES, ProducerOptions::default()).await.unwrap();
-    let mut last = BTreeMap::new();
-    for round in ROUNDS..ROUNDS + 200 {
-        let mut sent = Vec::new();
-        for key in KEYS / 2..KEYS {
-            let record = Record::new(value(key, round)).key(format!("key-{key}"));
-            sent.push((key, producer.send(record).await.unwrap()));
-        }
-        for (key, sent) in sent {
-            let place = sent.await.unwrap();
-            last.insert(key, (place.partition, place.offset));
-        }
-    }
-    producer.close().await;
-    last
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_compacted_stream_takes_no_record_without_a_key_and_is_kept_for_no_groups() {
+    let site = Site::take().await;
+    let mut cluster = Cluster::start(&site, 1).await;
+    let (client, weir) = (cluster.client().await, cluster.weir());
+    weir.ok("topic create prices --kind stream --partitions 1 --replicas 1").await;
+    let keyless = async || {
+        let producer = client.producer(PRICES, ProducerOptions::default()).await.unwrap();
+        producer.send(Record::new("keyless")).await.unwrap().await
+    };
+    keyless().await.unwrap();
+    weir.ok("topic alter prices --compact --compact-after 1h").await;
+    let described = weir.ok("topic describe prices").await;
+    assert!(described.contains("compacted after       1h"), "{described}");
+    eventually("the partition knows of its new settings", REST, async || match keyless().await {
+        Err(error) if (error.kind(), error.code()) == (ErrorKind::Invalid, "key-missing") => Ok(()),
+        other => Err(format!("{other:?}")),
+    })
+    .await;
+    let refused = weir.run("topic alter prices --retain-until-read-by audit").await;
+    refused.fails(5, "invalid-policy");
+    weir.ok("topic alter prices --compact=false").await;
+    eventually("records without a key again", REST, async || keyless().await.map(drop)).await;
+    cluster.check();
 }

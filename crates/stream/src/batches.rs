@@ -74,7 +74,7 @@ impl Batches {
     }
 
     pub(crate) fn back(&self) -> Option<&Held> {
-        self.rest.back().or(self.rewritten.back())
+        self.rest.back().or_else(|| self.rewritten.back())
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Held> {

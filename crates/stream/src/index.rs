@@ -274,7 +274,9 @@ impl Index {
             })
             .collect();
         self.held.drop_next(count);
-        new.into_iter().for_each(|held| self.held.push_rewritten(held));
+        for held in new {
+            self.held.push_rewritten(held);
+        }
         let mut place = first;
         while place < self.held.rewritten() {
             let batches = self.run_batches(place);
@@ -413,9 +415,9 @@ impl Index {
             let pointer = Pointer { term: row.term, index: row.index, position, length };
             let held = Held { base_offset, append_time, max_timestamp_ms, pointer };
             if is_rewritten {
-                self.held.push_rewritten(held)
+                self.held.push_rewritten(held);
             } else {
-                self.held.push(held)
+                self.held.push(held);
             }
             self.end = base_offset.next();
         }

@@ -70,7 +70,7 @@ impl BatchHeader {
         if header.last_offset_delta == expected {
             Ok(header)
         } else {
-            Err(BatchError::OffsetDelta { delta: header.last_offset_delta as i32, expected })
+            Err(BatchError::OffsetDelta { delta: header.last_offset_delta.cast_signed(), expected })
         }
     }
 

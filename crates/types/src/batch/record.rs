@@ -85,11 +85,12 @@ impl<'a> RecordView<'a> {
         body.take(1)?;
         let timestamp_delta = body.varlong()?;
         let offset_delta = body.varlong()?;
+        let wrong = || {
+            let delta = i32::try_from(offset_delta).unwrap_or(i32::MAX);
+            BatchError::OffsetDelta { delta, expected: *deltas.start() }
+        };
         let offset_delta =
-            u32::try_from(offset_delta).ok().filter(|delta| deltas.contains(delta)).ok_or({
-                let delta = i32::try_from(offset_delta).unwrap_or(i32::MAX);
-                BatchError::OffsetDelta { delta, expected: *deltas.start() }
-            })?;
+            u32::try_from(offset_delta).ok().filter(|delta| deltas.contains(delta)).ok_or_else(wrong)?;
         let key = read_optional(record, "key length", &mut body)?;
         let value = read_optional(record, "value length", &mut body)?;
         let headers = read_headers(record, &mut body)?;

@@ -242,7 +242,7 @@ fn settings_text(policy: &TopicPolicy) -> Vec<(&'static str, String)> {
             }
             if stream.compaction.enabled {
                 let Compaction { after_ms, tombstone_ms, .. } = stream.compaction;
-                settings.push(("compacted by key after", duration_ms(after_ms)));
+                settings.push(("compacted after", duration_ms(after_ms)));
                 settings.push(("tombstones stay", duration_ms(tombstone_ms)));
             }
             settings
