@@ -6,7 +6,7 @@
 //! go when no batch points into them any more. Nothing is kept here that the next leader would miss: how far the pass is,
 //! and where it ends, the machine remembers.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -43,14 +43,17 @@ const BYTES_PER_SECOND: u64 = 32 << 20;
 /// When a pass may pay that did not pay when it was looked at.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
+/// The last offset of each key.
+type Latest = BTreeMap<Box<[u8]>, Offset>;
+
 /// Compacts one stream partition while this node leads it; ends when its replica is closed.
-pub(crate) async fn run(broker: Broker, group: GroupId, partition: Partition<Stream>, mut wakes: Wakes) {
+pub(crate) async fn run(broker: Broker, group: GroupId, mut wakes: Wakes) {
     let mut rest = Rest::default();
     let mut not_before = Instant::now();
     loop {
         let mut again = None;
         if wakes.leads() && rest.until().is_none() {
-            match run_if_due(&broker, (group, &partition), &mut not_before).await {
+            match run_if_due(&broker, group, &mut not_before).await {
                 Ok(next) => {
                     rest.succeeded();
                     again = next;
@@ -70,34 +73,35 @@ pub(crate) async fn run(broker: Broker, group: GroupId, partition: Partition<Str
 /// Runs a pass if one is worth its while; when to look again, if nothing happens.
 async fn run_if_due(
     broker: &Broker,
-    (group, partition): (GroupId, &Partition<Stream>),
+    group: GroupId,
     not_before: &mut Instant,
 ) -> Result<Option<Instant>, WeirError> {
+    let partition = broker.stream(group)?;
     let now = partition.group().wall_clock();
-    let (is_compacted, dirty, due_ms) = partition.read(|replica| {
+    let (policy, may_pay, due_ms) = partition.read(|replica| {
         let stream = replica.state();
-        let due_ms = stream.tombstones_due().map(|due| due - now);
-        (stream.policy().compaction.enabled, stream.dirty_bytes() >= DIRTY_BYTES_MIN, due_ms)
+        let may_pay = stream.pass_runs() || stream.dirty_bytes() >= DIRTY_BYTES_MIN;
+        (stream.policy().compaction, may_pay, stream.tombstones_due().map(|due| due - now))
     });
-    if !is_compacted || !(dirty || due_ms.is_some()) {
-        return Ok(None);
-    }
     let due = due_ms.map(|ms| Instant::now() + Duration::from_millis(ms));
+    if !policy.enabled || !(may_pay || due_ms == Some(0)) {
+        return Ok(due.filter(|_| policy.enabled));
+    }
     if *not_before > Instant::now() {
         return Ok(Some(*not_before));
     }
-    if !dirty && due_ms.is_some_and(|ms| ms > 0) {
-        return Ok(due);
-    }
     let ahead = partition.read(|replica| replica.state().pass_ahead(now, DIRTY_BYTES_MIN));
     let steps = match ahead {
-        Some(_) => run_pass(broker, group, partition).await?,
+        Some(_) => run_pass(broker, group, &partition).await?,
         None => 0,
     };
-    if steps == 0 {
-        *not_before = Instant::now() + LOOK_AGAIN;
+    if steps > 0 {
+        return Ok(Some(Instant::now()));
     }
-    Ok(Some(Instant::now().max(*not_before)))
+    *not_before = Instant::now() + LOOK_AGAIN;
+    // What changes without an append, changes with time.
+    let later = (policy.after_ms > 0 || due_ms == Some(0)).then_some(*not_before);
+    Ok([later, due.filter(|_| due_ms != Some(0))].into_iter().flatten().min())
 }
 
 /// One pass, or what is left of it; how many steps it took.
@@ -142,8 +146,8 @@ struct Totals {
 async fn latest_of_keys(
     partition: &Partition<Stream>,
     ahead: PassAhead,
-) -> Result<(HashMap<Box<[u8]>, Offset>, Offset), WeirError> {
-    let mut latest: HashMap<Box<[u8]>, Offset> = HashMap::new();
+) -> Result<(Latest, Offset), WeirError> {
+    let mut latest: Latest = Latest::new();
     let mut cost = 0;
     let mut reader = BatchReader::new(partition.group());
     let (mut next, mut last_entry) = (ahead.dirty_from, None);
@@ -185,7 +189,7 @@ async fn latest_of_keys(
 async fn step(
     partition: &Partition<Stream>,
     next: &ToRewrite,
-    latest: &HashMap<Box<[u8]>, Offset>,
+    latest: &Latest,
     totals: &mut Totals,
 ) -> Result<u64, WeirError> {
     let mut reader = BatchReader::new(partition.group());
@@ -221,7 +225,7 @@ async fn step(
 
 /// Writes what is left.
 struct Writer<'a> {
-    latest: &'a HashMap<Box<[u8]>, Offset>,
+    latest: &'a Latest,
     tombstones_below: Offset,
     /// Records that go into one batch.
     gathered: BatchBuilder,
@@ -234,7 +238,7 @@ struct Writer<'a> {
 }
 
 impl<'a> Writer<'a> {
-    fn new(latest: &'a HashMap<Box<[u8]>, Offset>, tombstones_below: Offset) -> Self {
+    fn new(latest: &'a Latest, tombstones_below: Offset) -> Self {
         Self {
             latest,
             tombstones_below,

@@ -163,7 +163,7 @@ impl Compaction {
             horizon: step.horizon,
             rewritten_to: step.to,
             tombstones_below: step.tombstones_below,
-            tombstones: begun + u64::from(step.tombstones),
+            tombstones: begun.saturating_add(u64::from(step.tombstones)),
         });
         self.write(changes);
     }
@@ -208,6 +208,7 @@ impl Compaction {
         let has_end = self.running.is_none_or(|pass| {
             pass.rewritten_to < pass.horizon
                 && self.clean_to <= pass.horizon
+                && pass.horizon <= index.end()
                 && index.rewritten_before() >= pass.rewritten_to
         });
         if !has_end || self.compacted_to() > index.end() || self.passes == u64::MAX {

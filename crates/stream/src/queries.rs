@@ -90,6 +90,11 @@ impl Stream {
         self.compaction.ahead(self.policy.compaction, &self.index, now, dirty_min)
     }
 
+    /// Whether a pass of compaction has begun and is not over.
+    pub fn pass_runs(&self) -> bool {
+        self.compaction.running.is_some()
+    }
+
     /// The next batches to rewrite in the pass that runs, or in one that begins and ends at `horizon`: whole entries, until
     /// there are as many batches or bytes as given. None when there is nothing to do.
     pub fn to_rewrite(

@@ -169,6 +169,21 @@ fn key_text(key: &[u8]) -> String {
     }
 }
 
+fn policy(words: &Words<'_>) -> StreamPolicy {
+    StreamPolicy {
+        retention: Retention {
+            age_ms: words.number("age"),
+            bytes: words.number("bytes"),
+            groups: words.list("groups"),
+        },
+        compaction: Compaction {
+            enabled: words.or("compact", 0) == 1,
+            after_ms: words.or("after", 0),
+            tombstone_ms: words.or("tombstones", 86_400_000),
+        },
+    }
+}
+
 fn rewrite(words: &Words<'_>) -> Rewrite {
     let offset = |name: &str| Offset(words.or(name, 0));
     let batch = |(place, text): (u32, String)| {
@@ -247,20 +262,7 @@ fn command(verb: &str, words: &Words) -> Command {
         },
         "delete-group" => Command::DeleteGroup { group },
         "trim" => Command::Trim { before: Offset(words.or("before", 0)) },
-        "policy" => Command::SetPolicy {
-            policy: StreamPolicy {
-                retention: Retention {
-                    age_ms: words.number("age"),
-                    bytes: words.number("bytes"),
-                    groups: words.list("groups"),
-                },
-                compaction: Compaction {
-                    enabled: words.or("compact", 0) == 1,
-                    after_ms: words.or("after", 0),
-                    tombstone_ms: words.or("tombstones", 86_400_000),
-                },
-            },
-        },
+        "policy" => Command::SetPolicy { policy: policy(words) },
         "rewrite" => Command::Rewrite(rewrite(words)),
         "tick" => Command::Tick,
         other => panic!("`{other}` is no command"),

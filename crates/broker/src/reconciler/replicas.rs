@@ -194,7 +194,7 @@ fn start_senders(broker: &Broker, group: GroupId, hosted: &Hosted) {
             let wakes = links::Wakes::new(broker, stream.applied(), leadership.clone());
             tasks.spawn(links::subscriptions::run(broker.clone(), group, wakes));
             let wakes = links::Wakes::new(broker, stream.applied(), leadership.clone());
-            tasks.spawn(compaction::run(broker.clone(), group, stream.clone(), wakes));
+            tasks.spawn(compaction::run(broker.clone(), group, wakes));
             tasks.spawn(transfers::run::<Stream>(broker.clone(), group, stream.applied(), leadership));
         }
         Kind::Coordinator(_) => {}
