@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, sleep};
 use weir_consensus::Groups;
 use weir_metadata::Registry;
@@ -58,6 +58,8 @@ pub(crate) struct Inner {
     pub(crate) openings: watch::Sender<Openings>,
     /// By partition, so that one that is slow to take a session in holds up no other.
     pub(crate) sessions: Mutex<BTreeMap<GroupId, Connected>>,
+    /// A turn to compact a partition.
+    pub(crate) compactions: Semaphore,
     pub(crate) tasks: Mutex<TaskGroup>,
 }
 

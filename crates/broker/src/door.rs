@@ -11,11 +11,17 @@ use weir_types::batch::{BatchError, BatchView, Codec, HeadersView, RecordView, r
 use weir_types::limits::{BATCH_UNCOMPRESSED_BYTES_MAX, DELAY_MS_MAX};
 use weir_types::{ErrorKind, KeyHash, WallClock, WeirError};
 
-/// Checks a batch for a stream.
-pub(crate) fn append(batch: &Bytes) -> Result<Append, WeirError> {
+/// Checks a batch for a stream. One that is compacted takes no record without a key.
+pub(crate) fn append(batch: &Bytes, is_compacted: bool) -> Result<Append, WeirError> {
     let view = BatchView::verify(batch).map_err(bad_batch)?;
     let section = open(&view)?;
-    view.check_records(&section).map_err(bad_batch)?;
+    for (number, record) in view.records(&section).enumerate() {
+        let record = record.map_err(bad_batch)?;
+        if is_compacted && record.key.is_none() {
+            let message = format!("record {number} has no key, and the stream is compacted by key");
+            return Err(invalid("key-missing", message));
+        }
+    }
     let header = view.header();
     Ok(Append {
         position: 0,

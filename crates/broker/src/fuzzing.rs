@@ -30,7 +30,7 @@ pub enum Kind {
 /// A batch at the door of a stream and of a queue: both take it or both refuse it, but for the reserved headers that
 /// only a queue reads; and what they read of it agrees.
 pub fn batch_at_the_door(batch: &Bytes, now: WallClock) {
-    let appended = door::append(batch);
+    let appended = door::append(batch, false);
     let enqueued = door::enqueue(batch, now);
     let Ok(append) = appended else {
         assert!(enqueued.is_err(), "a queue takes nothing that a stream refuses");

@@ -13,6 +13,7 @@
 mod amnesia;
 pub mod api;
 mod broker;
+mod compaction;
 mod directory;
 mod door;
 mod founding;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout;
 use tracing::info;
 use weir_consensus::{GroupSpec, Groups, Limits, PeerAddress, Timings};
@@ -216,6 +216,7 @@ impl Node {
             routing_version: watch::Sender::new(0),
             openings: watch::Sender::default(),
             sessions: Mutex::default(),
+            compactions: Semaphore::new(1),
             tasks: Mutex::new(TaskGroup::new()),
         });
         self.found_if_founder(&broker).await?;

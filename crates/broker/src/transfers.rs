@@ -269,7 +269,8 @@ impl Broker {
             }
             Kind::Stream(stream) => {
                 let pending = admit_all(&stream, after, batches, |after, sequence, bytes| {
-                    let batch = door::append(bytes)?;
+                    // What is promised arrives: a record without a key stays in a compacted stream.
+                    let batch = door::append(bytes, false)?;
                     let transfer = weir_stream::Transfer { source, after, sequence, batch };
                     Ok(weir_stream::Command::AcceptTransfer(transfer))
                 });

@@ -58,6 +58,12 @@ pub enum PolicyChange {
     MaxInflightPerSession(Option<u32>),
     /// Stream: consumer groups that it is kept for; empty when nobody's reading lets a record go.
     RetentionGroups(BTreeSet<String>),
+    /// Stream: whether compaction keeps the last record of each key only.
+    Compact(bool),
+    /// Stream: age below which compaction takes no record out, in milliseconds.
+    CompactAfterMs(u64),
+    /// Stream: how long compaction keeps a key without a value, in milliseconds.
+    TombstoneMs(u64),
 }
 
 /// A replicated command to the registry.

@@ -1,6 +1,8 @@
 //! Which settings a topic may have, and how one setting is changed.
 
-use weir_types::limits::{DELAY_MS_MAX, LEASE_MS_MAX, LEASES_PER_PARTITION_MAX, RETENTION_GROUPS_MAX};
+use weir_types::limits::{
+    COMPACTION_MS_MAX, DELAY_MS_MAX, LEASE_MS_MAX, LEASES_PER_PARTITION_MAX, RETENTION_GROUPS_MAX,
+};
 use weir_types::{QueuePolicy, StreamPolicy, TopicKind, TopicPolicy};
 
 use crate::apply::check_name;
@@ -48,7 +50,13 @@ fn check_stream(stream: &StreamPolicy) -> Result<(), Rejection> {
     }
     let groups = &stream.retention.groups;
     within("retention.groups", groups.len() as u64, 0, RETENTION_GROUPS_MAX as u64)?;
-    groups.iter().try_for_each(|group| check_name(group))
+    groups.iter().try_for_each(|group| check_name(group))?;
+    if stream.compaction.enabled {
+        // The last record of a key would go as soon as it is read.
+        within("retention.groups of a compacted stream", groups.len() as u64, 0, 0)?;
+    }
+    within("compaction.after_ms", stream.compaction.after_ms, 0, COMPACTION_MS_MAX)?;
+    within("compaction.tombstone_ms", stream.compaction.tombstone_ms, 0, COMPACTION_MS_MAX)
 }
 
 fn within(setting: &str, value: u64, min: u64, max: u64) -> Result<(), Rejection> {
@@ -90,7 +98,10 @@ fn change_queue(queue: &mut QueuePolicy, change: &PolicyChange) {
         PolicyChange::MaxInflightPerSession(count) => queue.max_inflight_per_session = count,
         PolicyChange::RetentionAgeMs(_)
         | PolicyChange::RetentionBytes(_)
-        | PolicyChange::RetentionGroups(_) => {
+        | PolicyChange::RetentionGroups(_)
+        | PolicyChange::Compact(_)
+        | PolicyChange::CompactAfterMs(_)
+        | PolicyChange::TombstoneMs(_) => {
             unreachable!("`describe` says that these are for streams")
         }
     }
@@ -101,6 +112,9 @@ fn change_stream(stream: &mut StreamPolicy, change: &PolicyChange) {
         PolicyChange::RetentionAgeMs(ms) => stream.retention.age_ms = *ms,
         PolicyChange::RetentionBytes(bytes) => stream.retention.bytes = *bytes,
         PolicyChange::RetentionGroups(groups) => stream.retention.groups.clone_from(groups),
+        PolicyChange::Compact(enabled) => stream.compaction.enabled = *enabled,
+        PolicyChange::CompactAfterMs(ms) => stream.compaction.after_ms = *ms,
+        PolicyChange::TombstoneMs(ms) => stream.compaction.tombstone_ms = *ms,
         _ => unreachable!("`describe` says that the others are for queues"),
     }
 }
@@ -121,5 +135,8 @@ fn describe(change: &PolicyChange) -> (&'static str, TopicKind) {
         PolicyChange::RetentionAgeMs(_) => ("retention.age_ms", TopicKind::Stream),
         PolicyChange::RetentionBytes(_) => ("retention.bytes", TopicKind::Stream),
         PolicyChange::RetentionGroups(_) => ("retention.groups", TopicKind::Stream),
+        PolicyChange::Compact(_) => ("compaction.enabled", TopicKind::Stream),
+        PolicyChange::CompactAfterMs(_) => ("compaction.after_ms", TopicKind::Stream),
+        PolicyChange::TombstoneMs(_) => ("compaction.tombstone_ms", TopicKind::Stream),
     }
 }

@@ -5,7 +5,7 @@
 
 mod expected;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
 use weir_metadata::{Addresses, Command, Founder, LinkKind, PolicyChange, Registry};
@@ -61,6 +61,19 @@ fn link(kind: LinkKind, starts: &[(GroupId, Offset)]) -> Command {
     Command::CreateLink { kind, from, to, starts: starts.iter().copied().collect() }
 }
 
+fn groups() -> Vec<PolicyChange> {
+    vec![PolicyChange::RetentionGroups(["audit".to_owned(), "sum".to_owned()].into())]
+}
+
+fn compaction() -> Vec<PolicyChange> {
+    vec![
+        PolicyChange::RetentionGroups(BTreeSet::new()),
+        PolicyChange::Compact(true),
+        PolicyChange::CompactAfterMs(1_000),
+        PolicyChange::TombstoneMs(2_000),
+    ]
+}
+
 /// Every command and every setting once, in an order in which none is rejected.
 fn commands() -> Vec<Command> {
     let addresses =
@@ -86,9 +99,6 @@ fn commands() -> Vec<Command> {
         PolicyChange::MaxInflightPerSession(Some(2)),
     ];
     let stream = vec![PolicyChange::RetentionAgeMs(None), PolicyChange::RetentionBytes(Some(1 << 30))];
-    let groups = |names: &[&str]| {
-        vec![PolicyChange::RetentionGroups(names.iter().map(|name| (*name).to_owned()).collect())]
-    };
     let create = |request: u64, name: &str, kind| Command::CreateTopic {
         request: RequestId(request),
         name: name.to_owned(),
@@ -131,7 +141,8 @@ fn commands() -> Vec<Command> {
         Command::DeleteLink { kind: LinkKind::Forward, from: TopicId(1), to: TopicId(2) },
         link(LinkKind::DeadLetter, &[]),
         Command::DeleteTopic { topic: TopicId(1) },
-        Command::AlterTopic { topic: TopicId(2), changes: groups(&["audit", "sum"]) },
+        Command::AlterTopic { topic: TopicId(2), changes: groups() },
+        Command::AlterTopic { topic: TopicId(2), changes: compaction() },
     ]
 }
 

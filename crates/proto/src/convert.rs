@@ -4,7 +4,8 @@ use prost::Message as _;
 use tonic::metadata::MetadataValue;
 use tonic::{Code, Status};
 use weir_types::{
-    Backoff, ErrorKind, ParkPolicy, QueuePolicy, Retention, StreamPolicy, TopicKind, TopicPolicy, WeirError,
+    Backoff, Compaction, ErrorKind, ParkPolicy, QueuePolicy, Retention, StreamPolicy, TopicKind, TopicPolicy,
+    WeirError,
 };
 
 use crate::v1;
@@ -160,18 +161,24 @@ impl v1::StreamSettings {
                     None => policy.retention.groups.clone(),
                 },
             },
+            compaction: Compaction {
+                enabled: self.compact.unwrap_or(policy.compaction.enabled),
+                after_ms: self.compact_after_ms.unwrap_or(policy.compaction.after_ms),
+                tombstone_ms: self.tombstone_ms.unwrap_or(policy.compaction.tombstone_ms),
+            },
         }
     }
 }
 
 impl v1::TopicSettings {
     /// The policy of a new topic of a kind; none when these settings are of the other kind. A stream that is kept for
-    /// named groups waits for them for as long as it takes, unless an age is set too.
+    /// named groups, or is compacted, keeps records of any age, unless an age is set too.
     pub fn of_new(&self, kind: TopicKind) -> Option<TopicPolicy> {
         let mut defaults = TopicPolicy::default_for(kind);
         if let (Some(v1::topic_settings::Kind::Stream(set)), TopicPolicy::Stream(policy)) =
             (&self.kind, &mut defaults)
-            && set.retention_groups.as_ref().is_some_and(|groups| !groups.names.is_empty())
+            && (set.compact == Some(true)
+                || set.retention_groups.as_ref().is_some_and(|groups| !groups.names.is_empty()))
         {
             policy.retention.age_ms = None;
         }
@@ -219,6 +226,9 @@ impl From<&TopicPolicy> for v1::TopicSettings {
                 retention_groups: Some(v1::GroupNames {
                     names: policy.retention.groups.iter().cloned().collect(),
                 }),
+                compact: Some(policy.compaction.enabled),
+                compact_after_ms: Some(policy.compaction.after_ms),
+                tombstone_ms: Some(policy.compaction.tombstone_ms),
             }),
         };
         Self { kind: Some(kind) }
@@ -268,6 +278,8 @@ mod tests {
             ..v1::StreamSettings::default()
         };
         assert_eq!(retention(&stream(none)), StreamPolicy::default().retention);
+        let compacted = v1::StreamSettings { compact: Some(true), ..v1::StreamSettings::default() };
+        assert_eq!(retention(&stream(compacted)).age_ms, None);
         assert_eq!(stream(waiting).of_new(TopicKind::Queue), None);
     }
 }

@@ -77,6 +77,9 @@ pub enum Command {
         /// Its new epoch.
         epoch: ProducerEpoch,
     },
+    /// A step of compaction, from the partition's own leader. Answer: [`Reply::Done`](crate::Reply::Done), or
+    /// [`Rejection::RewriteRaced`](crate::Rejection::RewriteRaced) when it is not the next one.
+    Rewrite(Rewrite),
 }
 
 /// A batch from another partition, and its place in that one's sequence.
@@ -90,6 +93,43 @@ pub struct Transfer {
     pub sequence: TransferSequence,
     /// The batch.
     pub batch: Append,
+}
+
+/// Batches that are replaced by what compaction leaves of them. The fields are those of
+/// [`ToRewrite`](crate::ToRewrite), which its leader has gone by.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rewrite {
+    /// Number of the pass.
+    pub pass: u64,
+    /// The start of the stream as the leader has seen it.
+    pub start: Offset,
+    /// Of the first batch that is replaced.
+    pub from: Offset,
+    /// Behind the last one.
+    pub to: Offset,
+    /// Where the pass ends.
+    pub horizon: Offset,
+    /// Tombstones below were taken out.
+    pub tombstones_below: Offset,
+    /// Tombstones that the batches hold.
+    pub tombstones: u32,
+    /// What is left, in order: no more batches than before.
+    pub batches: Vec<RewrittenBatch>,
+}
+
+/// A batch that compaction has written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RewrittenBatch {
+    /// Offset of its first record.
+    pub base_offset: Offset,
+    /// Offset of its last record.
+    pub last_offset: Offset,
+    /// Where the batch starts in the bodies of this entry, in bytes. Counts from the start of this command's own bodies.
+    pub position: u32,
+    /// Length of the batch there, in bytes.
+    pub length: u32,
+    /// The largest timestamp of its records, milliseconds since the Unix epoch.
+    pub max_timestamp_ms: i64,
 }
 
 /// A record batch and what the door read of it. The bytes stay in the entry's bodies.

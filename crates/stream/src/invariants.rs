@@ -7,15 +7,17 @@ impl Stream {
     ///
     /// | invariant | property |
     /// |---|---|
-    /// | offsets of the batches held are dense and rise, from at or before the start up to the end | P13 |
+    /// | offsets of the batches held rise, from at or before the start up to the end, without gap but those of compaction | P13 |
     /// | append times never fall as offsets rise | seek by time |
-    /// | batches lie in the log in the order of their offsets | `retained_from` |
+    /// | batches of a section lie in the log in the order of their offsets | `retained_from` |
     /// | a producer's remembered batches are one sequence without gap or repeat, at rising offsets | P10 |
     /// | no group stands beyond the end; a group lives or is deleted | P14 |
     /// | what waits for another partition is what was put in for it and has not arrived | P11 |
+    /// | what compaction has written lies before all that it has not; the newest batch is as it was appended | P13 |
     /// | producers, groups and runs are within their limits | bounds |
     pub fn check_invariants(&self) {
-        self.index.check_invariants();
+        self.index.check_invariants(self.compacted_to());
+        self.compaction.check_invariants(&self.index);
         self.producers.check_invariants(self.end_offset());
         self.groups.check_invariants(self.end_offset());
         self.outbox.check_invariants();

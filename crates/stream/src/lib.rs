@@ -1,4 +1,4 @@
-//! The stream: records at dense offsets, kept by retention, read by any number of consumer groups.
+//! The stream: records at dense offsets, kept by retention and thinned out by compaction, read by any number of consumer groups.
 //!
 //! ```text
 //!            retired            retained                        not yet written
@@ -21,7 +21,9 @@
 #![deny(clippy::disallowed_types, clippy::disallowed_methods)]
 
 mod apply;
+mod batches;
 mod command;
+mod compaction;
 mod fences;
 mod groups;
 mod inbox;
@@ -36,7 +38,10 @@ mod retention;
 mod rows;
 mod stream;
 
-pub use command::{Append, Command, CommitAndAppend, CommitOffset, GroupEpoch, Movement, Transfer};
+pub use command::{
+    Append, Command, CommitAndAppend, CommitOffset, GroupEpoch, Movement, Rewrite, RewrittenBatch, Transfer,
+};
+pub use compaction::{PassAhead, ToRewrite};
 pub use index::BatchAt;
 pub use output::{Committed, Effect, Rejection, Reply};
 pub use queries::{Lag, OutOfRange};

@@ -129,6 +129,9 @@ pub enum Rejection {
     /// What was to be appended elsewhere has not arrived there yet, and no more of it fits.
     #[error(transparent)]
     OutboxFull(#[from] OutboxFull),
+    /// What was to be compacted has changed since the leader read it.
+    #[error("the batches to rewrite have changed since they were read")]
+    RewriteRaced,
     /// The command contradicts itself; the door should have refused it.
     #[error("{0}")]
     Invalid(&'static str),
@@ -147,6 +150,7 @@ impl Rejection {
                 ErrorKind::Fenced
             }
             Self::GroupNotFound => ErrorKind::NotFound,
+            Self::RewriteRaced => ErrorKind::Retry,
             Self::TooManyGroups { .. } | Self::OutboxFull(_) => ErrorKind::Throttled,
         }
     }
@@ -164,6 +168,7 @@ impl Rejection {
             Self::MetadataTooLarge { .. } => "metadata-too-large",
             Self::PositionMoved { .. } => "position-moved",
             Self::OutboxFull(_) => "outbox-full",
+            Self::RewriteRaced => "rewrite-raced",
             Self::Invalid(_) => "invalid-command",
         }
     }

@@ -4,7 +4,7 @@ use weir_types::outbox::Outbox;
 use weir_types::{Deadlines, ErrorKind, LogIndex, Offset, StreamPolicy, WallClock};
 
 use crate::retention::{self, Bounds};
-use crate::{BatchAt, Committed, GroupEpoch, Stream};
+use crate::{BatchAt, Committed, GroupEpoch, PassAhead, Stream, ToRewrite};
 
 /// A reader asked for an offset that the stream does not hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -77,6 +77,45 @@ impl Stream {
     /// The first may begin before `offset`: a reader skips those records.
     pub fn locate(&self, offset: Offset, bytes_max: u64) -> Result<Vec<BatchAt>, OutOfRange> {
         self.index.locate(offset, bytes_max)
+    }
+
+    /// Below, records may be missing whose key has a later one, and keys that were deleted.
+    pub fn compacted_to(&self) -> Offset {
+        self.compaction.compacted_to()
+    }
+
+    /// The pass of compaction that runs, or that is worth its while at `now`: at least `dirty_min` bytes were appended since
+    /// the last one, and as many as that left; or tombstones are due.
+    pub fn pass_ahead(&self, now: WallClock, dirty_min: u64) -> Option<PassAhead> {
+        self.compaction.ahead(self.policy.compaction, &self.index, now, dirty_min)
+    }
+
+    /// Whether a pass of compaction has begun and is not over.
+    pub fn pass_runs(&self) -> bool {
+        self.compaction.running.is_some()
+    }
+
+    /// The next batches to rewrite in the pass that runs, or in one that begins and ends at `horizon`: whole entries, until
+    /// there are as many batches or bytes as given. None when there is nothing to do.
+    pub fn to_rewrite(
+        &self,
+        now: WallClock,
+        horizon: Offset,
+        batches_max: usize,
+        bytes_max: u64,
+    ) -> Option<ToRewrite> {
+        let bounds = (batches_max, bytes_max);
+        self.compaction.next(self.policy.compaction, &self.index, now, (horizon, bounds))
+    }
+
+    /// When tombstones are due to be taken out; none when there are none.
+    pub fn tombstones_due(&self) -> Option<WallClock> {
+        self.compaction.tombstones_due(self.policy.compaction)
+    }
+
+    /// Bytes that were appended since compaction has gone over the stream.
+    pub fn dirty_bytes(&self) -> u64 {
+        self.index.batches().dirty_bytes()
     }
 
     /// Where to read from to see every retained record that was appended at `time` or later; the end when there is

@@ -3,11 +3,13 @@
 //! | key | value |
 //! |---|---|
 //! | `b` ‖ base offset (u64) | a [run](RunRow): up to 64 batches of one Raft entry |
+//! | `c` ‖ base offset (u64) | a [run](CompactedRow) that compaction has written |
 //! | `d` ‖ group (u32) | how far the transfers to a destination are |
 //! | `e` ‖ producer id (u64) | the epoch of a producer that has come back and appended nothing yet |
 //! | `f` | the lowest epoch that an unknown group may use |
 //! | `g` ‖ name | a [group](GroupRow): epoch and position |
 //! | `i` ‖ group (u32) ‖ channel (u32) | the last batch taken in from a source of transfers |
+//! | `k` | how far [compaction](crate::compaction::Compaction) is |
 //! | `o` ‖ group (u32) ‖ sequence (u64) | where a batch lies that a destination does not have yet |
 //! | `p` ‖ producer id (u64) ‖ slot (u8) | a [batch](ProducerRow) that is remembered for dedup; slots go round |
 //! | `s` | start offset |
@@ -33,6 +35,8 @@ const LOOK_BACK: usize = 8;
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Key {
     Run(Offset),
+    Compacted(Offset),
+    Compaction,
     Destination(GroupId),
     Fence(ProducerId),
     EpochFloor,
@@ -57,6 +61,24 @@ pub(crate) struct RunRow {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct RunBatch {
     pub(crate) count: u32,
+    pub(crate) position: u32,
+    pub(crate) length: u32,
+    pub(crate) max_timestamp_ms: i64,
+}
+
+/// Batches that compaction has written in one entry, in order, with gaps between their offsets.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct CompactedRow {
+    pub(crate) term: Term,
+    pub(crate) index: LogIndex,
+    pub(crate) batches: Vec<CompactedBatch>,
+}
+
+/// One batch that compaction has written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct CompactedBatch {
+    pub(crate) base_offset: Offset,
+    pub(crate) append_time: WallClock,
     pub(crate) position: u32,
     pub(crate) length: u32,
     pub(crate) max_timestamp_ms: i64,
@@ -94,6 +116,8 @@ impl Key {
     pub(crate) fn encode(&self) -> Vec<u8> {
         let (tag, rest) = match self {
             Self::Run(base_offset) => (b'b', base_offset.0.to_be_bytes().to_vec()),
+            Self::Compacted(base_offset) => (b'c', base_offset.0.to_be_bytes().to_vec()),
+            Self::Compaction => (b'k', Vec::new()),
             Self::Destination(group) => (b'd', group.0.to_be_bytes().to_vec()),
             Self::Fence(id) => (b'e', id.0.to_be_bytes().to_vec()),
             Self::EpochFloor => (b'f', Vec::new()),
@@ -116,6 +140,8 @@ impl Key {
         let (tag, rest) = key.split_first().ok_or_else(unknown)?;
         match (tag, rest) {
             (b'b', _) => Ok(Self::Run(Offset(number(rest).ok_or_else(unknown)?))),
+            (b'c', _) => Ok(Self::Compacted(Offset(number(rest).ok_or_else(unknown)?))),
+            (b'k', []) => Ok(Self::Compaction),
             (b'g', name) => {
                 let name = str::from_utf8(name).map_err(|_| unknown())?;
                 Ok(Self::Group(name.to_owned()))
@@ -193,6 +219,8 @@ mod tests {
     fn keys_have_their_bytes_and_come_back() {
         let keys = [
             (Key::Run(Offset(258)), &b"b\0\0\0\0\0\0\x01\x02"[..]),
+            (Key::Compacted(Offset(258)), b"c\0\0\0\0\0\0\x01\x02"),
+            (Key::Compaction, b"k"),
             (Key::Destination(GroupId(258)), b"d\0\0\x01\x02"),
             (Key::Fence(ProducerId(7)), b"e\0\0\0\0\0\0\0\x07"),
             (Key::EpochFloor, b"f"),
@@ -211,6 +239,8 @@ mod tests {
             &b""[..],
             b"b",
             b"b\0",
+            b"c",
+            b"kk",
             b"d",
             b"d\0\0",
             b"o",
@@ -233,6 +263,16 @@ mod tests {
         let change = put(&Key::Start, &run);
         assert_eq!(change.value.as_deref(), Some(&[1, 2, 9, 0xac, 2, 1, 3, 0, 100, 1][..]));
         assert_eq!(read::<RunRow>(&Key::Start, &change.value.unwrap()).unwrap(), run);
+
+        let batches = vec![CompactedBatch {
+            base_offset: Offset(300),
+            append_time: WallClock(4),
+            position: 5,
+            length: 6,
+            max_timestamp_ms: -1,
+        }];
+        let compacted = CompactedRow { term: Term(2), index: LogIndex(9), batches };
+        assert_eq!(put(&Key::Start, &compacted).value.unwrap(), [1, 2, 9, 1, 0xac, 2, 4, 5, 6, 1]);
 
         let producer = ProducerRow {
             epoch: ProducerEpoch(1),

@@ -6,12 +6,13 @@ use weir_types::mutants::{self, Mutant};
 use weir_types::outbox::Outbox;
 use weir_types::{At, Corrupt, Offset, Output, ProducerId, Row, RowChange, StreamPolicy};
 
+use crate::compaction::Compaction;
 use crate::groups::Groups;
 use crate::inbox::Inbox;
 use crate::index::Index;
 use crate::producers::Producers;
 use crate::retention::{self, Bounds};
-use crate::rows::{self, Key, ProducerRow, RunRow};
+use crate::rows::{self, CompactedRow, Key, ProducerRow, RunRow};
 use crate::{Command, Effect, Rejection, Reply, apply, outbox};
 
 /// One partition of a stream. See the [crate](crate) for the picture.
@@ -21,6 +22,7 @@ pub struct Stream {
     /// Whether the policy has its row: the first command writes it.
     policy_is_stored: bool,
     pub(crate) index: Index,
+    pub(crate) compaction: Compaction,
     pub(crate) producers: Producers,
     pub(crate) groups: Groups,
     pub(crate) inbox: Inbox,
@@ -34,6 +36,7 @@ impl Stream {
             policy,
             policy_is_stored: false,
             index: Index::default(),
+            compaction: Compaction::default(),
             producers: Producers::default(),
             groups: Groups::default(),
             inbox: Inbox::default(),
@@ -70,6 +73,7 @@ impl Stream {
             Command::FenceProducer { id, epoch } => {
                 apply::fence_producer(&mut self.producers, at, id, epoch, &mut out.changes)
             }
+            Command::Rewrite(step) => apply::rewrite(self, at, &step, &mut out.changes),
             Command::ConfirmTransfer { destination, through } => {
                 let known = self.outbox.confirm(destination, through);
                 known.then_some(Reply::Done).ok_or(Rejection::Invalid("more has arrived than was ever sent"))
@@ -90,6 +94,7 @@ impl Stream {
                 retained_from: self.retained_from(),
             });
         }
+        self.compaction.finish(&mut self.index, at.wall_clock, &mut out.changes);
     }
 
     pub(crate) fn store_policy(&mut self, policy: StreamPolicy, changes: &mut Vec<RowChange>) {
@@ -103,6 +108,7 @@ impl Stream {
     pub fn restore(rows: impl Iterator<Item = Row>) -> Result<Self, Corrupt> {
         let mut stream = Self::new(StreamPolicy::default());
         let mut runs: BTreeMap<Offset, RunRow> = BTreeMap::new();
+        let mut compacted: BTreeMap<Offset, CompactedRow> = BTreeMap::new();
         let mut producers: BTreeMap<ProducerId, BTreeMap<u8, ProducerRow>> = BTreeMap::new();
         let mut start = Offset(0);
         for Row { key, value } in rows {
@@ -110,6 +116,10 @@ impl Stream {
             match &key {
                 Key::Group(_) if mutants::on(Mutant::M08) => {}
                 Key::Producer(..) if mutants::on(Mutant::M19) => {}
+                Key::Compaction => stream.compaction = rows::read(&key, &value)?,
+                Key::Compacted(base_offset) => {
+                    compacted.insert(*base_offset, rows::read(&key, &value)?);
+                }
                 Key::Run(base_offset) => {
                     runs.insert(*base_offset, rows::read(&key, &value)?);
                 }
@@ -130,10 +140,16 @@ impl Stream {
                 }
             }
         }
+        let rewritten_to = stream.compaction.rewritten_to();
+        stream.index.restore_clean_to(stream.compaction.clean_to);
+        for (base_offset, row) in &compacted {
+            stream.index.restore_compacted(*base_offset, row, rewritten_to)?;
+        }
         for (base_offset, run) in &runs {
             stream.index.restore_run(*base_offset, run)?;
         }
-        stream.index.restore_start(start)?;
+        stream.index.restore_start(start, stream.compaction.compacted_to())?;
+        stream.compaction.check_restored(&stream.index)?;
         for (id, slots) in producers {
             stream.producers.restore(id, slots)?;
         }
@@ -156,6 +172,7 @@ impl Stream {
             .into_iter()
             .flatten()
             .chain(policy)
+            .chain(self.compaction.row())
             .filter_map(|RowChange { key, value }| Some(Row { key, value: value? }))
             .collect();
         all.sort();

@@ -11,10 +11,11 @@ use std::fmt::Write;
 use std::path::Path;
 
 use weir_stream::{
-    Append, Command, CommitAndAppend, CommitOffset, Effect, GroupEpoch, Movement, Stream, Transfer,
+    Append, Command, CommitAndAppend, CommitOffset, Effect, GroupEpoch, Movement, Rewrite, RewrittenBatch,
+    Stream, Transfer,
 };
 use weir_types::{
-    At, GroupId, LeaseClock, LogIndex, Offset, Output, OutputBatch, ProducerEpoch, ProducerId,
+    At, Compaction, GroupId, LeaseClock, LogIndex, Offset, Output, OutputBatch, ProducerEpoch, ProducerId,
     ProducerSequence, Retention, Row, StreamPolicy, Term, TransferSequence, TransferSource, WallClock,
 };
 
@@ -62,7 +63,7 @@ impl<'a> Words<'a> {
 
 impl Scenario {
     fn new() -> Self {
-        let stream = Stream::new(StreamPolicy { retention: Retention::default() });
+        let stream = Stream::new(StreamPolicy { retention: Retention::default(), ..StreamPolicy::default() });
         Self { stream, store: BTreeMap::new(), at: At { term: Term(1), ..At::default() } }
     }
 
@@ -72,7 +73,7 @@ impl Scenario {
         match verb {
             "at" => self.set_at(&words),
             "restore" => self.restore(),
-            "locate" | "seek" | "committed" | "lag" | "deadlines" | "retained" | "outgoing" => {
+            "locate" | "pass" | "seek" | "committed" | "lag" | "deadlines" | "retained" | "outgoing" => {
                 writeln!(text, "{}", self.query(verb, &words)).unwrap();
             }
             _ => self.apply(command(verb, &words), text),
@@ -100,7 +101,7 @@ impl Scenario {
         match verb {
             "locate" => match self.stream.locate(Offset(words.or("offset", 0)), words.or("bytes", 1 << 20)) {
                 Ok(batches) => batches.iter().fold("batches:".to_owned(), |text, batch| {
-                    let end = batch.base_offset + u64::from(batch.count);
+                    let end = batch.next_offset;
                     format!(
                         "{text} {}..{end}@entry {}+{}",
                         batch.base_offset, batch.pointer.index, batch.pointer.position
@@ -108,6 +109,7 @@ impl Scenario {
                 }),
                 Err(out_of_range) => out_of_range.to_string(),
             },
+            "pass" => format!("{:?}", self.stream.pass_ahead(self.at.wall_clock, words.or("dirty", 1))),
             "seek" => format!("offset {}", self.stream.offset_for_time(WallClock(words.or("time", 0)))),
             "committed" => {
                 format!("{:?} epoch {}", self.stream.committed(&group), self.stream.group_epoch(&group))
@@ -153,6 +155,8 @@ fn key_text(key: &[u8]) -> String {
     let number = |bytes: &[u8]| bytes.iter().fold(0, |number, byte| (number << 8) | u64::from(*byte));
     match key[0] {
         b'b' => format!("run {}", number(&key[1..])),
+        b'c' => format!("compacted {}", number(&key[1..])),
+        b'k' => "compaction".to_owned(),
         b'd' => format!("destination {}", number(&key[1..])),
         b'e' => format!("fence {}", number(&key[1..])),
         b'o' => format!("outbox {} {}", number(&key[1..5]), number(&key[5..])),
@@ -162,6 +166,45 @@ fn key_text(key: &[u8]) -> String {
         b'i' => format!("source {}/{}", number(&key[1..5]), number(&key[5..])),
         b's' => "start".to_owned(),
         _ => "policy".to_owned(),
+    }
+}
+
+fn policy(words: &Words<'_>) -> StreamPolicy {
+    StreamPolicy {
+        retention: Retention {
+            age_ms: words.number("age"),
+            bytes: words.number("bytes"),
+            groups: words.list("groups"),
+        },
+        compaction: Compaction {
+            enabled: words.or("compact", 0) == 1,
+            after_ms: words.or("after", 0),
+            tombstone_ms: words.or("tombstones", 86_400_000),
+        },
+    }
+}
+
+fn rewrite(words: &Words<'_>) -> Rewrite {
+    let offset = |name: &str| Offset(words.or(name, 0));
+    let batch = |(place, text): (u32, String)| {
+        let (first, last) = text.split_once('-').expect("batches are written first-last");
+        RewrittenBatch {
+            base_offset: Offset(first.parse().unwrap()),
+            last_offset: Offset(last.parse().unwrap()),
+            position: place * 10,
+            length: 10,
+            max_timestamp_ms: 0,
+        }
+    };
+    Rewrite {
+        pass: words.or("pass", 0),
+        start: offset("start"),
+        from: offset("from"),
+        to: offset("to"),
+        horizon: offset("horizon"),
+        tombstones_below: offset("tombstones_below"),
+        tombstones: words.or("tombstones", 0) as u32,
+        batches: (0..).zip(words.list("batches")).map(batch).collect(),
     }
 }
 
@@ -219,15 +262,8 @@ fn command(verb: &str, words: &Words) -> Command {
         },
         "delete-group" => Command::DeleteGroup { group },
         "trim" => Command::Trim { before: Offset(words.or("before", 0)) },
-        "policy" => Command::SetPolicy {
-            policy: StreamPolicy {
-                retention: Retention {
-                    age_ms: words.number("age"),
-                    bytes: words.number("bytes"),
-                    groups: words.list("groups"),
-                },
-            },
-        },
+        "policy" => Command::SetPolicy { policy: policy(words) },
+        "rewrite" => Command::Rewrite(rewrite(words)),
         "tick" => Command::Tick,
         other => panic!("`{other}` is no command"),
     }

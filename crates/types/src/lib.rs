@@ -35,6 +35,8 @@ pub use id::{
 pub use key::{KeyHash, KeyRange};
 pub use machine::{At, Corrupt, Deadlines, Output, Pointer, Row, RowChange};
 pub use offset::{LogIndex, Offset, Term, TransferSequence};
-pub use policy::{Backoff, ParkPolicy, QueuePolicy, Retention, StreamPolicy, TopicKind, TopicPolicy};
+pub use policy::{
+    Backoff, Compaction, ParkPolicy, QueuePolicy, Retention, StreamPolicy, TopicKind, TopicPolicy,
+};
 pub use token::{LeaseToken, TokenError};
 pub use transfer::{OutputBatch, TransferSource};

@@ -192,6 +192,26 @@ pub struct Retention {
 pub struct StreamPolicy {
     /// How much is kept: seven days unless set.
     pub retention: Retention,
+    /// What compaction leaves of each key.
+    pub compaction: Compaction,
+}
+
+/// Whether only the last record of each key is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Compaction {
+    /// Records that a later one of their key has replaced are taken out, and every record needs a key.
+    pub enabled: bool,
+    /// No record is taken out before it is this old, in milliseconds.
+    pub after_ms: u64,
+    /// A key without a value, which deletes the key, is kept this long after the records that it deletes, in
+    /// milliseconds: readers that have seen those must see it too.
+    pub tombstone_ms: u64,
+}
+
+impl Default for Compaction {
+    fn default() -> Self {
+        Self { enabled: false, after_ms: 0, tombstone_ms: 24 * 3600 * 1000 }
+    }
 }
 
 stored_as_settings!(StreamPolicy {
@@ -199,10 +219,16 @@ stored_as_settings!(StreamPolicy {
     2 => retention.bytes,
     ; since
     3 => retention.groups,
+    4 => compaction.enabled,
+    5 => compaction.after_ms,
+    6 => compaction.tombstone_ms,
 });
 
 impl Default for StreamPolicy {
     fn default() -> Self {
-        Self { retention: Retention { age_ms: Some(7 * 24 * 3600 * 1000), ..Retention::default() } }
+        Self {
+            retention: Retention { age_ms: Some(7 * 24 * 3600 * 1000), ..Retention::default() },
+            compaction: Compaction::default(),
+        }
     }
 }

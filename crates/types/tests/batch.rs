@@ -262,3 +262,28 @@ proptest! {
 fn the_header_is_as_long_as_published() {
     assert_eq!(two_records().len(), BATCH_HEADER_BYTES + 31);
 }
+
+#[test]
+fn a_compacted_batch_keeps_offsets_and_the_door_refuses_it() {
+    let mut builder = BatchBuilder::new();
+    for delta in [0u32, 3, 4, 1_000] {
+        builder.skip_to(delta);
+        builder.push(Some(b"k"), Some(b"v"), &[], i64::from(delta)).unwrap();
+    }
+    let bytes = builder.build(None).unwrap();
+    assert_eq!(BatchView::verify(&bytes), Err(BatchError::OffsetDelta { delta: 1_000, expected: 3 }));
+    let view = BatchView::verify_stored(&bytes).unwrap();
+    assert_eq!((view.header().count, view.header().last_offset_delta), (4, 1_000));
+    let records: Vec<_> = view.records(view.section()).map(Result::unwrap).collect();
+    let deltas: Vec<_> = records.iter().map(|record| record.offset_delta).collect();
+    assert_eq!(deltas, [0, 3, 4, 1_000]);
+
+    // Deltas that do not rise, or do not end where the header says, are damage.
+    for last in [999u32, 1_001] {
+        let mut changed = bytes.to_vec();
+        changed[23..27].copy_from_slice(&last.to_be_bytes());
+        let changed = with_crc(changed);
+        let view = BatchView::verify_stored(&changed).unwrap();
+        assert!(view.check_records(view.section()).is_err(), "{last}");
+    }
+}

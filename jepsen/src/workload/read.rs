@@ -120,13 +120,14 @@ fn records(answer: &v1::FetchResponse, from: u64) -> Vec<(u64, Option<weir_check
     let mut found = Vec::new();
     let mut next = from;
     for batch in &answer.batches {
-        let Ok(view) = BatchView::verify(batch) else {
+        let Ok(view) = BatchView::verify_stored(batch) else {
             found.push((next, None));
             continue;
         };
         // The base offset stands first in a batch; see the layout at `weir_types::batch`.
         let base = batch.first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes));
-        for (offset, record) in (base..).zip(view.records(view.section())) {
+        for record in view.records(view.section()) {
+            let offset = record.as_ref().map_or(next, |record| base + u64::from(record.offset_delta));
             if offset >= from {
                 let value = record.ok().and_then(|record| payload::value(record.value));
                 found.push((offset, value));

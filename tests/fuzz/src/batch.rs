@@ -28,6 +28,15 @@ pub fn law(data: &[u8]) {
 /// Whatever is taken for a batch can be read to its end, and restamped into a batch with the same records.
 fn read(bytes: &[u8]) {
     let _ = BatchHeader::parse(bytes);
+    if let Ok(view) = BatchView::verify_stored(bytes)
+        && view.header().codec == Codec::None
+    {
+        let deltas: Vec<_> =
+            view.records(view.section()).map_while(Result::ok).map(|r| r.offset_delta).collect();
+        assert!(deltas.is_sorted_by(|earlier, later| earlier < later), "offsets rise");
+        let complete = view.check_records(view.section()).is_ok();
+        assert!(!complete || deltas.last() == Some(&view.header().last_offset_delta));
+    }
     let Ok(view) = BatchView::verify(bytes) else { return };
     assert_eq!(view.header().bytes, bytes.len());
     if view.header().codec == Codec::None {

@@ -1,9 +1,11 @@
 //! A partition of a stream.
 
-use weir_stream::{Append, Command, CommitAndAppend, CommitOffset, GroupEpoch, Movement, Stream};
+use weir_stream::{
+    Append, Command, CommitAndAppend, CommitOffset, GroupEpoch, Movement, Rewrite, RewrittenBatch, Stream,
+};
 use weir_types::{
-    At, Corrupt, GroupId, Offset, OutputBatch, ProducerEpoch, ProducerId, ProducerSequence, Retention, Row,
-    RowChange, StreamPolicy, TransferSequence,
+    At, Compaction, Corrupt, GroupId, Offset, OutputBatch, ProducerEpoch, ProducerId, ProducerSequence,
+    Retention, Row, RowChange, StreamPolicy, TransferSequence,
 };
 
 use crate::machine::{self, Machine, changes_of};
@@ -15,9 +17,9 @@ impl Machine for Stream {
         let retention = Retention {
             age_ms: (variant & 1 == 1).then_some(1_000),
             bytes: (variant & 2 == 2).then_some(10_000),
-            groups: (variant & 4 == 4).then(group).into_iter().collect(),
+            groups: (variant & 4 == 4).then(|| "g".to_owned()).into_iter().collect(),
         };
-        Self::new(StreamPolicy { retention })
+        Self::new(StreamPolicy { retention, ..StreamPolicy::default() })
     }
 
     fn restore(rows: Vec<Row>) -> Result<Self, Corrupt> {
@@ -51,6 +53,24 @@ pub fn seeds() -> Vec<Vec<u8>> {
         })
     };
     let group = || "readers".to_owned();
+    let compaction = Compaction { enabled: true, ..Compaction::default() };
+    let compacted = StreamPolicy { compaction, ..StreamPolicy::default() };
+    let rewrite = Rewrite {
+        pass: 1,
+        start: Offset(0),
+        from: Offset(0),
+        to: Offset(2),
+        horizon: Offset(2),
+        tombstones_below: Offset(0),
+        tombstones: 1,
+        batches: vec![RewrittenBatch {
+            base_offset: Offset(1),
+            last_offset: Offset(1),
+            position: 0,
+            length: 70,
+            max_timestamp_ms: 1_700_000_000_000,
+        }],
+    };
     let commands = [
         append(10, None),
         append(3, producer(0)),
@@ -78,9 +98,13 @@ pub fn seeds() -> Vec<Vec<u8>> {
         Command::SetPolicy {
             policy: StreamPolicy {
                 retention: Retention { age_ms: Some(500), bytes: None, groups: [group()].into() },
+                ..StreamPolicy::default()
             },
         },
         Command::DeleteGroup { group: group() },
+        Command::SetPolicy { policy: compacted },
+        append(2, None),
+        Command::Rewrite(rewrite),
         Command::Tick,
     ];
     machine::seeds::<Stream>(&[0, 1, 2, 3, 4], &commands, &[])

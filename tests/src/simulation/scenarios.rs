@@ -303,9 +303,8 @@ const SCENARIOS: &[Scenario] = &[
         pace_ms_max: 100,
         faults: &[
             (Fault::Isolate, Aim::Node(1), 4_000, 18_000),
-            // Its disk takes so long for the installation that the power cuts come before the end of it.
-            (Fault::SlowDisk { ms: 3_000 }, Aim::Node(1), 17_900, 25_000),
-            (Fault::PowerCut, Aim::Node(1), 19_500, 19_510),
+            // Its disk takes so long for the installation that the power cut comes before the end of it.
+            (Fault::SlowDisk { ms: 3_000 }, Aim::Node(1), 17_900, 25_900),
             (Fault::PowerCut, Aim::Node(1), 22_500, 22_510),
         ],
         leaderless_max: NO_BOUND,

@@ -317,6 +317,13 @@ fn changes(old: &TopicPolicy, new: &TopicPolicy) -> Result<Vec<PolicyChange>, We
             if old.retention.groups != new.retention.groups {
                 changes.push(PolicyChange::RetentionGroups(new.retention.groups.clone()));
             }
+            let (old, new) = (old.compaction, new.compaction);
+            let pairs = [
+                (old.enabled != new.enabled, PolicyChange::Compact(new.enabled)),
+                (old.after_ms != new.after_ms, PolicyChange::CompactAfterMs(new.after_ms)),
+                (old.tombstone_ms != new.tombstone_ms, PolicyChange::TombstoneMs(new.tombstone_ms)),
+            ];
+            changes.extend(pairs.into_iter().filter(|(differs, _)| *differs).map(|(_, change)| change));
         }
         (old, _) => {
             let message = format!("the topic is a {}, the settings are of the other kind", old.kind());

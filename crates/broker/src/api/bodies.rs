@@ -56,10 +56,7 @@ impl<'a, S: State> BatchReader<'a, S> {
 pub(crate) fn pick(batch: &Bytes, wanted: &[u32]) -> Result<Vec<Record>, WeirError> {
     let view = BatchView::parse(batch).map_err(damaged)?;
     let first_timestamp_ms = view.header().first_timestamp_ms;
-    let section = match view.header().codec {
-        Codec::None => batch.slice_ref(view.section()),
-        _ => Bytes::from(door::open(&view)?.into_owned()),
-    };
+    let section = section_of(batch, &view)?;
     let mut wanted = wanted.iter().copied().peekable();
     let mut picked = Vec::with_capacity(wanted.len());
     for record in view.records(&section) {
@@ -76,10 +73,23 @@ pub(crate) fn pick(batch: &Bytes, wanted: &[u32]) -> Result<Vec<Record>, WeirErr
     }
 }
 
-/// All records of a batch, in order.
-pub(crate) fn all(batch: &Bytes) -> Result<Vec<Record>, WeirError> {
-    let count = BatchView::parse(batch).map_err(damaged)?.header().count;
-    pick(batch, &(0..count).collect::<Vec<_>>())
+/// All records of a stored batch, in order, each with its offset after the base offset.
+pub(crate) fn all(batch: &Bytes) -> Result<Vec<(u32, Record)>, WeirError> {
+    let view = BatchView::parse(batch).map_err(damaged)?;
+    let section = section_of(batch, &view)?;
+    let records = view.records(&section).map(|record| {
+        let record = record.map_err(damaged)?;
+        Ok((record.offset_delta, owned(&section, &record, view.header().first_timestamp_ms)))
+    });
+    records.collect()
+}
+
+/// The records section of a batch, uncompressed, which shares its memory if it can.
+fn section_of(batch: &Bytes, view: &BatchView<'_>) -> Result<Bytes, WeirError> {
+    match view.header().codec {
+        Codec::None => Ok(batch.slice_ref(view.section())),
+        _ => Ok(Bytes::from(door::open(view)?.into_owned())),
+    }
 }
 
 fn owned(section: &Bytes, record: &RecordView<'_>, first_timestamp_ms: i64) -> Record {
@@ -99,7 +109,7 @@ fn owned(section: &Bytes, record: &RecordView<'_>, first_timestamp_ms: i64) -> R
 
 /// A stored batch that the door let in cannot be read: damage.
 #[expect(clippy::needless_pass_by_value, reason = "`map_err` hands errors over")]
-fn damaged(error: impl ToString) -> WeirError {
+pub(crate) fn damaged(error: impl ToString) -> WeirError {
     WeirError::new(ErrorKind::Corrupt, "stored-batch-damaged", error.to_string())
 }
 

@@ -119,7 +119,9 @@ impl Broker {
             registry.contents(partition)
         });
         let sequenced = match contents {
-            Some(Contents::Stream(_)) => door::append(batch)?.producer.is_some(),
+            Some(Contents::Stream(policy)) => {
+                door::append(batch, policy.compaction.enabled)?.producer.is_some()
+            }
             Some(Contents::Queue(_)) => door::enqueue(batch, self.wall())?.producer.is_some(),
             Some(Contents::Coordinator) | None => {
                 let message = format!("partition {destination}, to append to, does not exist");

@@ -46,12 +46,15 @@ pub struct Fetched {
     /// Committed batches in order, base offset and leader epoch filled in. The first may begin before the offset
     /// asked for.
     pub batches: Vec<Bytes>,
-    /// The offset after the last record returned; the offset asked for when there is none.
+    /// Where to go on: behind the last batch returned, and whatever is gone behind it; the offset asked for when there is
+    /// none.
     pub next: Offset,
     /// First retained offset.
     pub start: Offset,
     /// Next offset to be written.
     pub end: Offset,
+    /// Below, records may be missing that compaction has taken out.
+    pub compacted_to: Offset,
 }
 
 /// Bounds of a stream partition.
@@ -87,7 +90,8 @@ impl Broker {
     pub async fn append(&self, group: GroupId, batch: Bytes) -> Result<PendingAppend, WeirError> {
         self.check_room()?;
         let partition = self.stream(group)?;
-        let append = door::append(&batch)?;
+        let is_compacted = partition.read(|replica| replica.state().policy().compaction.enabled);
+        let append = door::append(&batch, is_compacted)?;
         partition.admit(Command::Append(append), batch).await.map(PendingAppend)
     }
 
@@ -119,18 +123,18 @@ impl Broker {
             located = locate(&partition, offset, bytes_max);
         }
         let located = located.map_err(out_of_range)?;
+        let Located { start, end, compacted_to, batches } = located;
+        let mut fetched = Fetched { next: offset, start, end, compacted_to, batches: Vec::new() };
         let mut reader = BatchReader::new(partition.group());
-        let mut fetched =
-            Fetched { next: offset, start: located.start, end: located.end, batches: Vec::new() };
-        for at in located.batches {
+        for at in batches {
             let batch = match reader.read(at.pointer).await {
                 Ok(batch) => batch,
-                // Retention has overtaken the reader; what was read before is still good.
+                // Retention or compaction has overtaken the reader; what was read before is still good.
                 Err(_) if !fetched.batches.is_empty() => break,
                 Err(error) => return Err(read_error(&error)),
             };
             fetched.batches.push(stamped(&batch, at.base_offset, at.pointer.term)?);
-            fetched.next = at.base_offset + u64::from(at.count);
+            fetched.next = at.next_offset;
         }
         Ok(fetched)
     }
@@ -312,13 +316,15 @@ struct Located {
     batches: Vec<weir_stream::BatchAt>,
     start: Offset,
     end: Offset,
+    compacted_to: Offset,
 }
 
 fn locate(partition: &Partition<Stream>, offset: Offset, bytes_max: u64) -> Result<Located, OutOfRange> {
     partition.read(|replica| {
         let stream = replica.state();
         let batches = stream.locate(offset, bytes_max)?;
-        Ok(Located { batches, start: stream.start_offset(), end: stream.end_offset() })
+        let compacted_to = stream.compacted_to();
+        Ok(Located { batches, start: stream.start_offset(), end: stream.end_offset(), compacted_to })
     })
 }
 

@@ -39,14 +39,14 @@ impl Wakes {
     }
 
     /// Whether this node leads the partition; what has changed until now is seen.
-    fn leads(&mut self) -> bool {
+    pub(crate) fn leads(&mut self) -> bool {
         self.applied.borrow_and_update();
         self.leadership.borrow_and_update().here
     }
 
     /// Waits for the next change, or until a time. None when the replica was closed, else whether the registry changed:
     /// that is told first, so that a link that has ended carries nothing more.
-    async fn next(&mut self, again: Option<Instant>) -> Option<bool> {
+    pub(crate) async fn next(&mut self, again: Option<Instant>) -> Option<bool> {
         tokio::select! {
             biased;
             changed = self.registry.changed() => changed.ok().map(|()| true),

@@ -146,9 +146,10 @@ async fn read_from(
     let (mut records, mut next) = (Vec::new(), from);
     for at in located {
         let batch = reader.read(at.pointer).await.map_err(|error| read_error(&error))?;
-        let offsets = (at.base_offset.0..).map(Offset);
-        records.extend(offsets.zip(all(&batch)?).filter(|(offset, _)| *offset >= from));
-        next = at.base_offset + u64::from(at.count);
+        let found = all(&batch)?.into_iter();
+        let found = found.map(|(delta, record)| (at.base_offset + u64::from(delta), record));
+        records.extend(found.filter(|(offset, _)| *offset >= from));
+        next = at.next_offset;
     }
     Ok((records, next))
 }

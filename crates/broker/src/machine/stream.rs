@@ -1,6 +1,6 @@
 //! The stream as a replicated state.
 
-use weir_stream::{Command, CommitAndAppend, Effect, Rejection, Reply, Stream};
+use weir_stream::{Command, CommitAndAppend, Effect, Rejection, Reply, Rewrite, Stream};
 use weir_types::{At, Corrupt, Deadlines, ErrorKind, LogIndex, Output, Row, StreamPolicy, WeirError};
 
 use crate::replica::{Answer, State};
@@ -57,6 +57,11 @@ impl State for Stream {
             Command::CommitAndAppend(CommitAndAppend { outputs, .. }) => {
                 for output in outputs {
                     output.position += at;
+                }
+            }
+            Command::Rewrite(Rewrite { batches, .. }) => {
+                for batch in batches {
+                    batch.position += at;
                 }
             }
             // Each by name, so that a new command with a body is not forgotten.

@@ -17,6 +17,7 @@ use weir_types::{ErrorKind, GroupId, LeaseId, LogIndex, NodeId, QueuePolicy, Rep
 
 use super::{Memory, update_addresses};
 use crate::broker::Broker;
+use crate::compaction;
 use crate::founding::storage;
 use crate::hosted::{Hosted, Kind};
 use crate::links;
@@ -192,6 +193,8 @@ fn start_senders(broker: &Broker, group: GroupId, hosted: &Hosted) {
         Kind::Stream(stream) => {
             let wakes = links::Wakes::new(broker, stream.applied(), leadership.clone());
             tasks.spawn(links::subscriptions::run(broker.clone(), group, wakes));
+            let wakes = links::Wakes::new(broker, stream.applied(), leadership.clone());
+            tasks.spawn(compaction::run(broker.clone(), group, wakes));
             tasks.spawn(transfers::run::<Stream>(broker.clone(), group, stream.applied(), leadership));
         }
         Kind::Coordinator(_) => {}

@@ -131,8 +131,9 @@ impl Operator {
 
     async fn make_changelog(&self, client: &Client) -> Result<()> {
         let partitions = client.core.topic_of(&self.input, TopicKind::Stream).await?.partitions.len() as u32;
-        // What is in it counts until a later record of the key, so it never gets too old.
-        let settings = StreamSettings { retention_ms: Some(0), ..StreamSettings::default() };
+        // What is in it counts until a later record of the key, so it never gets too old, and no longer than that.
+        let settings =
+            StreamSettings { retention_ms: Some(0), compact: Some(true), ..StreamSettings::default() };
         let changelog = NewTopic::stream(self.changelog())
             .partitions(partitions)
             .replicas(self.options.changelog_replicas)

@@ -31,7 +31,7 @@ pub(crate) fn decode(
     records: &mut VecDeque<StreamRecord>,
 ) -> Result<(), String> {
     let base = base_offset(batch)?;
-    let view = BatchView::verify(batch).map_err(|error| error.to_string())?;
+    let view = BatchView::verify_stored(batch).map_err(|error| error.to_string())?;
     let header = view.header();
     let section = match header.codec {
         Codec::None => batch.slice_ref(view.section()),

@@ -162,7 +162,8 @@ impl PartitionReader {
         let mut records = VecDeque::new();
         let mut damage = None;
         for batch in &answer.batches {
-            if let Err(error) = self.read(batch, answer.start_offset, &mut records).await? {
+            let bounds = (answer.start_offset, answer.compacted_offset);
+            if let Err(error) = self.read(batch, bounds, &mut records).await? {
                 damage = Some(error);
                 break;
             }
@@ -175,7 +176,10 @@ impl PartitionReader {
             self.tell(Ok(chunk)).await?;
         }
         match damage {
-            None => Ok(()),
+            None => {
+                self.position = self.position.max(answer.next_offset);
+                Ok(())
+            }
             Some(reason) => {
                 self.tell(Err((self.source, self.unreadable(reason)))).await?;
                 Err(Stop)
@@ -183,19 +187,19 @@ impl PartitionReader {
         }
     }
 
-    /// Reads one batch. What lies between the position and the batch was retired by retention in the meantime, which is
-    /// told before the records behind it; if retention did not do it, the partition is damaged.
+    /// Reads one batch. What lies between the position and the batch was taken out by compaction, or retired by retention
+    /// in the meantime, which is told before the records behind it; if neither did it, the partition is damaged.
     async fn read(
         &mut self,
         batch: &Bytes,
-        start_offset: u64,
+        (start_offset, compacted_offset): (u64, u64),
         records: &mut VecDeque<StreamRecord>,
     ) -> Result<Result<(), String>, Stop> {
         let base = match base_offset(batch) {
             Ok(base) => base,
             Err(reason) => return Ok(Err(reason)),
         };
-        if base > self.position {
+        if base > self.position && (base > compacted_offset || start_offset > self.position) {
             if start_offset <= self.position {
                 return Ok(Err(format!("the next batch begins at {base}, records are missing")));
             }

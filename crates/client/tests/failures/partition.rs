@@ -32,6 +32,8 @@ pub(crate) struct Partition {
     /// Stamp, base offset and bytes of each batch.
     pub(crate) log: Vec<(Option<ProducerSequence>, u64, Bytes)>,
     pub(crate) end: u64,
+    /// Below, batches may be missing.
+    pub(crate) compacted_to: u64,
     /// Offsets that fetches began at.
     pub(crate) fetched_from: Vec<u64>,
     /// Messages to lease, by id; the lease id is the same plus 100.

@@ -67,3 +67,37 @@ async fn a_partition_that_cannot_be_read_is_told_in_bounded_time() {
     node.partition.lock().unwrap().always = None;
     assert_eq!(reader.next().await.unwrap().unwrap().offset, 0);
 }
+
+/// What a reader gets of a partition that has lost its second batch: offsets, and the error if there is one.
+async fn read_without_second_batch(
+    compacted_to: impl Fn(u64) -> u64,
+) -> (Vec<u64>, Option<weir_client::Error>) {
+    let node = filled(20).await;
+    let third = {
+        let mut partition = node.partition.lock().unwrap();
+        partition.log.remove(1);
+        partition.log[1].1
+    };
+    node.partition.lock().unwrap().compacted_to = compacted_to(third);
+    let options = ReaderOptions { until: ReadUntil::End, ..ReaderOptions::default() };
+    let mut reader = node.client().await.stream_reader("events", options).await.unwrap();
+    let mut read = Vec::new();
+    while let Some(record) = reader.next().await {
+        match record {
+            Ok(record) => read.push(record.offset),
+            Err(error) => return (read, Some(error)),
+        }
+    }
+    (read, None)
+}
+
+#[tokio::test]
+async fn gaps_of_compaction_are_passed_over_in_silence_and_others_are_damage() {
+    let (read, error) = read_without_second_batch(|third| third).await;
+    assert!(error.is_none(), "{error:?}");
+    assert!(read.contains(&0) && read.contains(&19) && read.len() < 20, "{read:?}");
+
+    let (read, error) = read_without_second_batch(|third| third - 1).await;
+    assert!(error.unwrap().to_string().contains("records are missing"));
+    assert!(read.len() < 20 && !read.contains(&19));
+}

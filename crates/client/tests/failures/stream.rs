@@ -33,7 +33,13 @@ impl Stream for Services {
         let start = requests.message().await?.unwrap().start.unwrap();
         let mut partition = self.partition.lock().unwrap();
         partition.fetched_from.push(start.offset);
-        let answer = |batches, end_offset| v1::FetchResponse { batches, end_offset, start_offset: 0 };
+        let compacted_offset = partition.compacted_to;
+        let answer = move |batches, end_offset| v1::FetchResponse {
+            batches,
+            end_offset,
+            compacted_offset,
+            ..v1::FetchResponse::default()
+        };
         let batches = partition.batches_from(start.offset);
         let answers = match partition.next_fault() {
             Some(Fault::Refuse(error)) => return Err(error_to_status(error)),

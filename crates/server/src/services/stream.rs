@@ -232,7 +232,13 @@ fn offsets_response(offsets: Offsets) -> v1::OffsetsResponse {
 }
 
 fn fetch_response(fetched: Fetched) -> v1::FetchResponse {
-    v1::FetchResponse { batches: fetched.batches, end_offset: fetched.end.0, start_offset: fetched.start.0 }
+    v1::FetchResponse {
+        batches: fetched.batches,
+        end_offset: fetched.end.0,
+        start_offset: fetched.start.0,
+        next_offset: fetched.next.0,
+        compacted_offset: fetched.compacted_to.0,
+    }
 }
 
 /// One fetch call: sends what there is, within the client's credit, for as long as the client stays.

@@ -8,6 +8,7 @@ mod commit_offset;
 mod delete_group;
 mod fence;
 mod fence_producer;
+mod rewrite;
 mod set_policy;
 mod trim;
 
@@ -18,5 +19,6 @@ pub(crate) use commit_offset::commit_offset;
 pub(crate) use delete_group::delete_group;
 pub(crate) use fence::fence;
 pub(crate) use fence_producer::fence_producer;
+pub(crate) use rewrite::rewrite;
 pub(crate) use set_policy::set_policy;
 pub(crate) use trim::trim;

@@ -3,6 +3,8 @@
 
 use std::collections::BTreeMap;
 
+mod compaction;
+
 use proptest::sample::Index as Pick;
 use weir_stream::limits::PRODUCER_QUIET_MS_MAX;
 use weir_stream::{
@@ -28,10 +30,13 @@ pub(crate) struct Step {
     pub(crate) count: u32,
 }
 
+/// A batch, as it was appended or as compaction has left it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Appended {
     append: Append,
     base_offset: Offset,
+    /// Behind its last record.
+    end: Offset,
     pointer: Pointer,
     append_time: WallClock,
 }
@@ -49,6 +54,8 @@ pub(crate) struct Model {
     positions: BTreeMap<String, Offset>,
     retained_from: LogIndex,
     position: u32,
+    /// What compaction has done.
+    compacted: compaction::Compacted,
     /// Steps that were taken.
     steps: Vec<CommitAndAppend>,
     /// The highest epoch of each producer that shut its older selves out, and when.
@@ -65,7 +72,7 @@ pub(crate) fn plain_append(position: u32, count: u32) -> Command {
 }
 
 impl Model {
-    pub(crate) fn command(&mut self, step: &Step, stream: &Stream) -> Command {
+    pub(crate) fn command(&mut self, at: At, step: &Step, stream: &Stream) -> Command {
         let group = format!("group-{}", step.pick.index(3));
         match step.kind {
             0..=4 => self.append(step, None),
@@ -97,6 +104,7 @@ impl Model {
                 1 => Command::DeleteGroup { group },
                 2 => Command::SetPolicy {
                     policy: StreamPolicy {
+                        compaction: stream.policy().compaction,
                         retention: Retention {
                             age_ms: (step.pick.index(2) == 0).then_some(100 + step.other.index(900) as u64),
                             bytes: (step.pick.index(3) == 0).then_some(step.other.index(5_000) as u64),
@@ -120,6 +128,7 @@ impl Model {
                     epoch: ProducerEpoch((fenced.0 + step.count % 3).saturating_sub(1)),
                 }
             }
+            25..=27 => self.compact(at, step, stream),
             _ => Command::Tick,
         }
     }
@@ -290,6 +299,10 @@ impl Model {
                     self.fences.insert(*id, (*epoch, at.lease_clock));
                 }
             }
+            (Command::Rewrite(rewrite), answer) => {
+                assert_eq!(after.end_offset(), before.end_offset());
+                self.check_rewrite(at, rewrite, answer, before, after);
+            }
             (_, answer) => {
                 assert_eq!(after.end_offset(), before.end_offset());
                 self.check_steps(at, command, answer, before);
@@ -324,11 +337,12 @@ impl Model {
             return;
         }
         let start = after.start_offset();
-        if let Some(first) = after.locate(start, 1).unwrap().first() {
+        if let Some(first) = after.locate(start, 1).unwrap().first()
+            && !self.compacted.any()
+        {
             let entry = |batch: &&Appended| batch.pointer.index == first.pointer.index;
             let last = self.appended.iter().rev().find(entry).unwrap();
-            let end = last.base_offset + u64::from(last.append.count);
-            assert!(end > read_below, "what all groups have read goes");
+            assert!(last.end > read_below, "what all groups have read goes");
         }
     }
 
@@ -342,7 +356,9 @@ impl Model {
                 "{stamp:?} was shut out by {fence:?}"
             );
         }
-        self.appended.push(Appended { append, base_offset, pointer, append_time: at.wall_clock });
+        let end = base_offset + u64::from(append.count);
+        self.appended.push(Appended { append, base_offset, end, pointer, append_time: at.wall_clock });
+        self.compacted.appended(base_offset, end);
         if let Some(stamp) = append.producer {
             let (seen, stamps) = self.producers.entry(stamp.id).or_default();
             *seen = at.lease_clock;
@@ -396,8 +412,7 @@ impl Model {
     /// offset is not there.
     fn check_reading(&self, stream: &Stream) {
         let (start, end) = (stream.start_offset(), stream.end_offset());
-        let retained: Vec<_> =
-            self.appended.iter().filter(|b| b.base_offset + u64::from(b.append.count) > start).collect();
+        let retained: Vec<_> = self.appended.iter().filter(|batch| batch.end > start).collect();
         let mut next = start;
         let mut expected = retained.iter();
         while next < end {
@@ -406,13 +421,20 @@ impl Model {
             let bytes: u32 = batches.iter().map(|batch| batch.pointer.length).sum();
             assert!(batches.len() == 1 || bytes <= 400);
             for read in batches {
+                assert!(next < read.next_offset, "a reader always gets on");
+                next = read.next_offset;
+                if self.compacted.ends_before(read.base_offset, start) {
+                    continue;
+                }
                 let written = expected.next().unwrap();
-                assert_eq!((read.base_offset, read.count), (written.base_offset, written.append.count));
-                assert_eq!((read.pointer, read.append_time), (written.pointer, written.append_time));
+                assert_eq!((read.base_offset, read.pointer), (written.base_offset, written.pointer));
+                assert_eq!(read.append_time, written.append_time);
                 assert_eq!(read.max_timestamp_ms, written.append.max_timestamp_ms);
-                next = read.base_offset + u64::from(read.count);
+                let is_dense = read.next_offset == written.end;
+                assert!(is_dense || written.end <= stream.compacted_to(), "compaction alone leaves gaps");
             }
         }
+        assert_eq!(next, end);
         assert_eq!(expected.next(), None);
         assert!(stream.locate(end.next(), 1).is_err());
         if start > Offset(0) {
@@ -422,8 +444,10 @@ impl Model {
         if let Some(middle) = retained.get(retained.len() / 2) {
             let time = middle.append_time;
             let first = retained.iter().find(|batch| batch.append_time >= time).unwrap();
-            assert_eq!(stream.offset_for_time(time), first.base_offset.max(start));
+            let found = stream.offset_for_time(time);
+            assert!(found <= first.base_offset.max(start), "a reader from a time on misses nothing");
+            assert!(self.compacted.any() || found == first.base_offset.max(start));
         }
-        assert!(stream.bytes() >= retained.iter().map(|batch| u64::from(batch.append.length)).sum());
+        assert!(stream.bytes() >= retained.iter().map(|batch| u64::from(batch.pointer.length)).sum());
     }
 }

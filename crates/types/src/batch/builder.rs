@@ -14,6 +14,8 @@ use crate::limits::{BATCH_BYTES_MAX, BATCH_RECORDS_MAX, BATCH_UNCOMPRESSED_BYTES
 pub struct BatchBuilder {
     section: Vec<u8>,
     count: u32,
+    /// Offset delta of the next record.
+    next_delta: u32,
     first_timestamp_ms: i64,
     max_timestamp_ms: i64,
 }
@@ -32,6 +34,12 @@ impl BatchBuilder {
     /// Whether there are no records yet.
     pub fn is_empty(&self) -> bool {
         self.count == 0
+    }
+
+    /// Leaves out offsets: the next record gets this offset after the base offset, if that is not behind what is there
+    /// already. For compaction; the door refuses such a batch.
+    pub fn skip_to(&mut self, offset_delta: u32) {
+        self.next_delta = self.next_delta.max(offset_delta.min(i32::MAX as u32));
     }
 
     /// Size of the batch so far in bytes, uncompressed, with its header. The next record adds its key, value and
@@ -66,7 +74,7 @@ impl BatchBuilder {
         let timestamp_delta = timestamp_ms.wrapping_sub(first_timestamp_ms);
         let length = 1
             + varint::len(timestamp_delta)
-            + varint::len(i64::from(record))
+            + varint::len(i64::from(self.next_delta))
             + optional_len(key)
             + optional_len(value)
             + varint::len(from_length(headers.len()))
@@ -82,6 +90,7 @@ impl BatchBuilder {
             if record == 0 { timestamp_ms } else { self.max_timestamp_ms.max(timestamp_ms) };
         self.first_timestamp_ms = first_timestamp_ms;
         self.count += 1;
+        self.next_delta += 1;
         Ok(())
     }
 
@@ -98,7 +107,7 @@ impl BatchBuilder {
         varint::put(out, from_length(length));
         out.push(0);
         varint::put(out, timestamp_delta);
-        varint::put(out, i64::from(self.count));
+        varint::put(out, i64::from(self.next_delta));
         put_optional(out, key);
         put_optional(out, value);
         varint::put(out, from_length(headers.len()));
@@ -137,7 +146,7 @@ impl BatchBuilder {
         out.push(MAGIC);
         out.extend_from_slice(&[0; 4]);
         out.extend_from_slice(&u16::from(codec.number()).to_be_bytes());
-        out.extend_from_slice(&(self.count - 1).to_be_bytes());
+        out.extend_from_slice(&(self.next_delta - 1).to_be_bytes());
         out.extend_from_slice(&self.first_timestamp_ms.to_be_bytes());
         out.extend_from_slice(&self.max_timestamp_ms.to_be_bytes());
         out.extend_from_slice(&producer_id.to_be_bytes());

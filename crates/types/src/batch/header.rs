@@ -25,6 +25,8 @@ pub struct BatchHeader {
     pub codec: Codec,
     /// Records in the batch: 1 to `BATCH_RECORDS_MAX`.
     pub count: u32,
+    /// Offset of the last record after the base offset: `count - 1`, or more when compaction has taken records out.
+    pub last_offset_delta: u32,
     /// Timestamp of the first record, milliseconds since the Unix epoch, as the producer says.
     pub first_timestamp_ms: i64,
     /// Largest timestamp of the records.
@@ -35,16 +37,18 @@ pub struct BatchHeader {
 
 impl BatchHeader {
     /// Reads the header of the batch that `bytes` starts with, which must be there whole; bytes may follow it.
-    /// Everything is checked but the CRC and the records.
+    /// Everything is checked but the CRC and the records. Compaction may have taken records out.
     pub fn parse(bytes: &[u8]) -> Result<Self, BatchError> {
         let total = total_bytes(bytes)?;
         let attributes = u16::from_be_bytes(field(bytes, 21)?);
         let count = parse_count(i32::from_be_bytes(field(bytes, 57)?))?;
         let last_offset_delta = i32::from_be_bytes(field(bytes, 23)?);
-        if i64::from(last_offset_delta) != i64::from(count) - 1 {
-            return Err(BatchError::OffsetDelta { delta: last_offset_delta, expected: count - 1 });
-        }
+        let last_offset_delta = u32::try_from(last_offset_delta)
+            .ok()
+            .filter(|delta| *delta >= count - 1)
+            .ok_or(BatchError::OffsetDelta { delta: last_offset_delta, expected: count - 1 })?;
         Ok(Self {
+            last_offset_delta,
             bytes: total,
             crc: u32::from_be_bytes(field(bytes, 17)?),
             codec: parse_codec(attributes)?,
@@ -59,9 +63,20 @@ impl BatchHeader {
         })
     }
 
+    /// As [`verify_stored`](Self::verify_stored), for the door: the offsets must be dense.
+    pub fn verify(bytes: &[u8]) -> Result<Self, BatchError> {
+        let header = Self::verify_stored(bytes)?;
+        let expected = header.count - 1;
+        if header.last_offset_delta == expected {
+            Ok(header)
+        } else {
+            Err(BatchError::OffsetDelta { delta: header.last_offset_delta.cast_signed(), expected })
+        }
+    }
+
     /// [Parses](Self::parse) `bytes`, which must be exactly one batch, and compares its CRC. The records are
     /// not looked at: see [`BatchView::check_records`](super::BatchView::check_records).
-    pub fn verify(bytes: &[u8]) -> Result<Self, BatchError> {
+    pub fn verify_stored(bytes: &[u8]) -> Result<Self, BatchError> {
         let header = Self::parse(bytes)?;
         if bytes.len() > header.bytes {
             return Err(BatchError::TrailingBytes { extra: bytes.len() - header.bytes });

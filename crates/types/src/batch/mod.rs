@@ -11,7 +11,7 @@
 //! | 16 | 1 | magic | 2 |
 //! | 17 | 4 | CRC | CRC-32C of everything from the attributes to the end |
 //! | 21 | 2 | attributes | bits 0-2: [`Codec`]; all others must be 0 |
-//! | 23 | 4 | last offset delta | record count - 1: Weir's batches are dense |
+//! | 23 | 4 | last offset delta | record count - 1: the door takes dense batches only; more when compaction has taken records out |
 //! | 27 | 8 | first timestamp | of the first record, milliseconds since the Unix epoch |
 //! | 35 | 8 | max timestamp | the largest of the records |
 //! | 43 | 8 | producer id | -1 for none |

@@ -1,5 +1,7 @@
 //! One record of a batch, borrowed.
 
+use std::ops::RangeInclusive;
+
 use super::BatchError;
 use super::varint::{Cursor, from_length};
 use crate::limits::{KEY_BYTES_MAX, RECORD_BYTES_MAX, RECORD_HEADERS_MAX};
@@ -19,7 +21,7 @@ use crate::limits::{KEY_BYTES_MAX, RECORD_BYTES_MAX, RECORD_HEADERS_MAX};
 /// Varints are zigzag encoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RecordView<'a> {
-    /// Place in the batch, from 0.
+    /// Its offset after the base offset of the batch: its place in it, from 0, unless compaction has taken records out.
     pub offset_delta: u32,
     /// Milliseconds after the batch's first timestamp; may be negative.
     pub timestamp_delta: i64,
@@ -72,17 +74,23 @@ impl<'a> HeadersView<'a> {
 }
 
 impl<'a> RecordView<'a> {
-    /// Reads record number `record` of a batch.
-    pub(super) fn read(record: u32, cursor: &mut Cursor<'a>) -> Result<Self, BatchError> {
+    /// Reads record number `record` of a batch, whose offset delta must lie within `deltas`.
+    pub(super) fn read(
+        record: u32,
+        deltas: RangeInclusive<u32>,
+        cursor: &mut Cursor<'a>,
+    ) -> Result<Self, BatchError> {
         let length = cursor.varlong()?;
         let mut body = Cursor::new(cursor.take(length_of(record, "length", length)?)?);
         body.take(1)?;
         let timestamp_delta = body.varlong()?;
         let offset_delta = body.varlong()?;
-        if offset_delta != i64::from(record) {
+        let wrong = || {
             let delta = i32::try_from(offset_delta).unwrap_or(i32::MAX);
-            return Err(BatchError::OffsetDelta { delta, expected: record });
-        }
+            BatchError::OffsetDelta { delta, expected: *deltas.start() }
+        };
+        let offset_delta =
+            u32::try_from(offset_delta).ok().filter(|delta| deltas.contains(delta)).ok_or_else(wrong)?;
         let key = read_optional(record, "key length", &mut body)?;
         let value = read_optional(record, "value length", &mut body)?;
         let headers = read_headers(record, &mut body)?;
@@ -90,7 +98,7 @@ impl<'a> RecordView<'a> {
             let value = from_length(body.rest().len());
             return Err(BatchError::RecordMalformed { record, field: "bytes after the headers", value });
         }
-        let view = Self { offset_delta: record, timestamp_delta, key, value, headers };
+        let view = Self { offset_delta, timestamp_delta, key, value, headers };
         check_sizes(record, key, view.bytes())?;
         Ok(view)
     }

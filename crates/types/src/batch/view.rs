@@ -11,9 +11,16 @@ pub struct BatchView<'a> {
 }
 
 impl<'a> BatchView<'a> {
-    /// Checks `bytes`, which must be exactly one batch: everything but the records.
+    /// Checks `bytes` at the door, which must be exactly one batch with dense offsets: everything but the records.
     pub fn verify(bytes: &'a [u8]) -> Result<Self, BatchError> {
         let header = BatchHeader::verify(bytes)?;
+        Ok(Self { header, section: &bytes[BATCH_HEADER_BYTES..header.bytes] })
+    }
+
+    /// Checks `bytes`, which must be exactly one batch as a reader gets it, out of which compaction may have taken
+    /// records: everything but the records.
+    pub fn verify_stored(bytes: &'a [u8]) -> Result<Self, BatchError> {
+        let header = BatchHeader::verify_stored(bytes)?;
         Ok(Self { header, section: &bytes[BATCH_HEADER_BYTES..header.bytes] })
     }
 
@@ -36,7 +43,7 @@ impl<'a> BatchView<'a> {
     /// The records, read from the *uncompressed* section: that of [`section`](Self::section) itself when the codec
     /// is none.
     pub fn records<'b>(&self, uncompressed: &'b [u8]) -> Records<'b> {
-        Records::new(uncompressed, self.header.count)
+        Records::new(uncompressed, self.header.count, self.header.last_offset_delta)
     }
 
     /// Walks all records once and returns the first error: the last part of the check at the door.

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde_json::{Value, json};
 use weir_client::{PartitionStatus, TopicDescription, TopicInfo};
-use weir_types::{Backoff, QueuePolicy, Retention, StreamPolicy, TopicKind, TopicPolicy};
+use weir_types::{Backoff, Compaction, QueuePolicy, Retention, StreamPolicy, TopicKind, TopicPolicy};
 
 use super::{Grid, Page, View, bytes, count, duration_ms, time_ms};
 
@@ -219,8 +219,13 @@ fn settings_json(policy: &TopicPolicy) -> Value {
             "max_inflight": max_inflight,
             "max_inflight_per_session": max_inflight_per_session,
         }),
-        TopicPolicy::Stream(StreamPolicy { retention: Retention { age_ms, bytes, groups } }) => {
-            json!({ "retention": { "age_ms": age_ms, "bytes": bytes, "groups": groups } })
+        TopicPolicy::Stream(StreamPolicy { retention, compaction }) => {
+            let Retention { age_ms, bytes, groups } = retention;
+            let Compaction { enabled, after_ms, tombstone_ms } = compaction;
+            json!({
+                "retention": { "age_ms": age_ms, "bytes": bytes, "groups": groups },
+                "compaction": { "enabled": enabled, "after_ms": after_ms, "tombstone_ms": tombstone_ms },
+            })
         }
     }
 }
@@ -257,6 +262,11 @@ fn settings_text(policy: &TopicPolicy) -> Vec<(&'static str, String)> {
             if !stream.retention.groups.is_empty() {
                 let groups: Vec<_> = stream.retention.groups.iter().map(String::as_str).collect();
                 settings.push(("until read by", groups.join(", ")));
+            }
+            if stream.compaction.enabled {
+                let Compaction { after_ms, tombstone_ms, .. } = stream.compaction;
+                settings.push(("compacted after", duration_ms(after_ms)));
+                settings.push(("tombstones stay", duration_ms(tombstone_ms)));
             }
             settings
         }

@@ -100,7 +100,7 @@ impl Reader {
 
 /// The records of a batch as a reader gets it, with their offsets.
 fn records(batch: &[u8]) -> Result<Vec<(Offset, Vec<u8>)>, WeirError> {
-    let view = BatchView::verify(batch).map_err(damaged)?;
+    let view = BatchView::verify_stored(batch).map_err(damaged)?;
     let Some(base) = batch.first_chunk::<8>() else { return Err(damaged("a batch without a base offset")) };
     let base = Offset(u64::from_be_bytes(*base));
     view.records(view.section())

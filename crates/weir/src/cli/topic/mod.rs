@@ -45,7 +45,8 @@ Examples:
   weir topic create orders --kind queue --fifo --lease 1m --attempts 5
   weir topic create invoices --kind queue --fifo --park block_key
   weir topic create events --kind stream --retention 7d --retention-bytes 100GiB
-  weir topic create steps --kind stream --retain-until-read-by audit,billing --retention-bytes 100GiB")]
+  weir topic create steps --kind stream --retain-until-read-by audit,billing --retention-bytes 100GiB
+  weir topic create prices --kind stream --compact --compact-after 1h")]
 pub(super) struct Create {
     /// 1 to 200 of a-z A-Z 0-9 . _ -
     name: String,
@@ -165,6 +166,17 @@ struct SettingsArgs {
     /// without a group are not waited for [default: none]
     #[arg(long, value_name = "GROUPS", value_parser = value::names_or_none, help_heading = "Stream settings")]
     retain_until_read_by: Option<value::Names>,
+    /// Keep, of the records with one key, the last; a record with a key and no value deletes the key. Every record needs a
+    /// key then. A new topic has --retention never unless it is given; not together with --retain-until-read-by
+    /// [default: false]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true, help_heading = "Stream settings")]
+    compact: Option<bool>,
+    /// No record is compacted away before it is this old [default: 0s]
+    #[arg(long, value_name = "SPAN", value_parser = value::span_ms, help_heading = "Stream settings")]
+    compact_after: Option<u64>,
+    /// A key without a value stays at least this long after the records that it deletes [default: 24h]
+    #[arg(long, value_name = "SPAN", value_parser = value::span_ms, help_heading = "Stream settings")]
+    tombstone_retention: Option<u64>,
 }
 
 impl SettingsArgs {
@@ -194,6 +206,9 @@ impl SettingsArgs {
                 .retain_until_read_by
                 .as_ref()
                 .map(|groups| GroupNames { names: groups.0.clone() }),
+            compact: self.compact,
+            compact_after_ms: self.compact_after,
+            tombstone_ms: self.tombstone_retention,
         }
     }
 
@@ -202,11 +217,11 @@ impl SettingsArgs {
         let (queue, stream) = (self.queue(), self.stream());
         match kind {
             TopicKind::Queue if stream != StreamSettings::default() => Err(Failure::usage(
-                "--retention, --retention-bytes and --retain-until-read-by are for streams; this is a queue",
+                "the settings of retention and compaction are for streams; this is a queue",
             )),
-            TopicKind::Stream if queue != QueueSettings::default() => Err(Failure::usage(
-                "of the settings, only --retention, --retention-bytes and --retain-until-read-by are for streams",
-            )),
+            TopicKind::Stream if queue != QueueSettings::default() => {
+                Err(Failure::usage("of the settings, only those of retention and compaction are for streams"))
+            }
             TopicKind::Queue => Ok(Settings::Queue(queue)),
             TopicKind::Stream => Ok(Settings::Stream(stream)),
         }
@@ -345,6 +360,8 @@ mod tests {
         assert!(create("tasks --kind queue --retention 1d").is_err());
         assert!(create("events --kind stream --retention 1d --retention-bytes 1GiB").is_ok());
         assert!(create("tasks --kind queue --retain-until-read-by audit").is_err());
+        assert!(create("tasks --kind queue --compact").is_err());
+        assert!(create("events --kind stream --compact --compact-after 1h").is_ok());
     }
 
     #[test]
