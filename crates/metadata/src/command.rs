@@ -56,6 +56,10 @@ pub enum PolicyChange {
     MaxInflight(Option<u32>),
     /// Queue: messages that one consumer's session holds at once; none means no bound of its own.
     MaxInflightPerSession(Option<u32>),
+    /// Queue: how long an acked message is kept for a replay, in milliseconds; none means not at all.
+    KeepMs(Option<u64>),
+    /// Queue: bytes of kept messages in a partition.
+    KeepBytesMax(u64),
 }
 
 /// A replicated command to the registry.

@@ -1,5 +1,6 @@
 //! What a queue answers: replies, rejections, and hints for the leader.
 
+use crate::replays::Replayed;
 use weir_types::outbox::OutboxFull;
 use weir_types::{
     ErrorKind, KeyHash, LeaseClock, LeaseId, MessageId, Pointer, ProducerEpoch, SessionId, TransferSequence,
@@ -61,6 +62,8 @@ pub enum Reply {
         /// The last batch of it. Below the one that was offered: its turn has not come, and nothing changed.
         through: TransferSequence,
     },
+    /// How far a replay is.
+    Replayed(Replayed),
     /// Done; there is nothing to tell.
     Done,
 }
@@ -235,10 +238,8 @@ impl Rejection {
             | Self::TooManySessions { .. }
             | Self::OutboxFull(_) => ErrorKind::Throttled,
             Self::LeaseLost { .. } => ErrorKind::LeaseLost,
-            // The leader looks again.
-            Self::NotWaiting { .. } => ErrorKind::Retry,
-            // An operator has to act first; nothing happened.
-            Self::KeyBlocked { .. } => ErrorKind::Retry,
+            // The leader looks again; an operator has to act first.
+            Self::NotWaiting { .. } | Self::KeyBlocked { .. } => ErrorKind::Retry,
             Self::OutOfSequence { .. } | Self::FifoIsFixed | Self::Invalid(_) => ErrorKind::Invalid,
             Self::Fenced { .. } => ErrorKind::Fenced,
             Self::SessionNotOpen { .. } | Self::NotParked { .. } | Self::NotScheduled { .. } => {

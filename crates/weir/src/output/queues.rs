@@ -150,6 +150,8 @@ struct StatsRow {
     acked_total: u64,
     redelivered_total: u64,
     outbox_batches: u64,
+    kept: u64,
+    kept_bytes: u64,
 }
 
 impl StatsRow {
@@ -165,6 +167,8 @@ impl StatsRow {
             acked_total: stats.acked_total,
             redelivered_total: stats.redelivered_total,
             outbox_batches: stats.outbox_batches,
+            kept: stats.kept,
+            kept_bytes: stats.kept_bytes,
         }
     }
 
@@ -180,6 +184,8 @@ impl StatsRow {
             acked_total: self.acked_total + other.acked_total,
             redelivered_total: self.redelivered_total + other.redelivered_total,
             outbox_batches: self.outbox_batches + other.outbox_batches,
+            kept: self.kept + other.kept,
+            kept_bytes: self.kept_bytes + other.kept_bytes,
         }
     }
 }

@@ -206,6 +206,8 @@ fn settings_json(policy: &TopicPolicy) -> Value {
             messages_max,
             max_inflight,
             max_inflight_per_session,
+            keep_ms,
+            keep_bytes_max,
         }) => json!({
             "fifo": fifo,
             "max_inflight_per_key": max_inflight_per_key,
@@ -218,6 +220,8 @@ fn settings_json(policy: &TopicPolicy) -> Value {
             "messages_max": messages_max,
             "max_inflight": max_inflight,
             "max_inflight_per_session": max_inflight_per_session,
+            "keep_ms": keep_ms,
+            "keep_bytes_max": keep_bytes_max,
         }),
         TopicPolicy::Stream(StreamPolicy { retention: Retention { age_ms, bytes } }) => {
             json!({ "retention": { "age_ms": age_ms, "bytes": bytes } })
@@ -236,6 +240,10 @@ fn settings_text(policy: &TopicPolicy) -> Vec<(&'static str, String)> {
             let most = |count: Option<u32>| count.map_or_else(|| "unlimited".to_owned(), |n| n.to_string());
             let inflight =
                 format!("{}, {} per session", most(queue.max_inflight), most(queue.max_inflight_per_session));
+            let kept = queue.keep_ms.map_or_else(
+                || "never".to_owned(),
+                |ms| format!("{} and at most {}", duration_ms(ms), bytes(queue.keep_bytes_max)),
+            );
             let limit = format!("{} or {} messages", bytes(queue.bytes_max), queue.messages_max);
             let always = [
                 ("order", order.to_owned()),
@@ -244,6 +252,7 @@ fn settings_text(policy: &TopicPolicy) -> Vec<(&'static str, String)> {
                 ("attempts", queue.attempts_max.to_string()),
                 ("backoff", backoff),
                 ("ttl", never(queue.ttl_ms)),
+                ("kept after ack", kept),
                 ("limit per partition", limit),
             ];
             always.into_iter().chain(park).collect()
