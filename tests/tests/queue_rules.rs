@@ -161,6 +161,13 @@ async fn acked_messages_that_a_queue_keeps_are_replayed_once_per_request_and_go_
     }
     // A range of time that nothing lies in.
     assert_eq!(json(&weir, "queue replay tasks --from -3h --to -2h").await["replayed"], 0);
+    // Few large messages make several steps too.
+    weir.ok("topic create large --kind queue --partitions 1 --keep 1h").await;
+    let lines: Vec<String> = (0..6).map(|n| format!("{n}{}", "x".repeat(500_000))).collect();
+    weir.run_with("queue send large", lines.join("\n").as_bytes()).await.ok();
+    weir.ok("queue work large --max 6 --exec true").await;
+    assert_eq!(json(&weir, "queue replay large --from -1h").await["replayed"], 6);
+    assert_eq!(json(&weir, "queue stats large").await["total"]["ready"], 6);
     // Its time is over by itself, in an idle queue too.
     weir.ok("topic alter plain --keep 1s").await;
     weir.ok("queue send plain short").await;

@@ -82,7 +82,13 @@ impl Broker {
         let places = look.messages.iter().map(|kept| (kept.pointer, kept.record));
         let records = read_records(partition, places).await?;
         let mut builder = BatchBuilder::default();
+        let mut to = look.to;
         for kept in &look.messages {
+            // A message counts with the average of its batch; it may be much larger.
+            if builder.bytes() >= STEP_BYTES_MAX {
+                to = kept.message;
+                break;
+            }
             // One whose time is over meanwhile has no record any more.
             if let Some(record) = records.get(&(kept.pointer, kept.record)) {
                 add_replayed(&mut builder, record, &format!("{origin}/{}", kept.message))?;
@@ -95,7 +101,7 @@ impl Broker {
             // A message id that was sent with it makes no duplicate of it.
             batch = Some(Enqueue { dedup: Vec::new(), ..read });
         }
-        let step = Replay { request, from: look.next, next: look.to, end: look.end, batch };
+        let step = Replay { request, from: look.next, next: to, end: look.end, batch };
         let (_, answer) = partition.admit(Command::Replay(step), body).await?.answer().await?;
         match answer.map_err(|rejection| Queue::error(&rejection))? {
             Reply::Replayed(now) => Ok(ReplayProgress { replayed: now.count, more: now.next < now.end }),
@@ -123,20 +129,23 @@ fn look(
     let (next, end) = begun.map_or_else(range, |begun| (begun.next, begun.end));
     let mut messages = queue.kept(next, STEP_MESSAGES_MAX);
     messages.retain(|kept| kept.message < end);
+    let all = messages.len();
+    messages.truncate(fitting(messages.iter().map(|kept| kept.bytes as usize)));
+    let is_cut = messages.len() < all || all == STEP_MESSAGES_MAX;
+    let last = messages.last().filter(|_| is_cut);
+    let to = last.map_or(end, |last| MessageId(last.message.0 + 1));
+    Ok(Look { begun, next, to, end, messages })
+}
+
+/// How many messages of these sizes one step takes: at least one, if there is one.
+fn fitting(sizes: impl Iterator<Item = usize>) -> usize {
     let mut bytes = 0;
-    let fit = messages.iter().take_while(|kept| {
+    let fit = sizes.take_while(|size| {
         let fits = bytes < STEP_BYTES_MAX;
-        bytes += kept.bytes as usize;
+        bytes += size;
         fits
     });
-    let fit = fit.count();
-    let to = if fit < messages.len() || fit == STEP_MESSAGES_MAX {
-        MessageId(messages[fit - 1].message.0 + 1)
-    } else {
-        end
-    };
-    messages.truncate(fit);
-    Ok(Look { begun, next, to, end, messages })
+    fit.count()
 }
 
 /// As it was sent, but without waiting again, and with the message that it was. One that gets too large by that goes
@@ -146,4 +155,19 @@ fn add_replayed(batch: &mut BatchBuilder, record: &Record, origin: &str) -> Resu
     add(batch, record, keeps, &[(reserved_headers::REPLAY_ORIGIN, origin.as_bytes())])
         .or_else(|_| add(batch, record, keeps, &[]))
         .map_err(|error| WeirError::new(error.kind(), error.code(), error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_step_ends_with_the_message_that_fills_it_and_takes_one_that_is_larger() {
+        let mib = 1 << 20;
+        assert_eq!(fitting([3 * mib, 1].into_iter()), 1);
+        assert_eq!(fitting([mib / 2, mib / 2, 1].into_iter()), 2);
+        assert_eq!(fitting([mib / 2, mib / 2 - 1, mib, 1].into_iter()), 3);
+        assert_eq!(fitting([0; 9].into_iter()), 9);
+        assert_eq!(fitting([].into_iter()), 0);
+    }
 }

@@ -211,10 +211,14 @@ impl View for StatsView {
             "#acked",
             "#redelivered",
         ];
-        // Mostly nothing is on its way, and the table fits a narrow terminal without it.
+        // Mostly nothing is on its way or kept, and the table fits a narrow terminal without.
         let has_outbox = self.total.outbox_batches > 0;
         if has_outbox {
             titles.push("#outbox");
+        }
+        let has_kept = self.total.kept > 0;
+        if has_kept {
+            titles.extend(["#kept", "#kept size"]);
         }
         let mut grid = Grid::new(page, &titles);
         for row in self.partitions.iter().chain([&self.total]) {
@@ -231,6 +235,9 @@ impl View for StatsView {
             ];
             if has_outbox {
                 cells.push(row.outbox_batches.to_string());
+            }
+            if has_kept {
+                cells.extend([row.kept.to_string(), bytes(row.kept_bytes)]);
             }
             grid.row(cells);
         }
