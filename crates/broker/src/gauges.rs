@@ -68,6 +68,8 @@ fn queue_gauges(queue: &Partition<Queue>, topic: &str, partition: &str) {
     gauge!("weir_queue_scheduled", &labels).set(float(stats.scheduled + stats.delayed));
     gauge!("weir_queue_parked", &labels).set(float(stats.parked));
     gauge!("weir_queue_bytes", &labels).set(float(stats.bytes));
+    gauge!("weir_queue_kept", &labels).set(float(stats.kept));
+    gauge!("weir_queue_kept_bytes", &labels).set(float(stats.kept_bytes));
 }
 
 fn outbox_gauges(labels: &[(&'static str, String); 2], outbox: &Outbox) {

@@ -42,4 +42,4 @@ pub use remote::{ContentsView, PartitionView, PositionView, QueueCounts, Remote,
 pub use weir_consensus::{GroupStatus, Leadership, Limits, Role, Timings};
 pub use weir_groups::MemberDescription;
 pub use weir_metadata::{Addresses, Link, LinkKind, Routing, Topic, TopicRoute};
-pub use weir_queue::{Action, Hold, MessageState, MessageView, ParkKind, SessionEnding, SettleItem};
+pub use weir_queue::{Action, Hold, MessageState, MessageView, ParkKind, SessionEnding, SettleItem, Stats};

@@ -42,7 +42,7 @@ pub use admin::types::{
 };
 pub use admin::{
     Admin, Explanation, Hold, Holder, MessageRef, NodeDigest, ParkedReason, ParkedSelection, PeekOptions,
-    ReplicaDigest, Whereabouts,
+    ReplayRange, ReplicaDigest, Whereabouts,
 };
 pub use client::Client;
 pub use consumer::{ConsumerOptions, GroupStart, StreamConsumer};

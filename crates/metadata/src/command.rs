@@ -64,6 +64,10 @@ pub enum PolicyChange {
     CompactAfterMs(u64),
     /// Stream: how long compaction keeps a key without a value, in milliseconds.
     TombstoneMs(u64),
+    /// Queue: how long an acked message is kept for a replay, in milliseconds; none means not at all.
+    KeepMs(Option<u64>),
+    /// Queue: bytes of kept messages in a partition.
+    KeepBytesMax(u64),
 }
 
 /// A replicated command to the registry.

@@ -37,6 +37,8 @@ fn check_queue(queue: &QueuePolicy) -> Result<(), Rejection> {
     if let Some(ttl_ms) = queue.ttl_ms {
         within("ttl_ms", ttl_ms, 1, u64::MAX)?;
     }
+    within("keep_ms", queue.keep_ms.unwrap_or(1), 1, DELAY_MS_MAX)?;
+    within("keep_bytes_max", queue.keep_bytes_max, 1, u64::MAX)?;
     within("bytes_max", queue.bytes_max, 1, u64::MAX)?;
     within("messages_max", queue.messages_max, 1, u64::MAX)
 }
@@ -96,6 +98,8 @@ fn change_queue(queue: &mut QueuePolicy, change: &PolicyChange) {
         PolicyChange::MessagesMax(count) => queue.messages_max = count,
         PolicyChange::MaxInflight(count) => queue.max_inflight = count,
         PolicyChange::MaxInflightPerSession(count) => queue.max_inflight_per_session = count,
+        PolicyChange::KeepMs(ms) => queue.keep_ms = ms,
+        PolicyChange::KeepBytesMax(bytes) => queue.keep_bytes_max = bytes,
         PolicyChange::RetentionAgeMs(_)
         | PolicyChange::RetentionBytes(_)
         | PolicyChange::RetentionGroups(_)
@@ -132,6 +136,8 @@ fn describe(change: &PolicyChange) -> (&'static str, TopicKind) {
         PolicyChange::MessagesMax(_) => ("messages_max", TopicKind::Queue),
         PolicyChange::MaxInflight(_) => ("max_inflight", TopicKind::Queue),
         PolicyChange::MaxInflightPerSession(_) => ("max_inflight_per_session", TopicKind::Queue),
+        PolicyChange::KeepMs(_) => ("keep_ms", TopicKind::Queue),
+        PolicyChange::KeepBytesMax(_) => ("keep_bytes_max", TopicKind::Queue),
         PolicyChange::RetentionAgeMs(_) => ("retention.age_ms", TopicKind::Stream),
         PolicyChange::RetentionBytes(_) => ("retention.bytes", TopicKind::Stream),
         PolicyChange::RetentionGroups(_) => ("retention.groups", TopicKind::Stream),

@@ -97,6 +97,8 @@ fn commands() -> Vec<Command> {
         PolicyChange::MessagesMax(1_000),
         PolicyChange::MaxInflight(Some(10)),
         PolicyChange::MaxInflightPerSession(Some(2)),
+        PolicyChange::KeepMs(Some(7_000)),
+        PolicyChange::KeepBytesMax(1 << 20),
     ];
     let stream = vec![PolicyChange::RetentionAgeMs(None), PolicyChange::RetentionBytes(Some(1 << 30))];
     let create = |request: u64, name: &str, kind| Command::CreateTopic {

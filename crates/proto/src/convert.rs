@@ -130,19 +130,21 @@ impl v1::QueueSettings {
             },
             ttl_ms: self.ttl_ms.map_or(policy.ttl_ms, |ms| (ms > 0).then_some(ms)),
             park: match (self.park(), self.park_key) {
-                (v1::ParkPolicy::BlockKey, _) => ParkPolicy::BlockKey,
-                (v1::ParkPolicy::ParkKey, _) | (v1::ParkPolicy::Unspecified, Some(true)) => {
-                    ParkPolicy::ParkKey
-                }
+                (v1::ParkPolicy::Unspecified, None) => policy.park,
                 (v1::ParkPolicy::ParkMessage, _) | (v1::ParkPolicy::Unspecified, Some(false)) => {
                     ParkPolicy::ParkMessage
                 }
-                (v1::ParkPolicy::Unspecified, None) => policy.park,
+                (v1::ParkPolicy::ParkKey, _) | (v1::ParkPolicy::Unspecified, Some(true)) => {
+                    ParkPolicy::ParkKey
+                }
+                (v1::ParkPolicy::BlockKey, _) => ParkPolicy::BlockKey,
             },
             bytes_max: self.bytes_max.unwrap_or(policy.bytes_max),
             messages_max: self.messages_max.unwrap_or(policy.messages_max),
             max_inflight: bound(self.max_inflight, policy.max_inflight),
             max_inflight_per_session: bound(self.max_inflight_per_session, policy.max_inflight_per_session),
+            keep_ms: self.keep_ms.map_or(policy.keep_ms, |ms| (ms > 0).then_some(ms)),
+            keep_bytes_max: self.keep_bytes_max.unwrap_or(policy.keep_bytes_max),
         }
     }
 }
@@ -219,6 +221,8 @@ impl From<&TopicPolicy> for v1::TopicSettings {
                 park: Some(v1::ParkPolicy::from(policy.park) as i32),
                 max_inflight: Some(policy.max_inflight.unwrap_or(0)),
                 max_inflight_per_session: Some(policy.max_inflight_per_session.unwrap_or(0)),
+                keep_ms: Some(policy.keep_ms.unwrap_or(0)),
+                keep_bytes_max: Some(policy.keep_bytes_max),
             }),
             TopicPolicy::Stream(policy) => Kind::Stream(v1::StreamSettings {
                 retention_ms: Some(policy.retention.age_ms.unwrap_or(0)),

@@ -17,6 +17,7 @@ mod purge;
 mod redrive;
 mod reject;
 mod release;
+mod replay;
 mod settle;
 mod timers;
 mod transfer;

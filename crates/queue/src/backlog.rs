@@ -4,6 +4,7 @@ use weir_types::{MessageId, QueuePolicy, RowChange, WallClock};
 
 use crate::index::Index;
 use crate::item::Item;
+use crate::kept::{Kept, KeptRun};
 use crate::message::{Message, State};
 use crate::ready::Ready;
 use crate::span::Span;
@@ -15,6 +16,8 @@ use crate::table::Table;
 pub(crate) struct Backlog {
     pub(crate) spans: Table<Span>,
     pub(crate) messages: Table<Message>,
+    /// What was acked, and stays for a replay.
+    pub(crate) kept: Kept,
     pub(crate) index: Index,
 }
 
@@ -26,11 +29,21 @@ pub(crate) enum Named<'a> {
 
 impl Backlog {
     pub(crate) fn new(policy: &QueuePolicy) -> Self {
-        Self { spans: Table::default(), messages: Table::default(), index: Index::new(policy) }
+        Self {
+            spans: Table::default(),
+            messages: Table::default(),
+            kept: Kept::default(),
+            index: Index::new(policy),
+        }
     }
 
     /// Takes rows as loaded and derives the indices.
-    pub(crate) fn restored(policy: &QueuePolicy, spans: Table<Span>, messages: Table<Message>) -> Self {
+    pub(crate) fn restored(
+        policy: &QueuePolicy,
+        spans: Table<Span>,
+        messages: Table<Message>,
+        kept: Table<KeptRun>,
+    ) -> Self {
         let mut index = Index::new(policy);
         for (last, span) in spans.iter() {
             index.add(&Item::of_span(last, span));
@@ -38,7 +51,23 @@ impl Backlog {
         for (id, message) in messages.iter() {
             index.add(&Item::of_message(id, message));
         }
-        Self { spans, messages, index }
+        let kept = Kept::restored(kept);
+        for (entry, count) in kept.entries_of() {
+            index.bodies.add(entry, count);
+        }
+        Self { spans, messages, kept, index }
+    }
+
+    /// An acked message that was detached stays for a replay.
+    pub(crate) fn keep(&mut self, id: MessageId, message: &Message, until: WallClock) {
+        self.index.bodies.add(message.pointer.index, 1);
+        self.kept.add(id, message, until);
+    }
+
+    /// Kept messages go for good.
+    pub(crate) fn release_kept(&mut self, name: MessageId) {
+        let run = self.kept.take(name);
+        self.index.bodies.remove(run.pointer.index, u64::from(run.count));
     }
 
     pub(crate) fn add_span(&mut self, last: MessageId, span: Span) {
@@ -151,5 +180,6 @@ impl Backlog {
     pub(crate) fn flush(&mut self, changes: &mut Vec<RowChange>) {
         self.spans.flush(changes);
         self.messages.flush(changes);
+        self.kept.flush(changes);
     }
 }

@@ -86,6 +86,25 @@ pub enum Command {
     /// Messages leave for other partitions, all or none. Answer: [`Reply::Moved`](crate::Reply::Moved), or
     /// [`Rejection::NotWaiting`](crate::Rejection::NotWaiting) for the first that does not wait as named.
     Move(Move),
+    /// Enqueues kept messages anew, under new ids. Answer: [`Reply::Replayed`](crate::Reply::Replayed), how far the
+    /// replay is now.
+    Replay(Replay),
+}
+
+/// One step of a replay, as the leader prepared it: what is kept was read and became a new batch.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Replay {
+    /// The replay. A step under a known request that does not begin where that is changes nothing.
+    pub request: RequestId,
+    /// The step deals with the kept messages from here on,
+    pub from: MessageId,
+    /// to before this one.
+    pub next: MessageId,
+    /// The replay as a whole ends before this one; it lies below every message that the replay itself enqueues.
+    pub end: MessageId,
+    /// The messages, in order of arrival, without producer and dedup ids; none when nothing of the range is kept any
+    /// more.
+    pub batch: Option<Enqueue>,
 }
 
 /// Messages that leave, and what they become elsewhere.

@@ -4,6 +4,7 @@ use weir_types::limits::LEASES_PER_PARTITION_MAX;
 use weir_types::{Corrupt, MessageId};
 
 use crate::backlog::Backlog;
+use crate::kept::KeptRun;
 use crate::limits::{PRIORITY_MAX, REASON_BYTES_MAX};
 use crate::message::{Message, ParkReason, State};
 use crate::queue::{Header, Queue};
@@ -29,6 +30,9 @@ impl Queue {
         self.producers.check();
         self.dedup.check();
         self.requests.check();
+        self.replays.check();
+        backlog.kept.check();
+        check_kept(&self.header, backlog.kept.rows()).expect("kept rows agree");
         self.outbox.check_invariants();
         self.inbox.check();
     }
@@ -36,7 +40,8 @@ impl Queue {
     /// The indices are what the rows say: no message is forgotten (P1) and none is in two places.
     fn check_index(&self) {
         let (spans, messages) = (self.backlog.spans.clone(), self.backlog.messages.clone());
-        let again = Backlog::restored(self.policy.get(), spans, messages);
+        let kept = self.backlog.kept.rows().clone();
+        let again = Backlog::restored(self.policy.get(), spans, messages, kept);
         assert_eq!(again.index, self.backlog.index, "indices do not follow from the rows");
         let counts = &self.backlog.index.counts;
         assert_eq!(counts.parked, self.backlog.index.parked.len() as u64, "parked messages miscounted");
@@ -91,6 +96,21 @@ impl Queue {
             }
         }
     }
+}
+
+/// What restore relies on: runs of kept messages hold some, do not overlap, and lie below the counter.
+pub(crate) fn check_kept(header: &Single<Header>, kept: &Table<KeptRun>) -> Result<(), Corrupt> {
+    let mut free_from = MessageId(0);
+    for (first, run) in kept.iter() {
+        let end = first.0.checked_add(u64::from(run.count)).map(MessageId);
+        let Some(end) =
+            end.filter(|end| run.count >= 1 && first >= free_from && *end <= header.get().next_message)
+        else {
+            return Err(Corrupt(format!("run {first} of {} kept messages is misplaced", run.count)));
+        };
+        free_from = end;
+    }
+    Ok(())
 }
 
 /// What restore relies on: every message is in one place only, and below the counter.

@@ -35,6 +35,7 @@ mod inbox;
 mod index;
 mod invariants;
 mod item;
+mod kept;
 mod keys;
 mod leases;
 pub mod limits;
@@ -46,6 +47,7 @@ mod producers;
 mod queries;
 mod queue;
 mod ready;
+mod replays;
 mod requests;
 mod room;
 mod rows;
@@ -55,11 +57,12 @@ mod table;
 
 pub use command::{
     AckAndAppend, Action, Attributes, Command, DedupId, DedupRecord, Enqueue, Lease, Move, ParkKind,
-    ProducerBatch, Run, Select, SessionEnding, Settle, SettleItem, Transfer, Waiting,
+    ProducerBatch, Replay, Run, Select, SessionEnding, Settle, SettleItem, Transfer, Waiting,
 };
 pub use explain::{Explanation, Hold};
 pub use message::ParkReason;
 pub use output::{Duplicate, Effect, Granted, Rejection, Reply, Settled};
-pub use queries::{MessageState, MessageView, Stats};
+pub use queries::{KeptMessage, MessageState, MessageView, Stats};
 pub use queue::Queue;
+pub use replays::Replayed;
 pub use rows::describe;

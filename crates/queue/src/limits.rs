@@ -12,3 +12,11 @@ pub const PRIORITY_MAX: u8 = 9;
 pub const SETTLE_ITEMS_MAX: usize = 65_536;
 /// Most messages in one answer of a peek or a list.
 pub const PEEK_MESSAGES_MAX: usize = 10_000;
+/// Runs of kept messages per partition: a run is what was acked together of one record batch.
+pub const KEPT_RUNS_MAX: usize = 1_000_000;
+/// Kept messages whose times are this close go together, with the last of them.
+pub const KEPT_TOGETHER_MS: u64 = 60_000;
+/// An idle partition lets kept messages go so late.
+pub const KEPT_LATE_MS: u64 = 10_000;
+/// Replays per partition that are remembered, so that a repeated one does not begin anew.
+pub const REPLAYS_REMEMBERED_MAX: usize = 1_000;

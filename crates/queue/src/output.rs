@@ -1,5 +1,6 @@
 //! What a queue answers: replies, rejections, and hints for the leader.
 
+use crate::replays::Replayed;
 use weir_types::outbox::OutboxFull;
 use weir_types::{
     ErrorKind, KeyHash, LeaseClock, LeaseId, MessageId, Pointer, ProducerEpoch, SessionId, TransferSequence,
@@ -61,6 +62,8 @@ pub enum Reply {
         /// The last batch of it. Below the one that was offered: its turn has not come, and nothing changed.
         through: TransferSequence,
     },
+    /// How far a replay is.
+    Replayed(Replayed),
     /// Done; there is nothing to tell.
     Done,
 }

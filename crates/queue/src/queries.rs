@@ -3,7 +3,7 @@
 use weir_types::mutants::{self, Mutant};
 use weir_types::outbox::Outbox;
 use weir_types::{
-    KeyHash, LeaseClock, LeaseId, LogIndex, MessageId, Pointer, QueuePolicy, SessionId, WallClock,
+    KeyHash, LeaseClock, LeaseId, LogIndex, MessageId, Pointer, QueuePolicy, RequestId, SessionId, WallClock,
 };
 
 use crate::command::ParkKind;
@@ -11,6 +11,7 @@ use crate::limits::PEEK_MESSAGES_MAX;
 use crate::message::{Grant, Message, ParkReason, State};
 use crate::output::Granted;
 use crate::queue::Queue;
+use crate::replays::Replayed;
 use crate::span::Span;
 
 /// A queue in numbers.
@@ -42,6 +43,25 @@ pub struct Stats {
     pub acked: u64,
     /// Deliveries ever made of messages that had been tried before.
     pub redelivered: u64,
+    /// Acked messages that are kept for a replay; they are none of `messages`.
+    pub kept: u64,
+    /// Bytes of these.
+    pub kept_bytes: u64,
+}
+
+/// An acked message that is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeptMessage {
+    /// The message as it was known.
+    pub message: MessageId,
+    /// The batch that holds its record.
+    pub pointer: Pointer,
+    /// Number of the record in that batch, from 0.
+    pub record: u32,
+    /// What it counts for, in bytes.
+    pub bytes: u32,
+    /// When it was enqueued.
+    pub arrived: WallClock,
 }
 
 /// A message as it stands.
@@ -131,7 +151,42 @@ impl Queue {
             last_lease: header.last_lease,
             acked: header.acked,
             redelivered: header.redelivered,
+            kept: self.backlog.kept.messages(),
+            kept_bytes: self.backlog.kept.bytes(),
         }
+    }
+
+    /// At most `max` kept messages from `from` on, in order of arrival.
+    pub fn kept(&self, from: MessageId, max: usize) -> Vec<KeptMessage> {
+        let messages = self.backlog.kept.from(from).flat_map(|(first, run)| {
+            (first.max(from).0..run.end(first).0).map(move |id| KeptMessage {
+                message: MessageId(id),
+                pointer: run.pointer,
+                record: run.record + (id - first.0) as u32,
+                bytes: run.bytes_each,
+                arrived: run.arrived,
+            })
+        });
+        messages.take(max.min(PEEK_MESSAGES_MAX)).collect()
+    }
+
+    /// How far a replay is; none when it never began, or so many others did since that it was forgotten.
+    pub fn replayed(&self, request: RequestId) -> Option<Replayed> {
+        self.replays.find(request)
+    }
+
+    /// The first message, of all that ever came, that did not arrive before `time`, as far as it is kept: before it
+    /// lies nothing that is kept and arrived at `time` or later. Messages never arrive before earlier ones.
+    pub fn kept_from(&self, time: WallClock) -> MessageId {
+        let (mut low, mut high) = (0, self.header.get().next_message.0);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            match self.backlog.kept.from(MessageId(middle)).next() {
+                Some((first, run)) if run.arrived < time => low = run.end(first).0,
+                _ => high = middle,
+            }
+        }
+        MessageId(low)
     }
 
     /// The lowest log index whose bodies are still needed, by a live message or by the outbox; none when there is
@@ -208,7 +263,9 @@ impl Queue {
 
     /// Entries in all tables and indices: what the backlog costs in memory, by number.
     pub fn entries(&self) -> usize {
-        let backlog = self.backlog.spans.len() + self.backlog.messages.len() + self.backlog.index.entries();
+        let kept = self.backlog.kept.entries();
+        let backlog =
+            kept + self.backlog.spans.len() + self.backlog.messages.len() + self.backlog.index.entries();
         backlog + self.outbox.items() + self.inbox.entries()
     }
 

@@ -12,6 +12,7 @@ use crate::inbox::Inbox;
 use crate::outbox;
 use crate::output::{Effect, Rejection, Reply};
 use crate::producers::Producers;
+use crate::replays::Replays;
 use crate::requests::Requests;
 use crate::rows::Kind;
 use crate::sessions::Sessions;
@@ -31,6 +32,7 @@ pub struct Queue {
     pub(crate) producers: Producers,
     pub(crate) dedup: DedupIds,
     pub(crate) requests: Requests,
+    pub(crate) replays: Replays,
     pub(crate) outbox: Outbox,
     pub(crate) inbox: Inbox,
 }
@@ -78,6 +80,7 @@ impl Queue {
             producers: Producers::default(),
             dedup: DedupIds::default(),
             requests: Requests::default(),
+            replays: Replays::default(),
             outbox: Outbox::default(),
             inbox: Inbox::default(),
         }
@@ -90,6 +93,7 @@ impl Queue {
         let (mut sessions, mut producers, mut batches) =
             (Table::default(), Table::default(), Table::default());
         let (mut dedup, mut requests) = (Table::default(), Table::default());
+        let (mut kept, mut replays) = (Table::default(), Table::default());
         let (mut outbox, mut sources) = (Outbox::default(), Table::default());
         for row in rows {
             let (kind, name) = Kind::of_key(&row.key)?;
@@ -104,6 +108,8 @@ impl Queue {
                 Kind::ProducerBatch => batches.load(name, &row.value)?,
                 Kind::DedupId => dedup.load(name, &row.value)?,
                 Kind::Request => requests.load(name, &row.value)?,
+                Kind::Kept => kept.load(name, &row.value)?,
+                Kind::Replay => replays.load(name, &row.value)?,
                 Kind::Destination => outbox.restore(outbox::destination(name, &row.value)?)?,
                 Kind::OutboxBatch => outbox.restore(outbox::batch(name, &row.value)?)?,
                 Kind::Source => sources.load(name, &row.value)?,
@@ -114,15 +120,17 @@ impl Queue {
             header.set(Header { last_lease: LeaseId(0), ..*header.get() });
         }
         crate::invariants::check_stored(&header, &spans, &messages)?;
+        crate::invariants::check_kept(&header, &kept)?;
         outbox.check_restored()?;
         let mut restored = Self {
             header,
-            backlog: Backlog::restored(policy.get(), spans, messages),
+            backlog: Backlog::restored(policy.get(), spans, messages, kept),
             policy,
             sessions: Sessions::restored(sessions),
             producers: Producers::restored(producers, batches),
             dedup: DedupIds::restored(dedup),
             requests: Requests::restored(requests),
+            replays: Replays::restored(replays),
             outbox,
             inbox: Inbox::restored(sources),
         };
@@ -179,9 +187,10 @@ impl Queue {
         let lease = index.leases.first_deadline().map(|(time, _)| time);
         let delay = index.delays.first().map(|(time, _)| time);
         let expiry = index.expiries.first().map(|(time, _)| time);
+        let kept = self.backlog.kept.next_due(self.header.get().at.wall_clock, self.policy.get());
         Deadlines {
             lease: lease.into_iter().chain(self.sessions.first_timer()).min(),
-            wall: delay.into_iter().chain(expiry).min(),
+            wall: delay.into_iter().chain(expiry).chain(kept).min(),
         }
     }
 
@@ -209,6 +218,7 @@ impl Queue {
             }
             Command::AcceptTransfer(transfer) => self.accept_transfer(at, &transfer),
             Command::Move(step) => self.move_on(at, &step),
+            Command::Replay(step) => self.replay(at, &step),
         }
     }
 
@@ -236,6 +246,7 @@ impl Queue {
         self.producers.flush(&mut out.changes);
         self.dedup.flush(&mut out.changes);
         self.requests.flush(&mut out.changes);
+        self.replays.flush(&mut out.changes);
         out.changes.extend(self.outbox.flush().iter().map(outbox::change));
         self.inbox.flush(&mut out.changes);
     }

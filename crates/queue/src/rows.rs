@@ -9,11 +9,13 @@
 //! 0x02  policy          -                                   QueuePolicy
 //! 0x10  span            last message id (8)                 Span: untouched, alike messages of one batch
 //! 0x11  message         message id (8)                      Message: one that was touched
+//! 0x12  kept            first message id (8)                KeptRun: acked messages of one batch
 //! 0x20  session         session id (8)                      Session
 //! 0x30  producer        producer id (8)                     Producer
 //! 0x31  producer batch  producer id (8) ‖ slot (1)          RememberedBatch, the slots used in turn
 //! 0x32  dedup id        hash of the message id (16)         RememberedId
 //! 0x33  request         request id (8)                      RememberedRequest
+//! 0x34  replay          request id (8)                      Replayed: how far a replay is
 //! 0x40  destination     group (4)                           Destination: how far its transfers are
 //! 0x41  outbox batch    group (4) ‖ sequence (8)            OutboxBatch, until its destination has it
 //! 0x42  source          group (4) ‖ channel (4)             Source: the last batch taken in from it
@@ -35,10 +37,12 @@ use weir_types::{
 use crate::command::DedupId;
 use crate::dedup::RememberedId;
 use crate::inbox::Source;
+use crate::kept::KeptRun;
 use crate::message::Message;
 use crate::outbox::OutboxBatch;
 use crate::producers::{Producer, RememberedBatch};
 use crate::queue::Header;
+use crate::replays::Replayed;
 use crate::requests::RememberedRequest;
 use crate::sessions::Session;
 use crate::span::Span;
@@ -53,27 +57,31 @@ pub(crate) enum Kind {
     Policy = 0x02,
     Span = 0x10,
     Message = 0x11,
+    Kept = 0x12,
     Session = 0x20,
     Producer = 0x30,
     ProducerBatch = 0x31,
     DedupId = 0x32,
     Request = 0x33,
+    Replay = 0x34,
     Destination = 0x40,
     OutboxBatch = 0x41,
     Source = 0x42,
 }
 
 impl Kind {
-    const ALL: [Self; 12] = [
+    const ALL: [Self; 14] = [
         Self::Header,
         Self::Policy,
         Self::Span,
         Self::Message,
+        Self::Kept,
         Self::Session,
         Self::Producer,
         Self::ProducerBatch,
         Self::DedupId,
         Self::Request,
+        Self::Replay,
         Self::Destination,
         Self::OutboxBatch,
         Self::Source,
@@ -188,11 +196,13 @@ stored! {
     QueuePolicy, (), Policy;
     Span, MessageId, Span;
     Message, MessageId, Message;
+    KeptRun, MessageId, Kept;
     Session, SessionId, Session;
     Producer, ProducerId, Producer;
     RememberedBatch, (ProducerId, u8), ProducerBatch;
     RememberedId, DedupId, DedupId;
     RememberedRequest, RequestId, Request;
+    Replayed, RequestId, Replay;
     Source, TransferSource, Source;
 }
 
@@ -240,6 +250,7 @@ fn name_in_words(kind: Kind, name: &[u8]) -> Result<String, Corrupt> {
         Kind::Policy => "policy".to_owned(),
         Kind::Span => format!("span/{}", read::<MessageId>(name)?),
         Kind::Message => format!("message/{}", read::<MessageId>(name)?),
+        Kind::Kept => format!("kept/{}", read::<MessageId>(name)?),
         Kind::Session => format!("session/{}", read::<SessionId>(name)?),
         Kind::Producer => format!("producer/{}", read::<ProducerId>(name)?),
         Kind::ProducerBatch => {
@@ -248,6 +259,7 @@ fn name_in_words(kind: Kind, name: &[u8]) -> Result<String, Corrupt> {
         }
         Kind::DedupId => format!("dedup/{:032x}", read::<DedupId>(name)?.0),
         Kind::Request => format!("request/{}", read::<RequestId>(name)?),
+        Kind::Replay => format!("replay/{}", read::<RequestId>(name)?),
         Kind::Destination => format!("destination/{}", read::<GroupId>(name)?),
         Kind::OutboxBatch => {
             let (destination, sequence) = read::<(GroupId, TransferSequence)>(name)?;
@@ -266,11 +278,13 @@ fn value_in_words(kind: Kind, value: &[u8]) -> Result<String, Corrupt> {
         Kind::Policy => read::<QueuePolicy>(kind, value),
         Kind::Span => read::<Span>(kind, value),
         Kind::Message => read::<Message>(kind, value),
+        Kind::Kept => read::<KeptRun>(kind, value),
         Kind::Session => read::<Session>(kind, value),
         Kind::Producer => read::<Producer>(kind, value),
         Kind::ProducerBatch => read::<RememberedBatch>(kind, value),
         Kind::DedupId => read::<RememberedId>(kind, value),
         Kind::Request => read::<RememberedRequest>(kind, value),
+        Kind::Replay => read::<Replayed>(kind, value),
         Kind::Destination => read::<Destination>(kind, value),
         Kind::OutboxBatch => read::<OutboxBatch>(kind, value),
         Kind::Source => read::<Source>(kind, value),

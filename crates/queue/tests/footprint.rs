@@ -86,6 +86,64 @@ fn ten_million_untouched_messages_cost_one_small_row_per_batch() {
 }
 
 #[test]
+fn acked_messages_of_a_batch_that_are_kept_cost_one_row_however_many() {
+    let policy = QueuePolicy { keep_ms: Some(1_000_000), ..QueuePolicy::default() };
+    let mut partition = Partition::new(policy);
+    partition.apply(Command::Enqueue(batch(60_000, Attributes::default())));
+    let mut rows_of_acks = 0;
+    loop {
+        let (granted, _) = partition.lease(LEASE_MESSAGES_MAX, 1_000);
+        let ack = |granted: &weir_queue::Granted| SettleItem {
+            message: granted.message,
+            lease: granted.lease,
+            action: Action::Ack,
+        };
+        let items: Vec<SettleItem> = granted.iter().map(ack).collect();
+        if items.is_empty() {
+            break;
+        }
+        let (_, changes) = partition.apply(Command::Settle(Settle { request: None, items }));
+        rows_of_acks += changes.len() - granted.len();
+    }
+    assert_eq!(partition.queue.stats().kept, 60_000);
+    // Beside the rows of the messages each settle writes the run and the header.
+    assert_eq!(rows_of_acks, 2 * 60_000_usize.div_ceil(LEASE_MESSAGES_MAX as usize));
+    // The run, its time, and the entry whose bodies it needs.
+    assert_eq!(partition.queue.entries(), 3);
+    partition.queue.check_invariants();
+}
+
+#[test]
+fn kept_runs_that_are_due_together_go_in_bounded_steps() {
+    let policy = QueuePolicy { keep_ms: Some(1_000), ..QueuePolicy::default() };
+    let mut partition = Partition::new(policy);
+    for _ in 0..2 * TIMERS_PER_ENTRY_MAX {
+        partition.apply(Command::Enqueue(batch(1, Attributes::default())));
+    }
+    loop {
+        let (granted, _) = partition.lease(LEASE_MESSAGES_MAX, 1_000);
+        if granted.is_empty() {
+            break;
+        }
+        let items = granted.iter().map(|granted| SettleItem {
+            message: granted.message,
+            lease: granted.lease,
+            action: Action::Ack,
+        });
+        let items = items.collect();
+        partition.apply(Command::Settle(Settle { request: None, items }));
+    }
+    assert_eq!(partition.queue.stats().kept, 2 * TIMERS_PER_ENTRY_MAX as u64);
+    partition.at.wall_clock = WallClock(20_000);
+    partition.apply(Command::Tick);
+    assert_eq!(partition.queue.stats().kept, TIMERS_PER_ENTRY_MAX as u64);
+    let due = partition.queue.next_deadlines().wall;
+    assert!(due.is_some_and(|due| due <= WallClock(20_000)), "the rest is due at once: {due:?}");
+    partition.apply(Command::Tick);
+    assert_eq!((partition.queue.stats().kept, partition.queue.retained_from()), (0, None));
+}
+
+#[test]
 fn a_key_with_a_million_waiting_messages_slows_no_other() {
     let mut partition = Partition::new(QueuePolicy { fifo: true, ..QueuePolicy::default() });
     let of_key = |key| Attributes { key: Some(KeyHash(key)), ..Attributes::default() };

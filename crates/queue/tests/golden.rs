@@ -7,7 +7,7 @@ use std::path::Path;
 
 use weir_queue::{
     AckAndAppend, Action, Attributes, Command, DedupId, DedupRecord, Enqueue, Lease, Move, ParkKind,
-    ProducerBatch, Queue, Reply, Run, Select, SessionEnding, Settle, SettleItem, Transfer, Waiting,
+    ProducerBatch, Queue, Replay, Reply, Run, Select, SessionEnding, Settle, SettleItem, Transfer, Waiting,
 };
 use weir_types::{
     At, GroupId, KeyHash, LeaseClock, LeaseId, LogIndex, MessageId, Output, OutputBatch, ParkPolicy,
@@ -94,6 +94,12 @@ fn check(name: &str, got: &[String]) {
     assert_eq!(got, std::fs::read_to_string(&path).unwrap(), "{name} changed");
 }
 
+fn replay() -> Replay {
+    let batch = Enqueue { producer: None, dedup: Vec::new(), ..batch() };
+    let (from, next) = (MessageId(0), MessageId(2));
+    Replay { request: RequestId(17), from, next, end: MessageId(3), batch: Some(batch) }
+}
+
 #[test]
 fn commands_are_logged_in_these_bytes() {
     let commands = [
@@ -125,6 +131,7 @@ fn commands_are_logged_in_these_bytes() {
                 ..QueuePolicy::default()
             },
         },
+        Command::Replay(replay()),
     ];
     let bytes: Vec<Vec<u8>> =
         commands.iter().map(|command| postcard::to_allocvec(command).unwrap()).collect();
@@ -153,6 +160,15 @@ fn rows_are_stored_in_these_bytes() {
     let done = (messages[0].message, messages[0].lease);
     let step = AckAndAppend { messages: vec![done], ..ack_and_append(0) };
     queue.apply(at(17, 9_000), Command::AckAndAppend(step), &mut out).unwrap().unwrap();
+    let policy = QueuePolicy { keep_ms: Some(60_000), ..QueuePolicy::default() };
+    queue.apply(at(18, 9_000), Command::SetPolicy { policy }, &mut out).unwrap().unwrap();
+    let granted = queue.apply(at(19, 9_000), Command::Lease(Lease { session: None, ..lease(16) }), &mut out);
+    let Ok(Ok(Reply::Leased { messages })) = granted else { panic!("{granted:?}") };
+    let (message, lease) = (messages[0].message, messages[0].lease);
+    let items = vec![SettleItem { message, lease, action: Action::Ack }];
+    let ack = Command::Settle(Settle { request: None, items });
+    queue.apply(at(20, 9_500), ack, &mut out).unwrap().unwrap();
+    queue.apply(at(21, 9_500), Command::Replay(replay()), &mut out).unwrap().unwrap();
 
     let got: Vec<String> = out
         .changes

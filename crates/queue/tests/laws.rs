@@ -6,6 +6,7 @@
 mod oracle;
 
 use proptest::collection::vec;
+use proptest::option;
 use proptest::prelude::*;
 use weir_queue::{Command, ParkKind, Queue};
 use weir_types::{Backoff, LeaseId, Output, ParkPolicy, QueuePolicy, Row};
@@ -26,22 +27,23 @@ fn policies() -> impl Strategy<Value = QueuePolicy> {
     let park =
         prop_oneof![Just(ParkPolicy::ParkMessage), Just(ParkPolicy::ParkKey), Just(ParkPolicy::BlockKey)];
     let (backoff, ttl) = (prop_oneof![Just(0), Just(50)], prop_oneof![3 => Just(None), 1 => Just(Some(600))]);
-    let in_all = prop_oneof![2 => Just(None), 1 => (1..6_u32).prop_map(Some)];
-    let per_session = prop_oneof![2 => Just(None), 1 => (1..3_u32).prop_map(Some)];
-    (any::<bool>(), 1..4_u32, 1..4_u32, park, backoff, ttl, in_all, per_session).prop_map(
-        |(fifo, max_inflight_per_key, attempts_max, park, base_ms, ttl_ms, in_all, per_session)| {
-            QueuePolicy {
-                max_inflight: in_all,
-                max_inflight_per_session: per_session,
-                fifo,
-                max_inflight_per_key,
-                attempts_max,
-                park,
-                backoff: Backoff { base_ms, max_ms: 200 },
-                ttl_ms,
-                messages_max: 60,
-                ..QueuePolicy::default()
-            }
+    let limits = (option::of(1..6_u32), option::of(1..3_u32));
+    let keep =
+        (option::of(prop_oneof![Just(500), Just(2_000)]), prop_oneof![3 => Just(1 << 30), 1 => Just(300)]);
+    (any::<bool>(), 1..4_u32, 1..4_u32, park, backoff, ttl, limits, keep).prop_map(
+        |(fifo, max_inflight_per_key, attempts_max, park, base_ms, ttl_ms, limits, keep)| QueuePolicy {
+            fifo,
+            max_inflight_per_key,
+            attempts_max,
+            park,
+            backoff: Backoff { base_ms, max_ms: 200 },
+            ttl_ms,
+            messages_max: 60,
+            max_inflight: limits.0,
+            max_inflight_per_session: limits.1,
+            keep_ms: keep.0,
+            keep_bytes_max: keep.1,
+            ..QueuePolicy::default()
         },
     )
 }
@@ -78,6 +80,8 @@ fn steps() -> impl Strategy<Value = Step> {
         1 => any::<u8>().prop_map(|back| Step::RepeatAckAndAppend { back }),
         3 => (1..4_u8, any::<bool>()).prop_map(|(destination, told)| Step::Send { destination, told }),
         2 => (0..3_u8, 1..4_usize).prop_map(|(skew, records)| Step::Transfer { skew, records }),
+        2 => (0..2_u8, 1..4_usize, option::of(any::<u8>()))
+            .prop_map(|(id, max, again)| Step::Replay { id, max, again }),
         2 => (any::<bool>(), 1..4_usize, 1..4_u8)
             .prop_map(|(parked, max, destination)| Step::Move { parked, max, destination }),
     ]
@@ -147,7 +151,7 @@ proptest! {
 
     #[test]
     fn no_bytes_make_restore_panic(
-        rows in vec((prop_oneof![Just(1_u8), Just(2), Just(0x10), Just(0x11), Just(0x20), Just(0x30), Just(0x31),
+        rows in vec((prop_oneof![Just(1_u8), Just(2), Just(0x10), Just(0x11), Just(0x12), Just(0x34), Just(0x20), Just(0x30), Just(0x31),
             Just(0x32), Just(0x33), Just(0x40), Just(0x41), Just(0x42), any::<u8>()], vec(any::<u8>(), 0..18), vec(any::<u8>(), 0..40)), 0..6)
     ) {
         let rows = rows.into_iter().map(|(kind, name, mut value)| {

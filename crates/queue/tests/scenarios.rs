@@ -12,7 +12,7 @@
 //!   hint: 1 ready                      effects
 //! ```
 //!
-//! `peek`, `stats`, `next`, `outbox` and `explain message=3` or `key=1` are questions, not commands, and stand alone. The first block may say `policy …`.
+//! `peek`, `stats`, `next`, `kept`, `outbox` and `explain message=3` or `key=1` are questions, not commands, and stand alone. The first block may say `policy …`.
 //! `WEIR_UPDATE=1 cargo test -p weir-queue --test scenarios` writes the answers anew.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
@@ -23,8 +23,8 @@ use std::path::Path;
 
 use weir_queue::{
     AckAndAppend, Action, Attributes, Command, DedupId, DedupRecord, Effect, Enqueue, Granted, Lease,
-    MessageState, MessageView, Move, ParkKind, ProducerBatch, Queue, Reply, Run, Select, SessionEnding,
-    Settle, SettleItem, Settled, Transfer, Waiting, describe,
+    MessageState, MessageView, Move, ParkKind, ProducerBatch, Queue, Replay, Reply, Run, Select,
+    SessionEnding, Settle, SettleItem, Settled, Transfer, Waiting, describe,
 };
 use weir_types::{
     At, Backoff, GroupId, KeyHash, LeaseClock, LeaseId, LogIndex, MessageId, Output, OutputBatch, ParkPolicy,
@@ -114,6 +114,7 @@ impl Story {
                 }
                 "peek" => return self.peek(),
                 "stats" => return self.stats(),
+                "kept" => return self.kept(),
                 "outbox" => return self.outbox(),
                 "next" => return self.next(),
                 "explain" => return self.explain(&mut words),
@@ -196,6 +197,7 @@ impl Story {
             "ack-and-append" => Command::AckAndAppend(ack_and_append(words)),
             "move-ready" => Command::Move(move_on(Waiting::Ready, words)),
             "move-parked" => Command::Move(move_on(Waiting::Parked, words)),
+            "replay" => Command::Replay(self.replay(words, max.min(100) as usize)),
             "confirm" => Command::ConfirmTransfer {
                 destination: GroupId(words.number("to").unwrap() as u32),
                 through: TransferSequence(words.number("through").unwrap()),
@@ -239,6 +241,39 @@ impl Story {
             runs: keys.unwrap_or_else(|| vec![Run { count, attributes }]),
             dedup: (0..).zip(ids).map(|(record, id)| DedupRecord { record, id: DedupId(id) }).collect(),
         }
+    }
+
+    /// `replay request=1 from=2s to=5s max=3`: what a leader would propose; `stale=0` begins at that message instead.
+    fn replay(&self, words: &mut Words, max: usize) -> Replay {
+        let request = RequestId(words.number("request").unwrap());
+        let from = words.time("from").unwrap_or(0);
+        let to = words.time("to");
+        let begun = self.queue.replayed(request).map(|known| (known.next, known.end));
+        let end = to.map_or_else(|| self.queue.stats().next_message, |ms| self.queue.kept_from(START + ms));
+        let (from, end) = begun.unwrap_or_else(|| (self.queue.kept_from(START + from), end));
+        let from = words.number("stale").map_or(from, MessageId);
+        let kept: Vec<_> = self.queue.kept(from, max).into_iter().filter(|kept| kept.message < end).collect();
+        let next = if kept.len() < max { end } else { MessageId(kept[max - 1].message.0 + 1) };
+        let attributes =
+            Attributes { key: words.number("key").map(|key| KeyHash(key as u32)), ..Attributes::default() };
+        let count = kept.len() as u32;
+        let batch = Enqueue {
+            position: 0,
+            length: 61 + 10 * count,
+            count,
+            bytes: 10 * u64::from(count),
+            producer: None,
+            runs: vec![Run { count, attributes }],
+            dedup: Vec::new(),
+        };
+        Replay { request, from, next, end, batch: (count > 0).then_some(batch) }
+    }
+
+    fn kept(&self) -> String {
+        let stats = self.queue.stats();
+        let kept = self.queue.kept(MessageId(0), 100);
+        let ids: Vec<String> = kept.iter().map(|kept| format!("{}r{}", kept.message, kept.record)).collect();
+        format!("{} messages, {} bytes: {}", stats.kept, stats.kept_bytes, ids.join(" "))
     }
 
     fn peek(&self) -> String {
@@ -365,6 +400,8 @@ fn policy(words: &mut Words) -> QueuePolicy {
     policy.max_inflight_per_key = words.number("inflight").map_or(1, |max| max as u32);
     policy.max_inflight = words.number("in-all").map(|max| max as u32);
     policy.max_inflight_per_session = words.number("per-session").map(|max| max as u32);
+    policy.keep_ms = words.time("keep");
+    policy.keep_bytes_max = words.number("keep-bytes").unwrap_or(policy.keep_bytes_max);
     policy.attempts_max = words.number("attempts").map_or(policy.attempts_max, |max| max as u32);
     policy.messages_max = words.number("messages").unwrap_or(policy.messages_max);
     policy.bytes_max = words.number("bytes").unwrap_or(policy.bytes_max);
@@ -465,6 +502,9 @@ fn reply_in_words(reply: &Reply) -> String {
         }
         Reply::Moved { count } => format!("moved {count}"),
         Reply::Transferred { through } => format!("taken in through {through}"),
+        Reply::Replayed(replayed) => {
+            format!("replayed {} up to {} of {}", replayed.count, replayed.next, replayed.end)
+        }
         Reply::Done => "done".to_owned(),
     }
 }

@@ -138,6 +138,10 @@ pub struct QueuePolicy {
     pub max_inflight: Option<u32>,
     /// Messages that one consumer's session holds at once; none means no bound of its own.
     pub max_inflight_per_session: Option<u32>,
+    /// An acked message is kept for so long, to be replayed, in milliseconds; none means not at all.
+    pub keep_ms: Option<u64>,
+    /// Bytes of kept messages in a partition; beyond it the oldest go before their time.
+    pub keep_bytes_max: u64,
 }
 
 stored_as_settings!(QueuePolicy {
@@ -154,6 +158,8 @@ stored_as_settings!(QueuePolicy {
     ; since
     11 => max_inflight,
     12 => max_inflight_per_session,
+    13 => keep_ms,
+    14 => keep_bytes_max,
 });
 
 impl Default for QueuePolicy {
@@ -170,6 +176,8 @@ impl Default for QueuePolicy {
             messages_max: 100_000_000,
             max_inflight: None,
             max_inflight_per_session: None,
+            keep_ms: None,
+            keep_bytes_max: 1 << 30,
         }
     }
 }

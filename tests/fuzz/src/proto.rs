@@ -56,6 +56,8 @@ messages![
     PurgeRequest,
     ExplainRequest,
     ExplainResponse,
+    ReplayRequest,
+    ReplayResponse,
 ];
 
 /// What decodes is encoded to the same message again.

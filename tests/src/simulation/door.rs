@@ -9,7 +9,7 @@ use weir_broker::api::outputs::Handled;
 use weir_broker::api::queue::LeaseRequest;
 use weir_broker::api::stream::{Appended, Commit, Offsets, poll_deadline};
 use weir_broker::api::upkeep::Letters;
-use weir_broker::{Broker, Node, PositionView, QueueCounts};
+use weir_broker::{Broker, Node, PositionView, QueueCounts, Stats};
 use weir_runtime::{BoxListener, BoxStream};
 use weir_types::{GroupId, MessageId, Offset, WeirError};
 
@@ -132,7 +132,7 @@ fn bounds(found: Offsets) -> Answer {
     Answer::Bounds { start: found.start.0, end: found.end.0 }
 }
 
-fn left(counts: QueueCounts) -> u64 {
+fn left((counts, _): (QueueCounts, Stats)) -> u64 {
     counts.ready + counts.leased + counts.scheduled + counts.parked + counts.outbox_batches
 }
 

@@ -304,6 +304,8 @@ fn changes(old: &TopicPolicy, new: &TopicPolicy) -> Result<Vec<PolicyChange>, We
                     old.max_inflight_per_session != new.max_inflight_per_session,
                     PolicyChange::MaxInflightPerSession(new.max_inflight_per_session),
                 ),
+                (old.keep_ms != new.keep_ms, PolicyChange::KeepMs(new.keep_ms)),
+                (old.keep_bytes_max != new.keep_bytes_max, PolicyChange::KeepBytesMax(new.keep_bytes_max)),
             ];
             changes.extend(pairs.into_iter().filter(|(differs, _)| *differs).map(|(_, change)| change));
         }

@@ -8,5 +8,6 @@ pub mod groups;
 pub mod links;
 pub mod outputs;
 pub mod queue;
+pub mod replay;
 pub mod stream;
 pub mod upkeep;

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use tokio::time::{Instant, sleep, sleep_until};
 use weir_queue::{
     Command, Granted, Lease, MessageState, MessageView, ParkReason, Queue, Reply, SessionEnding, Settle,
-    SettleItem, Settled,
+    SettleItem, Settled, Stats,
 };
 use weir_types::limits::{LEASE_MESSAGES_MAX, LEASE_MS_MAX};
 use weir_types::{
@@ -312,11 +312,11 @@ impl Broker {
         show(&partition, views).await
     }
 
-    /// Counts of a partition. Never stale.
-    pub async fn queue_counts(&self, group: GroupId) -> Result<QueueCounts, WeirError> {
+    /// Counts of a partition, and the numbers of which they are taken. Never stale.
+    pub async fn queue_counts(&self, group: GroupId) -> Result<(QueueCounts, Stats), WeirError> {
         let partition = self.queue(group)?;
         partition.barrier().await?;
-        Ok(partition.read(|replica| counts(replica.state())))
+        Ok(partition.read(|replica| (counts(replica.state()), replica.state().stats())))
     }
 }
 

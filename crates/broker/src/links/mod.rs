@@ -81,7 +81,7 @@ fn destination(broker: &Broker, topic: TopicId, key: Option<&[u8]>, any: u64) ->
 }
 
 /// Adds a record to a batch, with headers left out and others put behind.
-fn add(
+pub(crate) fn add(
     batch: &mut BatchBuilder,
     record: &Record,
     keeps: impl Fn(&str) -> bool,

@@ -1,6 +1,6 @@
 //! The queue as a replicated state.
 
-use weir_queue::{AckAndAppend, Command, Effect, Move, Queue, Rejection, Reply};
+use weir_queue::{AckAndAppend, Command, Effect, Move, Queue, Rejection, Replay, Reply};
 use weir_types::{At, Corrupt, Deadlines, ErrorKind, LeaseId, LogIndex, Output, QueuePolicy, Row, WeirError};
 
 use crate::replica::{Answer, State};
@@ -49,6 +49,8 @@ impl State for Queue {
         let error = WeirError::new(rejection.kind(), rejection.code(), rejection.to_string());
         match rejection.kind() {
             ErrorKind::OutOfSpace | ErrorKind::Throttled => error.after_ms(500),
+            // Somebody has to look at the parked message first.
+            _ if matches!(rejection, Rejection::KeyBlocked { .. }) => error.after_ms(1_000),
             _ => error,
         }
     }
@@ -60,6 +62,11 @@ impl State for Queue {
             Command::AckAndAppend(AckAndAppend { outputs, .. }) | Command::Move(Move { outputs, .. }) => {
                 for output in outputs {
                     output.position += at;
+                }
+            }
+            Command::Replay(Replay { batch, .. }) => {
+                if let Some(batch) = batch {
+                    batch.position = at;
                 }
             }
             // Each by name, so that a new command with a body is not forgotten.

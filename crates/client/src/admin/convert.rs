@@ -129,6 +129,8 @@ pub(super) fn stats(partition: u32, stats: v1::QueueStatsResponse) -> QueueStats
         acked_total: stats.acked_total,
         redelivered_total: stats.redelivered_total,
         outbox_batches: stats.outbox_batches,
+        kept: stats.kept,
+        kept_bytes: stats.kept_bytes,
     }
 }
 

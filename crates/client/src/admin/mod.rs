@@ -7,6 +7,7 @@ mod groups;
 mod links;
 mod parked;
 mod queues;
+mod replay;
 mod topics;
 pub(crate) mod types;
 
@@ -18,6 +19,7 @@ pub(crate) use groups::{offsets_of, wait_for_outputs};
 pub use parked::{ParkedReason, ParkedSelection};
 pub(crate) use queues::partition_of;
 pub use queues::{MessageRef, PeekOptions};
+pub use replay::ReplayRange;
 
 /// The operator's calls. Cheap to clone.
 ///

@@ -345,6 +345,10 @@ pub struct QueueStats {
     pub redelivered_total: u64,
     /// Record batches of [`ack_and_append`](crate::Message::ack_and_append) that have not arrived at their partition yet.
     pub outbox_batches: u64,
+    /// Acked messages that are kept for a replay; they are in none of the other numbers.
+    pub kept: u64,
+    /// Bytes of these.
+    pub kept_bytes: u64,
 }
 
 /// Where a message stands.

@@ -88,6 +88,10 @@ impl Queue for Services {
         not_faked()
     }
 
+    async fn replay(&self, _: Request<v1::ReplayRequest>) -> Result<Response<v1::ReplayResponse>, Status> {
+        not_faked()
+    }
+
     async fn explain(&self, _: Request<v1::ExplainRequest>) -> Result<Response<v1::ExplainResponse>, Status> {
         not_faked()
     }

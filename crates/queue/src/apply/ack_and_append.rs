@@ -10,7 +10,7 @@ use super::ack::ack;
 use crate::command::AckAndAppend;
 use crate::limits::SETTLE_ITEMS_MAX;
 use crate::output::{Rejection, Reply, Settled};
-use crate::queue::{Header, Queue};
+use crate::queue::{Header, Queue, Rules};
 use crate::requests::Answer;
 
 impl Queue {
@@ -30,7 +30,7 @@ impl Queue {
         let mut acked = self.header.get().acked;
         for (id, lease) in &step.messages {
             if self.holds(*id, *lease) || self.revive(at, *id, *lease, false) {
-                ack(&mut self.backlog, *id);
+                ack(&mut self.backlog, Rules { at, policy: self.policy.get() }, *id);
                 acked += 1;
             }
         }

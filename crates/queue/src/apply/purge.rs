@@ -17,7 +17,25 @@ impl Queue {
             messages +=
                 if name < before { self.backlog.remove_item(name) } else { self.cut_off(name, before) };
         }
-        Reply::Purged { messages, before, more: self.first_item_before(before).is_some() }
+        let mut more = self.first_item_before(before).is_some();
+        if !more {
+            more = self.purge_kept(before, max);
+        }
+        Reply::Purged { messages, before, more }
+    }
+
+    /// What is kept of messages before the horizon goes with them. A run that reaches over it goes as a whole.
+    fn purge_kept(&mut self, before: MessageId, max: u32) -> bool {
+        for _ in 0..TIMERS_PER_ENTRY_MAX.min(max as usize) {
+            let Some(name) = self.first_kept_before(before) else { return false };
+            self.backlog.release_kept(name);
+        }
+        self.first_kept_before(before).is_some()
+    }
+
+    fn first_kept_before(&self, before: MessageId) -> Option<MessageId> {
+        let first = self.backlog.kept.from(MessageId(0)).next();
+        first.map(|(name, _)| name).filter(|name| *name < before)
     }
 
     /// The name of the first item that begins before the horizon.

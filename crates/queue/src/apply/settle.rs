@@ -59,7 +59,7 @@ impl Queue {
         let rules = Rules { at, policy: self.policy.get() };
         let backlog = &mut self.backlog;
         match item.action {
-            Action::Ack => ack(backlog, id),
+            Action::Ack => ack(backlog, rules, id),
             Action::Nack { delay_ms } => nack(backlog, rules, id, delay_ms),
             Action::Extend { lease_ms } => extend(backlog, rules, id, lease_ms),
             Action::Release => release(backlog, rules, id),

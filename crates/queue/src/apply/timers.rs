@@ -13,7 +13,13 @@ impl Queue {
     /// one of the steps.
     pub(crate) fn fire_due(&mut self, at: At) -> bool {
         let mut budget = TIMERS_PER_ENTRY_MAX;
-        let steps = [Self::expire_leases, Self::end_sessions, Self::end_delays, Self::expire_messages];
+        let steps = [
+            Self::expire_leases,
+            Self::end_sessions,
+            Self::end_delays,
+            Self::expire_messages,
+            Self::release_kept,
+        ];
         let mut grown = false;
         for step in steps {
             let before = self.leasable();
@@ -71,6 +77,16 @@ impl Queue {
             && time <= at.wall_clock
         {
             self.backlog.remove_item(name);
+            *budget -= 1;
+        }
+    }
+
+    /// The oldest go first when there are too many.
+    fn release_kept(&mut self, at: At, budget: &mut usize) {
+        while *budget > 0
+            && let Some(name) = self.backlog.kept.due(at.wall_clock, self.policy.get())
+        {
+            self.backlog.release_kept(name);
             *budget -= 1;
         }
     }

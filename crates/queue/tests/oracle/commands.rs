@@ -74,6 +74,12 @@ pub(crate) enum Step {
         skew: u8,
         records: usize,
     },
+    /// Which replay, how much of it, and whether an earlier step is repeated instead.
+    Replay {
+        id: u8,
+        max: usize,
+        again: Option<u8>,
+    },
     Move {
         parked: bool,
         max: usize,
@@ -125,6 +131,7 @@ impl Oracle {
             Step::RepeatAckAndAppend { back } => self.repeated_step(*back)?,
             Step::Send { destination, told } => self.send(*destination, *told, queue)?,
             Step::Move { parked, max, destination } => self.move_on(*parked, *max, *destination, queue)?,
+            Step::Replay { id, max, again } => self.replay(*id, *max, *again, queue)?,
             Step::Transfer { skew, records } => {
                 let batch = self.batch(&vec![(0, 0, 0, 0); *records], false);
                 self.transfer(*skew, batch)

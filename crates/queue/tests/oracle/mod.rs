@@ -1,6 +1,7 @@
 //! What a consumer and a producer would swear to, told by the machine's answers alone.
 
 mod commands;
+mod replays;
 mod transfers;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,6 +17,7 @@ use weir_types::{
 };
 
 pub(crate) use commands::Step;
+use replays::Replays;
 use transfers::Transfers;
 
 /// What is known of a message that came in.
@@ -62,6 +64,7 @@ pub(crate) struct Oracle {
     /// The next message to arrive.
     next_message: u64,
     transfers: Transfers,
+    replays: Replays,
 }
 
 impl Oracle {
@@ -82,6 +85,7 @@ impl Oracle {
             ids: BTreeMap::new(),
             next_message: 0,
             transfers: Transfers::default(),
+            replays: Replays::default(),
         }
     }
 
@@ -131,12 +135,14 @@ impl Oracle {
                 }
                 (Command::Purge { .. }, Ok(Reply::Purged { before, .. })) => {
                     self.doubt(|id, _| id < *before);
+                    self.replays.purged();
                     horizon = horizon.max(*before);
                 }
                 (Command::CloseSession { .. } | Command::KeepSession { .. }, _) => self.doubt_sessions(),
                 (Command::Redrive { .. }, Ok(_)) => self.redriven(),
                 (Command::AckAndAppend(step), answer) => self.judge_step(step, answer),
                 (Command::Move(step), answer) => self.judge_move(step, answer),
+                (Command::Replay(step), answer) => self.judge_replay(step, answer),
                 (Command::AcceptTransfer(transfer), answer) => self.judge_transfer(transfer, answer),
                 _ => {}
             }
@@ -149,6 +155,7 @@ impl Oracle {
         self.check_limits(queue);
         Self::check_explanations(queue);
         self.check_outbox(queue);
+        self.check_kept(queue);
     }
 
     fn judge_enqueue(&mut self, batch: &Enqueue, reply: &Reply) {
@@ -287,6 +294,7 @@ impl Oracle {
         match (&item.action, outcome) {
             (Action::Ack, Settled::Done) => {
                 self.alive.remove(&id);
+                self.replays.acked(self.at, &self.policy, id);
                 return;
             }
             (Action::Extend { .. }, Settled::Extended { deadline }) => {

@@ -123,6 +123,7 @@ impl Oracle {
                         self.alive.remove(id).unwrap_or_else(|| panic!("P2: {id} is gone, and acked"));
                     let (granted, _) = alive.grant.expect("an acked message was granted");
                     assert_eq!(granted.lease, *lease, "P6: message {id} is acked under a superseded lease");
+                    self.replays.acked(self.at, &self.policy, *id);
                 }
                 for output in &step.outputs {
                     self.transfers.promised.entry(output.destination).or_default().push(output.position);

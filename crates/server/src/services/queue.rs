@@ -10,7 +10,7 @@ use weir_broker::{Action, Broker, ParkKind, SettleItem};
 use weir_proto::error_to_status;
 use weir_proto::v1::queue_server::Queue;
 use weir_proto::v1::{self, ProduceRequest, ProduceResponse, SettleAction, SettleResult};
-use weir_types::{ErrorKind, GroupId, LeaseToken, MessageId, RequestId, WeirError};
+use weir_types::{ErrorKind, GroupId, LeaseToken, MessageId, RequestId, WallClock, WeirError};
 
 use super::stream::{PRODUCE_INFLIGHT_MAX, produced};
 use super::{Answers, Services, explain, invalid, records, stopping, work};
@@ -111,7 +111,7 @@ impl Queue for Services {
         request: Request<v1::QueueStatsRequest>,
     ) -> Result<Response<v1::QueueStatsResponse>, Status> {
         let group = GroupId(request.into_inner().group_id);
-        let counts = self.broker()?.queue_counts(group).await.map_err(error_to_status)?;
+        let (counts, stats) = self.broker()?.queue_counts(group).await.map_err(error_to_status)?;
         Ok(Response::new(v1::QueueStatsResponse {
             ready: counts.ready,
             leased: counts.leased,
@@ -122,6 +122,8 @@ impl Queue for Services {
             acked_total: counts.acked_total,
             redelivered_total: counts.redelivered_total,
             outbox_batches: counts.outbox_batches,
+            kept: stats.kept,
+            kept_bytes: stats.kept_bytes,
         }))
     }
 
@@ -176,6 +178,17 @@ impl Queue for Services {
         let purged =
             self.broker()?.purge(GroupId(request.group_id), before).await.map_err(error_to_status)?;
         Ok(Response::new(v1::PurgeResponse { purged }))
+    }
+
+    async fn replay(
+        &self,
+        request: Request<v1::ReplayRequest>,
+    ) -> Result<Response<v1::ReplayResponse>, Status> {
+        let request = request.into_inner();
+        let (group, id) = (GroupId(request.group_id), RequestId(request.request_id));
+        let (from, to) = (WallClock(request.from_ms), request.to_ms.map(WallClock));
+        let replay = self.broker()?.replay(group, id, from, to).await.map_err(error_to_status)?;
+        Ok(Response::new(v1::ReplayResponse { replayed: replay.replayed, more: replay.more }))
     }
 
     async fn explain(

@@ -23,3 +23,5 @@ pub const SOURCE_POSITION: &str = "weir-source-position";
 pub const SOURCE_ACKED: &str = "weir-source-acked";
 /// Id for dedup within the queue's window: any bytes.
 pub const MESSAGE_ID: &str = "weir-message-id";
+/// The message that a replayed one was: `topic/partition/message id`.
+pub const REPLAY_ORIGIN: &str = "weir-replay-origin";

@@ -96,6 +96,16 @@ pub(super) fn message(text: &str) -> Result<MessageRef, String> {
         .ok_or_else(|| format!("`{text}` is no message; write partition/id, as in 0/17"))
 }
 
+/// A time such as `2026-01-31T12:00:00Z`, or a span back from now such as `-1h`, in milliseconds since the Unix epoch.
+pub(super) fn time_ms(text: &str) -> Result<u64, String> {
+    match text.parse() {
+        Ok(Place::TimeMs(ms)) => Ok(ms),
+        _ => Err(format!(
+            "`{text}` is no time; write it like 2026-01-31T12:00:00Z, or like -1h for an hour ago"
+        )),
+    }
+}
+
 /// A place in every partition of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Place {

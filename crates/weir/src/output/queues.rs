@@ -150,6 +150,8 @@ struct StatsRow {
     acked_total: u64,
     redelivered_total: u64,
     outbox_batches: u64,
+    kept: u64,
+    kept_bytes: u64,
 }
 
 impl StatsRow {
@@ -165,6 +167,8 @@ impl StatsRow {
             acked_total: stats.acked_total,
             redelivered_total: stats.redelivered_total,
             outbox_batches: stats.outbox_batches,
+            kept: stats.kept,
+            kept_bytes: stats.kept_bytes,
         }
     }
 
@@ -180,6 +184,8 @@ impl StatsRow {
             acked_total: self.acked_total + other.acked_total,
             redelivered_total: self.redelivered_total + other.redelivered_total,
             outbox_batches: self.outbox_batches + other.outbox_batches,
+            kept: self.kept + other.kept,
+            kept_bytes: self.kept_bytes + other.kept_bytes,
         }
     }
 }
@@ -205,10 +211,14 @@ impl View for StatsView {
             "#acked",
             "#redelivered",
         ];
-        // Mostly nothing is on its way, and the table fits a narrow terminal without it.
+        // Mostly nothing is on its way or kept, and the table fits a narrow terminal without.
         let has_outbox = self.total.outbox_batches > 0;
         if has_outbox {
             titles.push("#outbox");
+        }
+        let has_kept = self.total.kept > 0;
+        if has_kept {
+            titles.extend(["#kept", "#kept size"]);
         }
         let mut grid = Grid::new(page, &titles);
         for row in self.partitions.iter().chain([&self.total]) {
@@ -225,6 +235,9 @@ impl View for StatsView {
             ];
             if has_outbox {
                 cells.push(row.outbox_batches.to_string());
+            }
+            if has_kept {
+                cells.extend([row.kept.to_string(), bytes(row.kept_bytes)]);
             }
             grid.row(cells);
         }

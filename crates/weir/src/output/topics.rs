@@ -206,6 +206,8 @@ fn settings_json(policy: &TopicPolicy) -> Value {
             messages_max,
             max_inflight,
             max_inflight_per_session,
+            keep_ms,
+            keep_bytes_max,
         }) => json!({
             "fifo": fifo,
             "max_inflight_per_key": max_inflight_per_key,
@@ -218,6 +220,8 @@ fn settings_json(policy: &TopicPolicy) -> Value {
             "messages_max": messages_max,
             "max_inflight": max_inflight,
             "max_inflight_per_session": max_inflight_per_session,
+            "keep_ms": keep_ms,
+            "keep_bytes_max": keep_bytes_max,
         }),
         TopicPolicy::Stream(StreamPolicy { retention, compaction }) => {
             let Retention { age_ms, bytes, groups } = retention;
@@ -244,6 +248,10 @@ fn settings_text(policy: &TopicPolicy) -> Vec<(&'static str, String)> {
                 most(queue.max_inflight),
                 most(queue.max_inflight_per_session)
             );
+            let kept = queue.keep_ms.map_or_else(
+                || "never".to_owned(),
+                |ms| format!("{} and at most {}", duration_ms(ms), bytes(queue.keep_bytes_max)),
+            );
             let limit = format!("{} or {} messages", bytes(queue.bytes_max), queue.messages_max);
             let always = [
                 ("order", order.to_owned()),
@@ -252,6 +260,7 @@ fn settings_text(policy: &TopicPolicy) -> Vec<(&'static str, String)> {
                 ("attempts", queue.attempts_max.to_string()),
                 ("backoff", backoff),
                 ("ttl", never(queue.ttl_ms)),
+                ("kept after ack", kept),
                 ("limit per partition", limit),
             ];
             always.into_iter().chain(park).collect()
@@ -320,6 +329,7 @@ mod tests {
              \x20 attempts              16\n\
              \x20 backoff               0s to 1m\n\
              \x20 ttl                   never\n\
+             \x20 kept after ack        never\n\
              \x20 limit per partition   10.0 GiB or 100000000 messages\n\
              \n\
              topic  partition  leader  voters      term  lag  holds                                        size\n\

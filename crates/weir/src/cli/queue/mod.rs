@@ -4,6 +4,7 @@ mod look;
 mod parked;
 mod receive;
 mod remove;
+mod replay;
 mod send;
 mod settle;
 mod work;
@@ -34,6 +35,8 @@ pub(in crate::cli) enum Queue {
     Stats(look::Stats),
     /// Call off messages that wait for their delivery time
     Cancel(remove::Cancel),
+    /// Enqueue acked messages that the queue keeps anew
+    Replay(replay::Replay),
     /// Remove all messages, leased and parked ones too
     Purge(remove::Purge),
     /// List, redrive and discard messages that were set aside
@@ -53,6 +56,7 @@ impl Queue {
             Self::Peek(peek) => peek.run(screen).await,
             Self::Stats(stats) => stats.run(screen).await,
             Self::Cancel(cancel) => cancel.run(screen).await,
+            Self::Replay(replay) => replay.run(screen).await,
             Self::Purge(purge) => purge.run(screen).await,
             Self::Parked(parked) => parked.run(screen).await,
         }

@@ -148,6 +148,12 @@ struct SettingsArgs {
     /// Short for `--park park_key`, or with `=false` for `--park park_message`
     #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true, conflicts_with = "park", help_heading = "Queue settings")]
     park_key: Option<bool>,
+    /// How long acked messages are kept, for `weir queue replay`; `never` keeps none [default: never]
+    #[arg(long, value_name = "SPAN", value_parser = value::span_or_never_ms, help_heading = "Queue settings")]
+    keep: Option<u64>,
+    /// Bytes of kept messages in a partition; beyond it the oldest go before their time [default: 1GiB]
+    #[arg(long, value_name = "SIZE", value_parser = value::size, help_heading = "Queue settings")]
+    keep_bytes: Option<u64>,
     /// Bytes a partition holds before it rejects producers [default: 10GiB]
     #[arg(long, value_name = "SIZE", value_parser = value::size, help_heading = "Queue settings")]
     max_bytes: Option<u64>,
@@ -192,6 +198,8 @@ impl SettingsArgs {
             park_key: self.park_key,
             max_inflight: self.max_inflight,
             max_inflight_per_session: self.max_inflight_per_session,
+            keep_ms: self.keep,
+            keep_bytes_max: self.keep_bytes,
             park: self.park.map(|park| park as i32),
             bytes_max: self.max_bytes,
             messages_max: self.max_messages,
