@@ -130,7 +130,7 @@ impl Producer {
     /// Of `send`: [`Error::Record`] for a record over a limit, [`Error::Closed`], `Fenced`. Of the future:
     /// [`Error::Timeout`] when it was surely not appended within `delivery_timeout`, [`Error::OutcomeUnknown`] when it
     /// may have been, `Fenced` when a newer producer of this name has taken over, or the cluster's refusal: at once when it
-    /// is final, at the end when it was a limit (`OutOfSpace`, `Throttled`) that held until then.
+    /// is final, or when a dead letter blocks the key of a record of the batch (`key-blocked`), at the end when it was a limit (`OutOfSpace`, `Throttled`) that held until then.
     pub async fn send(&self, record: Record) -> Result<PendingDelivery> {
         let room = self.room_for(&record).await?;
         let lane = record.key.as_ref().map_or_else(|| self.lane_without_key(), |key| self.topic.of_key(key));

@@ -241,29 +241,16 @@ fn settings_text(policy: &TopicPolicy) -> Vec<(&'static str, String)> {
             let order = if queue.fifo { "fifo per key" } else { "plain" };
             let backoff =
                 format!("{} to {}", duration_ms(queue.backoff.base_ms), duration_ms(queue.backoff.max_ms));
-            let park = queue.fifo.then(|| ("dead letters", queue.park.to_string()));
-            let most = |count: Option<u32>| count.map_or_else(|| "unlimited".to_owned(), |n| n.to_string());
-            let inflight = format!(
-                "{} per partition, {} per session",
-                most(queue.max_inflight),
-                most(queue.max_inflight_per_session)
-            );
-            let kept = queue.keep_ms.map_or_else(
-                || "never".to_owned(),
-                |ms| format!("{} and at most {}", duration_ms(ms), bytes(queue.keep_bytes_max)),
-            );
             let limit = format!("{} or {} messages", bytes(queue.bytes_max), queue.messages_max);
             let always = [
                 ("order", order.to_owned()),
                 ("lease", duration_ms(queue.lease_ms)),
-                ("leased at once", inflight),
                 ("attempts", queue.attempts_max.to_string()),
                 ("backoff", backoff),
                 ("ttl", never(queue.ttl_ms)),
-                ("kept after ack", kept),
                 ("limit per partition", limit),
             ];
-            always.into_iter().chain(park).collect()
+            always.into_iter().chain(settings_in_use(queue)).collect()
         }
         TopicPolicy::Stream(stream) => {
             let size = stream.retention.bytes.map_or_else(|| "unlimited".to_owned(), bytes);
@@ -280,6 +267,19 @@ fn settings_text(policy: &TopicPolicy) -> Vec<(&'static str, String)> {
             settings
         }
     }
+}
+
+/// What most queues have no use for.
+fn settings_in_use(queue: &QueuePolicy) -> impl Iterator<Item = (&'static str, String)> {
+    let park = queue.fifo.then(|| ("dead letters", queue.park.to_string()));
+    let per_partition = queue.max_inflight.map(|max| format!("{max} per partition"));
+    let per_session = queue.max_inflight_per_session.map(|max| format!("{max} per session"));
+    let leased: Vec<String> = per_partition.into_iter().chain(per_session).collect();
+    let leased = (!leased.is_empty()).then(|| ("leased at once", leased.join(", ")));
+    let kept = queue.keep_ms.map(|ms| {
+        ("kept after ack", format!("{}, at most {}", duration_ms(ms), bytes(queue.keep_bytes_max)))
+    });
+    park.into_iter().chain(leased).chain(kept)
 }
 
 #[cfg(test)]
@@ -325,17 +325,35 @@ mod tests {
             "queue `tasks`: 1 partition, 3 replicas each, created 1970-01-01T00:00:00Z\n\
              \x20 order                 plain\n\
              \x20 lease                 30s\n\
-             \x20 leased at once        unlimited per partition, unlimited per session\n\
              \x20 attempts              16\n\
              \x20 backoff               0s to 1m\n\
              \x20 ttl                   never\n\
-             \x20 kept after ack        never\n\
              \x20 limit per partition   10.0 GiB or 100000000 messages\n\
              \n\
              topic  partition  leader  voters      term  lag  holds                                        size\n\
              ───────────────────────────────────────────────────────────────────────────────────────────────────\n\
              tasks          0       2  1,2,3 (+4)     5   12  4 ready, 3 leased, 2 scheduled, 1 parked  2.0 KiB"
         );
+    }
+
+    #[test]
+    fn settings_that_are_in_use_are_shown_and_others_are_not() {
+        let policy = QueuePolicy {
+            fifo: true,
+            max_inflight: Some(7),
+            max_inflight_per_session: Some(2),
+            keep_ms: Some(3_600_000),
+            ..QueuePolicy::default()
+        };
+        let shown: Vec<String> =
+            settings_in_use(&policy).map(|(name, value)| format!("{name}: {value}")).collect();
+        let expected = [
+            "dead letters: park_message",
+            "leased at once: 7 per partition, 2 per session",
+            "kept after ack: 1h, at most 1.0 GiB",
+        ];
+        assert_eq!(shown, expected);
+        assert_eq!(settings_in_use(&QueuePolicy::default()).count(), 0);
     }
 
     #[test]
