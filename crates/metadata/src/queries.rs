@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use weir_types::{ClusterId, GroupId, Incarnation, KeyHash, NodeId, ReplicaId, TopicId};
 
+use crate::limits::{MOVES_AT_ONCE, MOVES_PER_COMMAND_MAX};
 use crate::link::{Link, LinkKind};
 use crate::membership::{Membership, ReplicaSet};
-use crate::moves::{self, Step};
+use crate::moves::{self, MoveState, Phase, ReplicaMove, Step};
 use crate::node::Node;
-use crate::placement::Transfer;
+use crate::placement::{self, Spread, Transfer};
 use crate::registry::Registry;
 use crate::routing::{NodeRoute, PartitionRoute, Routing, TopicRoute};
 use crate::topic::{COORDINATOR, Contents, Partition, Topic};
@@ -217,11 +218,57 @@ impl Registry {
         }
     }
 
-    /// The groups that are not yet where they shall be, each with its next step, in order of group.
-    pub fn steps(&self) -> impl Iterator<Item = (GroupId, Step)> {
-        self.memberships
-            .iter()
-            .filter_map(|(group, membership)| moves::next_step(membership).map(|step| (*group, step)))
+    /// What a node has to do now in the groups that it leads, each under this replica. It begins to copy at most
+    /// [`MOVES_AT_ONCE`] replicas at a time; what restores lost replicas under their node is not held back.
+    pub fn steps(&self, led: &BTreeMap<GroupId, ReplicaId>) -> BTreeMap<GroupId, Step> {
+        let copying = |group: &&GroupId| self.phase(**group) == Some(Phase::CatchingUp);
+        let mut begun = led.keys().filter(copying).count();
+        let mut steps = BTreeMap::new();
+        for (group, leader) in led {
+            let Some(membership) = self.memberships.get(group) else { continue };
+            let retired = |replica| self.is_retired(*group, replica);
+            let Some(step) = moves::next_step(membership, *leader, retired) else { continue };
+            if matches!(step, Step::AddLearner { .. }) && self.phase(*group) == Some(Phase::Waiting) {
+                if begun >= MOVES_AT_ONCE {
+                    continue;
+                }
+                begun += 1;
+            }
+            steps.insert(*group, step);
+        }
+        steps
+    }
+
+    /// The moves of replicas that are under way, in order of group.
+    pub fn moves(&self) -> impl Iterator<Item = MoveState> {
+        self.moves.iter().filter_map(|(group, moving)| {
+            let membership = self.memberships.get(group)?;
+            let (from, to) = (moving.from, membership.node_of(moving.new)?);
+            let (reason, phase) = (moving.reason, moving.phase(membership));
+            Some(MoveState { group: *group, from, to, reason, phase })
+        })
+    }
+
+    /// The fewest moves that spread the replicas over the nodes that are in use and not `down`, in order: those of one
+    /// partition one after the other. A partition that is on the move already is left out.
+    pub fn plan_balance(&self, down: &BTreeSet<NodeId>) -> Vec<ReplicaMove> {
+        let candidates: Vec<_> =
+            self.candidates().into_iter().filter(|candidate| !down.contains(&candidate.node)).collect();
+        let settled = self.memberships.iter().filter(|(group, membership)| {
+            **group != GroupId::METADATA && membership.formed && membership.current == membership.target
+        });
+        let spreads = settled.map(|(group, membership)| Spread {
+            group: *group,
+            nodes: membership.target.voters.values().copied().collect(),
+            leader: membership.target.voters.get(&membership.preferred_leader).copied(),
+        });
+        let mut moves = placement::balance(&candidates, &spreads.collect::<Vec<_>>());
+        moves.truncate(MOVES_PER_COMMAND_MAX);
+        moves
+    }
+
+    fn phase(&self, group: GroupId) -> Option<Phase> {
+        Some(self.moves.get(&group)?.phase(self.memberships.get(&group)?))
     }
 
     /// The transfers of leadership that bring leaders to the preferred replicas, given who leads now and which

@@ -5,10 +5,10 @@
 
 mod expected;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
-use weir_metadata::{Addresses, Command, Founder, LinkKind, PolicyChange, Registry};
+use weir_metadata::{Addresses, Command, Founder, LinkKind, PolicyChange, Registry, ReplicaMove};
 use weir_types::{
     At, Backoff, ClusterId, Corrupt, GroupId, Incarnation, NodeId, Offset, Output, ParkPolicy, ReplicaId,
     RequestId, TopicId, TopicKind, TopicPolicy, WallClock,
@@ -126,6 +126,14 @@ fn commands() -> Vec<Command> {
         Command::DeleteLink { kind: LinkKind::Forward, from: TopicId(1), to: TopicId(2) },
         link(LinkKind::DeadLetter, &[]),
         Command::DeleteTopic { topic: TopicId(1) },
+        registered(0x0301, "n6"),
+        registered(0x0302, "n7"),
+        create(5, "later", TopicKind::Queue),
+        Command::MoveReplicas { moves: vec![ReplicaMove { group: GroupId(4), from: NodeId(1), to: NodeId(6) }] },
+        Command::CancelMoves { groups: vec![GroupId(4)] },
+        Command::DrainNode { node: NodeId(7), down: BTreeSet::from([NodeId(4)]) },
+        Command::CancelDrain { node: NodeId(7) },
+        Command::RecoverNode { node: NodeId(1), down: BTreeSet::from([NodeId(1), NodeId(4)]) },
     ]
 }
 

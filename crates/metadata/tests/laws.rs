@@ -9,8 +9,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 use stored::Stored;
+use weir_metadata::limits::MOVES_AT_ONCE;
 use weir_metadata::{
-    Addresses, Command, Fate, Founder, LinkKind, NodeState, PolicyChange, Registry, ReplicaSet, Role, Step,
+    Addresses, Command, Fate, Founder, LinkKind, Node, NodeState, Phase, PolicyChange, Registry, ReplicaMove,
+    ReplicaSet, Role, Step,
 };
 use weir_types::{
     At, ClusterId, GroupId, Incarnation, LogIndex, NodeId, Output, ReplicaId, RequestId, Term, TopicId,
@@ -25,6 +27,13 @@ enum Wish {
     LoseDisk { node: usize },
     LoseWrites { node: usize, retry: bool },
     Remove { node: usize },
+    Drain { node: usize, down: usize },
+    Undrain { node: usize },
+    Recover { node: usize, down: usize },
+    Move { group: usize, to: usize },
+    Cancel { group: usize },
+    Balance { take: usize },
+    Elect { group: usize, voter: usize },
     Create { name: u8, partitions: u32, replicas: u32, request: u8 },
     Alter { topic: usize, attempts: u32 },
     Delete { topic: usize },
@@ -41,7 +50,14 @@ fn wish() -> impl Strategy<Value = Wish> {
         2 => (pick.clone(), 0..3u8).prop_map(|(node, moved)| Wish::Restart { node, moved }),
         1 => pick.clone().prop_map(|node| Wish::LoseDisk { node }),
         2 => (pick.clone(), any::<bool>()).prop_map(|(node, retry)| Wish::LoseWrites { node, retry }),
-        2 => pick.clone().prop_map(|node| Wish::Remove { node }),
+        1 => pick.clone().prop_map(|node| Wish::Remove { node }),
+        2 => (pick.clone(), pick.clone()).prop_map(|(node, down)| Wish::Drain { node, down }),
+        1 => pick.clone().prop_map(|node| Wish::Undrain { node }),
+        2 => (pick.clone(), pick.clone()).prop_map(|(node, down)| Wish::Recover { node, down }),
+        3 => (pick.clone(), pick.clone()).prop_map(|(group, to)| Wish::Move { group, to }),
+        1 => pick.clone().prop_map(|group| Wish::Cancel { group }),
+        2 => (1..5usize).prop_map(|take| Wish::Balance { take }),
+        2 => (pick.clone(), pick.clone()).prop_map(|(group, voter)| Wish::Elect { group, voter }),
         4 => (0..6u8, 0..5u32, 0..5u32, 0..8u8).prop_map(|(name, partitions, replicas, request)| {
             Wish::Create { name, partitions, replicas, request }
         }),
@@ -64,6 +80,7 @@ struct World {
     incarnations: u64,
     reissues: u64,
     groups: BTreeMap<GroupId, (ReplicaSet, u64)>,
+    leaders: BTreeMap<GroupId, ReplicaId>,
     issued: BTreeSet<ReplicaId>,
 }
 
@@ -106,6 +123,32 @@ impl World {
                 Some(Command::ReissueReplicas { node, incarnation, request: RequestId(self.reissues) })
             }
             Wish::Remove { node } => Some(Command::RemoveNode { node: self.member(node)?.0 }),
+            Wish::Drain { node, down } => {
+                Some(Command::DrainNode { node: self.member(node)?.0, down: self.down(down) })
+            }
+            Wish::Undrain { node } => Some(Command::CancelDrain { node: self.member(node)?.0 }),
+            Wish::Recover { node, down } => {
+                let node = self.member(node)?.0;
+                let down: BTreeSet<_> = self.down(down).into_iter().chain([node]).collect();
+                let command = Command::RecoverNode { node, down: down.clone() };
+                Some(command).filter(|_| self.registry.is_recoverable(node, &down))
+            }
+            Wish::Move { group, to } => self.a_move(group, to),
+            Wish::Cancel { group } => {
+                let moving: Vec<GroupId> = self.registry.moves().map(|moving| moving.group).collect();
+                Some(Command::CancelMoves { groups: vec![*moving.get(group % moving.len().max(1))?] })
+            }
+            Wish::Balance { take } => {
+                let mut seen = BTreeSet::new();
+                let mut moves = self.registry.plan_balance(&BTreeSet::new());
+                moves.retain(|step| seen.insert(step.group));
+                moves.truncate(take);
+                Some(Command::MoveReplicas { moves })
+            }
+            Wish::Elect { group, voter } => {
+                self.elect(group, voter);
+                None
+            }
             Wish::Create { name, partitions, replicas, request } => Some(Command::CreateTopic {
                 request: RequestId(request.into()),
                 name: format!("topic-{name}"),
@@ -164,6 +207,40 @@ impl World {
         topics.get(pick % topics.len().max(1)).copied()
     }
 
+    fn down(&self, pick: usize) -> BTreeSet<NodeId> {
+        // Often nobody is.
+        self.member(pick).filter(|_| pick.is_multiple_of(3)).map(|member| member.0).into_iter().collect()
+    }
+
+    fn a_move(&self, group: usize, to: usize) -> Option<Command> {
+        let groups: Vec<GroupId> = self.groups.keys().copied().collect();
+        let group = *groups.get(group % groups.len().max(1))?;
+        let from = *self.registry.membership(group)?.target.voters.values().next()?;
+        let to = self.member(to)?.0;
+        Some(Command::MoveReplicas { moves: vec![ReplicaMove { group, from, to }] })
+    }
+
+    /// Another voter leads.
+    fn elect(&mut self, group: usize, voter: usize) {
+        let groups: Vec<GroupId> = self.groups.keys().copied().collect();
+        let Some(group) = groups.get(group % groups.len().max(1)) else { return };
+        let voters: Vec<ReplicaId> = self.groups[group].0.voters.keys().copied().collect();
+        self.leaders.insert(*group, voters[voter % voters.len()]);
+    }
+
+    /// Who leads each group that is formed: one that may, if one of the voters does.
+    fn led(&self) -> BTreeMap<GroupId, ReplicaId> {
+        let leader = |group: GroupId| {
+            let membership = self.registry.membership(group).filter(|membership| membership.formed)?;
+            let voters = self.groups.get(&group).map_or(&membership.current, |raft| &raft.0).voters.keys();
+            let able = |voter: &&ReplicaId| !self.registry.is_retired(group, **voter);
+            let elected = self.leaders.get(&group).filter(|leader| voters.clone().any(|v| v == *leader));
+            let leader = elected.filter(able).or_else(|| voters.clone().find(able));
+            Some((group, *leader.or_else(|| voters.clone().next())?))
+        };
+        (0..1_000).map(GroupId).filter_map(leader).collect()
+    }
+
     /// Some node that shall start an unformed group does.
     fn form(&mut self, pick: usize) -> Option<Command> {
         let nodes: Vec<NodeId> = self.registry.members().map(|node| node.id).collect();
@@ -180,12 +257,21 @@ impl World {
 
     /// The leader of a group takes the step that the registry asks for and reports it.
     fn walk(&mut self, pick: usize) -> Option<Command> {
-        let steps: Vec<(GroupId, Step)> = self.registry.steps().collect();
+        let led = self.led();
+        let steps: Vec<(GroupId, Step)> = self.registry.steps(&led).into_iter().collect();
+        let copying = self.registry.moves().filter(|moving| moving.phase == Phase::CatchingUp).count();
+        let begins = |(group, step): &&(GroupId, Step)| {
+            let waits = self.registry.moves().any(|m| m.group == *group && m.phase == Phase::Waiting);
+            waits && matches!(step, Step::AddLearner { .. })
+        };
+        let begun = steps.iter().filter(begins).count();
+        assert!(begun == 0 || copying + begun <= MOVES_AT_ONCE, "too many replicas are copied at once");
         let (group, step) = steps.get(pick % steps.len().max(1))?.clone();
-        Some(self.take_step(group, step))
+        Some(self.take_step(group, led[&group], step))
     }
 
-    fn take_step(&mut self, group: GroupId, step: Step) -> Command {
+    fn take_step(&mut self, group: GroupId, leader: ReplicaId, step: Step) -> Command {
+        let lives = !self.registry.is_retired(group, leader);
         let known = self.registry.membership(group).unwrap();
         let (raft, generation) =
             self.groups.entry(group).or_insert_with(|| (known.current.clone(), known.generation));
@@ -197,11 +283,19 @@ impl World {
             Step::ChangeVoters { voters } => {
                 let all: BTreeMap<ReplicaId, NodeId> = raft.iter().collect();
                 assert!(voters.iter().all(|voter| all.contains_key(voter)), "a stranger is to vote");
+                assert!(voters.contains(&leader), "the leader is to lose its vote");
+                let nodes: BTreeSet<NodeId> = voters.iter().map(|voter| all[voter]).collect();
+                assert!(!lives || nodes.len() == voters.len(), "two voters are to be on one node");
                 let (voting, following) = all.into_iter().partition(|(replica, _)| voters.contains(replica));
                 *raft = ReplicaSet { voters: voting, learners: following };
             }
             Step::RemoveReplica { replica } => {
                 assert!(raft.learners.remove(&replica).is_some(), "only a learner is removed");
+            }
+            Step::HandOver { heirs } => {
+                let heir = heirs.first().unwrap();
+                assert!(raft.voters.contains_key(heir), "a stranger is to lead");
+                self.leaders.insert(group, *heir);
             }
         }
         let ReplicaSet { voters, learners } = raft.clone();
@@ -244,6 +338,7 @@ impl World {
         self.check_replicas(before);
         self.check_links();
         self.groups.retain(|group, _| self.registry.membership(*group).is_some());
+        self.leaders.retain(|group, _| self.registry.membership(*group).is_some());
     }
 
     /// Nothing that leaves a topic comes back to it, and a message leaves to one place.
@@ -309,15 +404,29 @@ proptest! {
             }
         }
         world.settle();
-        for (_, membership) in (0..1_000).filter_map(|g| Some((g, world.registry.membership(GroupId(g))?))) {
-            if membership.formed {
-                prop_assert_eq!(&membership.current, &membership.target);
-            }
+        // A group that counts on a replica which is gone for good, its only one, goes nowhere.
+        let lost = |group: GroupId| {
+            let membership = world.registry.membership(group).unwrap();
+            !membership.formed
+                || membership.target.iter().any(|(replica, _)| world.registry.is_retired(group, replica))
+        };
+        let groups = (0..1_000).map(GroupId).filter(|group| world.registry.membership(*group).is_some());
+        let whole: Vec<GroupId> = groups.clone().filter(|group| !lost(*group)).collect();
+        for group in &whole {
+            let membership = world.registry.membership(*group).unwrap();
+            prop_assert_eq!(&membership.current, &membership.target);
         }
-        // A group that can be formed is; a node is leaving only while a group that cannot holds it.
-        for node in world.registry.nodes().filter(|node| node.state == NodeState::Draining) {
-            let stuck = (0..1_000).filter_map(|g| world.registry.membership(GroupId(g)));
-            prop_assert!(stuck.filter(|m| !m.formed).any(|m| m.uses(node.id)));
+        let unfinished = world.registry.moves().find(|moving| whole.contains(&moving.group));
+        prop_assert_eq!(unfinished, None);
+        // A group that can be formed is; a node is leaving only while a group that cannot move holds it.
+        let leaving = |node: &&Node| match node.state {
+            NodeState::Draining => true,
+            NodeState::Cordoned => !world.registry.is_drained(node.id),
+            _ => false,
+        };
+        for node in world.registry.nodes().filter(leaving) {
+            let stuck = groups.clone().filter(|group| lost(*group));
+            prop_assert!(stuck.filter_map(|g| world.registry.membership(g)).any(|m| m.uses(node.id)));
         }
     }
 
