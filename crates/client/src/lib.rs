@@ -36,9 +36,9 @@ mod worker;
 
 pub use admin::types::{
     ClusterStatus, GroupDescription, GroupMember, GroupPosition, GroupSummary, LinkInfo, LinkKind,
-    MessageState, NewTopic, NodeInfo, PartitionOffsets, PartitionStatus, PeekedMessage, QueuePartition,
-    QueueSettings, QueueStats, ResetTo, Settings, StreamPartition, StreamSettings, TopicDescription,
-    TopicInfo,
+    MessageState, MoveInfo, MovePhase, MoveReason, Moves, NewTopic, NodeInfo, NodeUse, PartitionOffsets,
+    PartitionStatus, PeekedMessage, QueuePartition, QueueSettings, QueueStats, ResetTo, Settings,
+    StreamPartition, StreamSettings, TopicDescription, TopicInfo,
 };
 pub use admin::{
     Admin, Explanation, Hold, Holder, MessageRef, NodeDigest, ParkedReason, ParkedSelection, PeekOptions,

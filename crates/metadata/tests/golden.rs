@@ -129,7 +129,9 @@ fn commands() -> Vec<Command> {
         registered(0x0301, "n6"),
         registered(0x0302, "n7"),
         create(5, "later", TopicKind::Queue),
-        Command::MoveReplicas { moves: vec![ReplicaMove { group: GroupId(4), from: NodeId(1), to: NodeId(6) }] },
+        Command::MoveReplicas {
+            moves: vec![ReplicaMove { group: GroupId(4), from: NodeId(1), to: NodeId(6) }],
+        },
         Command::CancelMoves { groups: vec![GroupId(4)] },
         Command::DrainNode { node: NodeId(7), down: BTreeSet::from([NodeId(4)]) },
         Command::CancelDrain { node: NodeId(7) },

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::timeout;
 use weir_consensus::Leadership;
-use weir_metadata::{Addresses, Command, PolicyChange, Reply, Routing, Topic};
+use weir_metadata::{Addresses, Command, NodeState, PolicyChange, Reply, Routing, Topic};
 use weir_types::limits::name_is_valid;
 use weir_types::{
     ClusterId, ErrorKind, GroupId, NodeId, ProducerEpoch, ProducerId, ReplicaId, RequestId, TopicId,
@@ -67,6 +67,10 @@ pub struct NodeView {
     pub addresses: Addresses,
     /// Its build; none when it does not answer.
     pub version: Option<String>,
+    /// Whether it is in use.
+    pub state: NodeState,
+    /// It was to be emptied, and is.
+    pub drained: bool,
 }
 
 /// Who leads which group, as far as this node knows.
@@ -158,11 +162,12 @@ impl Broker {
     /// The nodes, each asked for a sign of life.
     pub async fn nodes(&self) -> Vec<NodeView> {
         let members: Vec<_> = self.registry(|registry| {
-            registry.members().map(|node| (node.id, node.name.clone(), node.addresses.clone())).collect()
+            registry.members().map(|node| (node.clone(), registry.is_drained(node.id))).collect()
         });
-        let views = members.into_iter().map(|(node, name, addresses)| async move {
+        let views = members.into_iter().map(|(node, drained)| async move {
+            let weir_metadata::Node { id: node, name, addresses, state, .. } = node;
             let version = self.version_of(node, &addresses).await;
-            NodeView { node, name, addresses, version }
+            NodeView { node, name, addresses, version, state, drained }
         });
         futures::future::join_all(views).await
     }

@@ -80,9 +80,12 @@ impl Registry {
             }
             let replicas = self.memberships[&group].target.voters.len() as u32;
             let nodes = rest.len() as u32;
-            let successor = self.place_beside(group, &mut rest).ok_or(
-                Rejection::DrainBreaksReplication { node: leaving, group, replicas, nodes },
-            )?;
+            let successor = self.place_beside(group, &mut rest).ok_or(Rejection::DrainBreaksReplication {
+                node: leaving,
+                group,
+                replicas,
+                nodes,
+            })?;
             successors.push((group, old, successor));
         }
         Ok(successors)
@@ -129,7 +132,8 @@ impl Registry {
         let target = &mut membership.target;
         let voter = target.voters.iter().find(|(_, node)| **node == id).map(|(replica, _)| *replica);
         let Some(voter) = voter else { return false };
-        let able = |node: &NodeId| !down.contains(node) && self.nodes.get(node).is_some_and(Node::is_registered);
+        let able =
+            |node: &NodeId| !down.contains(node) && self.nodes.get(node).is_some_and(Node::is_registered);
         let successor = target.learners.iter().find(|(_, node)| able(node)).map(|(r, node)| (*r, *node));
         if successor.is_none() && target.voters.len() == 1 {
             return false;
@@ -159,6 +163,12 @@ impl Registry {
             }
         };
         cordoned && self.memberships.iter().all(empty)
+    }
+
+    /// How many partitions the node has a replica of, or is to have one of.
+    pub fn places_of(&self, id: NodeId) -> usize {
+        let partitions = self.memberships.iter().filter(|(group, _)| **group != GroupId::METADATA);
+        partitions.filter(|(_, membership)| membership.uses(id)).count()
     }
 
     /// A move that ended is forgotten.

@@ -86,7 +86,9 @@ impl Registry {
     fn metadata_vote_has_heir(&self, id: NodeId, down: &BTreeSet<NodeId>) -> bool {
         let target = &self.memberships[&GroupId::METADATA].target;
         let able = |node: &NodeId| {
-            *node != id && !down.contains(node) && self.nodes.get(node).is_some_and(crate::Node::is_registered)
+            *node != id
+                && !down.contains(node)
+                && self.nodes.get(node).is_some_and(crate::Node::is_registered)
         };
         target.voters.values().any(|node| *node == id) && target.learners.values().any(able)
     }
