@@ -237,10 +237,17 @@ impl Broker {
         let members = self
             .registry(|registry| registry.membership(group).map(|membership| membership.current.clone()))
             .unwrap_or_default();
-        let asked = timeout(VIEW_TIMEOUT, self.at_leader(group, Request::PartitionView(group))).await;
-        let view = match asked {
-            Ok(Ok(Answer::PartitionView(view))) => Some(view),
-            _ => None,
+        let known = group == GroupId::METADATA || self.inner().hosted.read().contains_key(&group);
+        let (leader, view) = if known {
+            let asked = timeout(VIEW_TIMEOUT, self.at_leader(group, Request::PartitionView(group))).await;
+            let view = match asked {
+                Ok(Ok(Answer::PartitionView(view))) => Some(view),
+                _ => None,
+            };
+            (self.leader_of(group), view)
+        } else {
+            let asked = timeout(VIEW_TIMEOUT, self.ask_voters(group, &members.voters)).await;
+            asked.ok().flatten().map_or((None, None), |(leader, view)| (Some(leader), Some(view)))
         };
         PartitionState {
             topic: topic.to_owned(),
@@ -248,9 +255,35 @@ impl Broker {
             group,
             voters: members.voters,
             learners: members.learners,
-            leader: self.leader_of(group),
+            leader,
             view,
         }
+    }
+
+    /// The leader of a partition that has no replica here is the voter that answers for it.
+    async fn ask_voters(
+        &self,
+        group: GroupId,
+        voters: &BTreeMap<ReplicaId, NodeId>,
+    ) -> Option<(NodeId, PartitionView)> {
+        let request = Request::PartitionView(group);
+        let asked = voters.values().map(|node| {
+            let request = &request;
+            async move {
+                let address = self.inner().directory.client_address(*node)?;
+                match self.ask(&address, request).await {
+                    Ok(Answer::PartitionView(view)) => Some((*node, view)),
+                    _ => None,
+                }
+            }
+        });
+        let mut asked: futures::stream::FuturesUnordered<_> = asked.collect();
+        while let Some(answer) = futures::StreamExt::next(&mut asked).await {
+            if answer.is_some() {
+                return answer;
+            }
+        }
+        None
     }
 
     fn topic_by_id(&self, id: TopicId) -> Result<Topic, WeirError> {
