@@ -38,6 +38,8 @@ pub(crate) struct Memory {
     greeted: BTreeMap<GroupId, Term>,
     /// Where the log ended when a replica that is to vote was first looked at.
     marks: BTreeMap<(GroupId, ReplicaId), LogIndex>,
+    /// When the leadership of a group was last not handed over.
+    handovers: BTreeMap<GroupId, Instant>,
 }
 
 /// Starts the reconciler's task.

@@ -257,6 +257,9 @@ impl World {
 
     /// The leader of a group takes the step that the registry asks for and reports it.
     fn walk(&mut self, pick: usize) -> Option<Command> {
+        if let Some(report) = self.report() {
+            return Some(report);
+        }
         let led = self.led();
         let steps: Vec<(GroupId, Step)> = self.registry.steps(&led).into_iter().collect();
         let copying = self.registry.moves().filter(|moving| moving.phase == Phase::CatchingUp).count();
@@ -268,6 +271,18 @@ impl World {
         assert!(begun == 0 || copying + begun <= MOVES_AT_ONCE, "too many replicas are copied at once");
         let (group, step) = steps.get(pick % steps.len().max(1))?.clone();
         Some(self.take_step(group, led[&group], step))
+    }
+
+    /// What a group's leader tells of its own accord: the registry has something else than there is.
+    fn report(&mut self) -> Option<Command> {
+        let registry = &self.registry;
+        let differs = |(group, raft): &(&GroupId, &mut (ReplicaSet, u64))| {
+            registry.membership(**group).is_some_and(|known| known.formed && known.current != raft.0)
+        };
+        let (group, (raft, generation)) = self.groups.iter_mut().find(differs)?;
+        *generation += 1;
+        let ReplicaSet { voters, learners } = raft.clone();
+        Some(Command::MembershipChanged { group: *group, voters, learners, generation: *generation })
     }
 
     fn take_step(&mut self, group: GroupId, leader: ReplicaId, step: Step) -> Command {

@@ -7,6 +7,7 @@ use weir_metadata::{Command, MoveReason, NodeState, Phase, Registry, ReplicaMove
 use weir_types::{ErrorKind, GroupId, NodeId, WeirError};
 
 use crate::broker::Broker;
+use crate::remote::{self, Answer, Request};
 use crate::replica::unexpected;
 
 /// How long this node's own copy of the registry may take to show what was just changed.
@@ -51,12 +52,26 @@ impl Broker {
 
     /// The moves that would spread the replicas evenly over the nodes that are in use and heard, in order: those of
     /// one partition have to be made one after the other.
-    pub fn plan_balance(&self) -> Vec<MoveView> {
+    pub async fn plan_balance(&self) -> Result<Vec<MoveView>, WeirError> {
+        self.freshen().await?;
         let down = self.unheard();
-        self.registry(|registry| {
+        Ok(self.registry(|registry| {
             let plan = registry.plan_balance(&down);
             plan.into_iter().map(|planned| view(registry, planned, None)).collect()
-        })
+        }))
+    }
+
+    /// Brings this node's copy of the registry to where the registry is: that of a node which was away may be old.
+    async fn freshen(&self) -> Result<(), WeirError> {
+        let wanted = match self.at_leader(GroupId::METADATA, Request::RegistryVersion).await? {
+            Answer::RegistryVersion(version) => version,
+            other => return Err(remote::unexpected(&other)),
+        };
+        if self.metadata().wait_for(SHOWN_WITHIN, |registry| registry.version() >= wanted).await {
+            return Ok(());
+        }
+        let message = format!("this node's copy of the registry is behind version {wanted}");
+        Err(WeirError::new(ErrorKind::Retry, "registry-behind", message))
     }
 
     /// Moves replicas, at most one of each partition; returns when that is planned.
@@ -110,6 +125,7 @@ impl Broker {
     /// Takes a node out of the cluster: one that holds nothing, or with `force` one that is gone for good, whose
     /// replicas are then placed on others from what those have.
     pub async fn remove_node(&self, node: NodeId, force: bool) -> Result<(), WeirError> {
+        self.freshen().await?;
         let state = self.registry(|registry| registry.node(node).map(|node| node.state));
         let held = self.registry(|registry| registry.places_of(node));
         if force {
@@ -136,9 +152,12 @@ impl Broker {
     }
 
     /// What is under way, as soon as the registry is newer than `after`, or after `patience`.
-    pub async fn moves(&self, after: u64, patience: Duration) -> MovesView {
+    pub async fn moves(&self, after: u64, patience: Duration) -> Result<MovesView, WeirError> {
+        if after == 0 {
+            self.freshen().await?;
+        }
         self.metadata().wait_for(patience, |registry| registry.version() > after).await;
-        self.registry(|registry| MovesView {
+        Ok(self.registry(|registry| MovesView {
             version: registry.version(),
             moves: registry
                 .moves()
@@ -151,7 +170,7 @@ impl Broker {
                 .map(|node| (node, registry.is_drained(node)))
                 .collect(),
             leaving: in_state(registry, NodeState::Draining).collect(),
-        })
+        }))
     }
 
     /// Changes the registry, and waits a moment until this node's copy shows it: its next answer is to build on it.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures::StreamExt as _;
 use parking_lot::Mutex;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tracing::{info, warn};
 use weir_consensus::GroupStatus;
 use weir_metadata::{Command, Contents, Step};
@@ -24,6 +24,8 @@ use crate::replica::State;
 const GROUPS_AT_ONCE: usize = 16;
 /// How long one group may hold a pass up; it is taken up again in the next.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// After a leadership could not be handed over: each attempt may keep proposals out for a second.
+const HANDOVER_PAUSE: Duration = Duration::from_secs(5);
 /// A replica this close to the end of the log may take the lead.
 const TRANSFER_LAG_MAX: u64 = 1_000;
 
@@ -209,6 +211,11 @@ impl Duty<'_> {
         heirs: &BTreeSet<ReplicaId>,
     ) -> Result<(), WeirError> {
         let broker = self.broker;
+        let failed = self.memory.lock().handovers.get(&group).copied();
+        if failed.is_some_and(|at| at.elapsed() < HANDOVER_PAUSE) {
+            let message = format!("the leadership of group {group} was not handed over a moment ago");
+            return Err(WeirError::new(ErrorKind::Retry, "leadership-not-moved", message));
+        }
         let status = with_group!(broker, target, raft => raft.status());
         let preferred = broker.registry(|registry| registry.membership(group).map(|m| m.preferred_leader));
         let mut able: Vec<ReplicaId> =
@@ -219,10 +226,14 @@ impl Duty<'_> {
         for heir in able {
             match with_group!(broker, target, raft => raft.transfer_leader(heir).await) {
                 // Whoever leads now looks after the rest.
-                Ok(()) | Err(weir_consensus::Error::NotLeader { .. }) => return Ok(()),
+                Ok(()) | Err(weir_consensus::Error::NotLeader { .. }) => {
+                    self.memory.lock().handovers.remove(&group);
+                    return Ok(());
+                }
                 Err(error) => warn!(%group, to = %heir, %error, "leadership was not handed over"),
             }
         }
+        self.memory.lock().handovers.insert(group, Instant::now());
         let message = format!("no other voter of group {group} can lead it yet");
         Err(WeirError::new(ErrorKind::Retry, "leadership-not-moved", message))
     }

@@ -118,6 +118,7 @@ impl Registry {
         if moving.phase(&membership) == Phase::Removing || !votes || self.is_retired(group, moving.old) {
             return false;
         }
+        membership.give_up(moving.new);
         membership.reissue(moving.new, moving.old, moving.from);
         self.put_membership(group, membership, out);
         self.drop_move(group, out);

@@ -77,6 +77,7 @@ impl Registry {
         let new = self.formed().take_replica();
         let moving = self.moves[&group];
         let mut membership = self.memberships[&group].clone();
+        membership.give_up(moving.new);
         membership.reissue(moving.new, new, to);
         self.put_membership(group, membership, out);
         self.put_move(group, Move { new, ..moving }, out);

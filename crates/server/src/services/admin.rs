@@ -189,7 +189,8 @@ impl Admin for Services {
         &self,
         _: Request<v1::PlanBalanceRequest>,
     ) -> Result<Response<v1::PlanBalanceResponse>, Status> {
-        Ok(Response::new(nodes::planned(&self.broker()?.plan_balance())))
+        let planned = self.broker()?.plan_balance().await.map_err(error_to_status)?;
+        Ok(Response::new(nodes::planned(&planned)))
     }
 
     async fn move_replicas(
@@ -212,7 +213,8 @@ impl Admin for Services {
         &self,
         request: Request<v1::ListMovesRequest>,
     ) -> Result<Response<v1::ListMovesResponse>, Status> {
-        Ok(Response::new(nodes::list_moves(&self.broker()?, request.into_inner()).await))
+        let listed = nodes::list_moves(&self.broker()?, request.into_inner()).await;
+        listed.map(Response::new).map_err(error_to_status)
     }
 
     async fn drain_node(

@@ -34,16 +34,19 @@ pub(super) async fn cancel_moves(
     Ok(v1::CancelMovesResponse { group_ids: groups.into_iter().map(|group| group.0).collect() })
 }
 
-pub(super) async fn list_moves(broker: &Broker, request: v1::ListMovesRequest) -> v1::ListMovesResponse {
+pub(super) async fn list_moves(
+    broker: &Broker,
+    request: v1::ListMovesRequest,
+) -> Result<v1::ListMovesResponse, WeirError> {
     let wait = Duration::from_millis(request.wait_ms.min(WAIT_MS_MAX));
-    let MovesView { version, moves, draining, leaving } = broker.moves(request.after_version, wait).await;
+    let MovesView { version, moves, draining, leaving } = broker.moves(request.after_version, wait).await?;
     let node = |(node, drained): (NodeId, bool)| v1::DrainingNode { node_id: node.0, drained };
-    v1::ListMovesResponse {
+    Ok(v1::ListMovesResponse {
         version,
         moves: moves.iter().map(moving).collect(),
         draining: draining.into_iter().map(node).collect(),
         leaving_node_ids: leaving.into_iter().map(|node| node.0).collect(),
-    }
+    })
 }
 
 fn moving(view: &MoveView) -> v1::ReplicaMove {
