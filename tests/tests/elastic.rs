@@ -191,13 +191,16 @@ async fn what_cannot_be_done_to_nodes_is_refused_and_a_drain_is_taken_back() {
     cluster.nodes()[3].start();
     cluster.whole(&client).await;
 
-    // In the middle of a drain the node to which all goes is gone: the drain rests, and is taken back.
+    // A drain is taken back, however far it is.
     eventually("the fourth is heard again", MOVED, async || {
         let answer = weir.run("cluster drain n2 --no-wait").await;
         if answer.exit == 0 { Ok(()) } else { Err(format!("{answer:?}")) }
     })
     .await;
-    refused("cluster drain n3 --no-wait", 5, "[drain-breaks-replication]").await;
+    // Too few nodes are left for a second one, or, as long as the first moves last, it has to wait for them.
+    let second = weir.run("cluster drain n3 --no-wait").await;
+    let code = |code: &str| second.err.contains(code);
+    assert!(code("[drain-breaks-replication]") || code("[move-in-progress]"), "{second:?}");
     let back = weir.run("cluster drain n2 --cancel --json").await;
     assert_eq!(back.exit, 0, "{back:?}");
     let status = eventually("all is as it was", MOVED, async || {

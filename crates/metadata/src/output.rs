@@ -344,7 +344,7 @@ pub enum Rejection {
         node: NodeId,
     },
     /// A replica of this partition is on its way already: one at a time.
-    #[error("a replica of partition {group} is being moved from node {from} to node {to}")]
+    #[error("a replica of partition {group} is on its way from node {from} to node {to}, or back")]
     MoveInProgress {
         /// The partition's group.
         group: GroupId,

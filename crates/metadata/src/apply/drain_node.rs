@@ -78,17 +78,23 @@ impl Registry {
             if down.contains(&leaving) && only.is_some_and(|(replica, _)| replica == old) {
                 return Err(Rejection::OnlyReplica { node: leaving, group });
             }
-            let replicas = self.memberships[&group].target.voters.len() as u32;
-            let nodes = rest.len() as u32;
-            let successor = self.place_beside(group, &mut rest).ok_or(Rejection::DrainBreaksReplication {
-                node: leaving,
-                group,
-                replicas,
-                nodes,
-            })?;
+            let successor = self.place_beside(group, &mut rest);
+            let successor = successor.ok_or_else(|| self.no_place_for(group, leaving, &rest))?;
             successors.push((group, old, successor));
         }
         Ok(successors)
+    }
+
+    /// Why none of the nodes can take a replica of a group.
+    fn no_place_for(&self, group: GroupId, leaving: NodeId, rest: &[Candidate]) -> Rejection {
+        let membership = &self.memberships[&group];
+        let going = |candidate: &&Candidate| !membership.target.uses(candidate.node);
+        if let Some(candidate) = rest.iter().find(going) {
+            // It has one that is still being removed.
+            return Rejection::MoveInProgress { group, from: candidate.node, to: leaving };
+        }
+        let (replicas, nodes) = (membership.target.voters.len() as u32, rest.len() as u32);
+        Rejection::DrainBreaksReplication { node: leaving, group, replicas, nodes }
     }
 
     /// The nodes that replicas of `leaving` may go to.

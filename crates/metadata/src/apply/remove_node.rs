@@ -63,7 +63,14 @@ impl Registry {
         target.voters.retain(|_, node| *node != leaving);
         target.learners.retain(|_, node| *node != leaving);
         if target.voters.is_empty() {
-            target.voters.extend(target.learners.pop_first());
+            // One that is to stay, if there is.
+            let stays = |node: &NodeId| self.nodes.get(node).is_some_and(Node::is_registered);
+            let staying = target.learners.iter().find(|(_, node)| stays(node));
+            let next = staying.or_else(|| target.learners.first_key_value()).map(|(r, node)| (*r, *node));
+            if let Some((replica, node)) = next {
+                target.learners.remove(&replica);
+                target.voters.insert(replica, node);
+            }
         }
         let first = target.voters.first_key_value().map(|(replica, _)| *replica);
         if !target.voters.contains_key(&membership.preferred_leader) {
