@@ -42,6 +42,14 @@ pub(crate) struct Memory {
     handovers: BTreeMap<GroupId, Instant>,
 }
 
+impl Memory {
+    /// How far replicas were in groups that this node does not lead any more, or that are gone, is of no use.
+    fn forget_but(&mut self, led: &BTreeMap<GroupId, ReplicaId>) {
+        self.marks.retain(|(group, _), _| led.contains_key(group));
+        self.handovers.retain(|group, _| led.contains_key(group));
+    }
+}
+
 /// Starts the reconciler's task.
 pub(crate) fn start(broker: &Broker, options: &NodeOptions, incarnation: Incarnation) {
     let nudge = Arc::new(Notify::new());

@@ -69,8 +69,8 @@ pub struct Membership {
     pub preferred_leader: ReplicaId,
     /// Whether the group has been initialised. Once it is, no replica may initialise it again.
     pub formed: bool,
-    /// Index, in the group's own log, of the membership entry that `current` reports: an older report is
-    /// ignored. 0 before the first.
+    /// The index, in the group's own log, after that of the committed membership entry that `current` reports: an
+    /// older report is ignored. 0 before the first.
     pub generation: u64,
 }
 

@@ -218,25 +218,45 @@ impl Registry {
         }
     }
 
-    /// What a node has to do now in the groups that it leads, each under this replica. It begins to copy at most
-    /// [`MOVES_AT_ONCE`] replicas at a time; what restores lost replicas under their node is not held back.
+    /// What a node has to do now in the groups that it leads, each under this replica, while it hears every node. It
+    /// begins to copy at most [`MOVES_AT_ONCE`] replicas at a time; what restores lost replicas under their node is not
+    /// held back.
     pub fn steps(&self, led: &BTreeMap<GroupId, ReplicaId>) -> BTreeMap<GroupId, Step> {
-        let copying = |group: &&GroupId| self.phase(**group) == Some(Phase::CatchingUp);
-        let mut begun = led.keys().filter(copying).count();
-        let mut steps = BTreeMap::new();
-        for (group, leader) in led {
-            let Some(membership) = self.memberships.get(group) else { continue };
-            let retired = |replica| self.is_retired(*group, replica);
-            let Some(step) = moves::next_step(membership, *leader, retired) else { continue };
-            if matches!(step, Step::AddLearner { .. }) && self.phase(*group) == Some(Phase::Waiting) {
-                if begun >= MOVES_AT_ONCE {
-                    continue;
-                }
-                begun += 1;
-            }
-            steps.insert(*group, step);
-        }
-        steps
+        let turns = self.turns(led, &BTreeSet::new());
+        let step = |(group, leader): (&GroupId, &ReplicaId)| {
+            let step = self.step(*group, *leader)?;
+            let begins = self.begins_copy(*group, &step);
+            (!begins || turns.contains(group)).then_some((*group, step))
+        };
+        led.iter().filter_map(step).collect()
+    }
+
+    /// The groups whose turn it is to begin a move, for a node that leads these and does not hear those that are
+    /// `down`: a move to one of them does not begin, and one that has begun is not waited for.
+    pub fn turns(&self, led: &BTreeMap<GroupId, ReplicaId>, down: &BTreeSet<NodeId>) -> BTreeSet<GroupId> {
+        let target = |group: GroupId| {
+            let membership = self.memberships.get(&group)?;
+            membership.node_of(self.moves.get(&group)?.new)
+        };
+        let heard = |group: &GroupId| target(*group).is_some_and(|node| !down.contains(&node));
+        let moving = || led.keys().filter(|group| heard(group)).copied();
+        let copying = moving().filter(|group| self.phase(*group) == Some(Phase::CatchingUp)).count();
+        let begins = |group: &GroupId| {
+            let step = self.step(*group, led[group]);
+            step.is_some_and(|step| self.begins_copy(*group, &step))
+        };
+        moving().filter(begins).take(MOVES_AT_ONCE.saturating_sub(copying)).collect()
+    }
+
+    /// The next step of one group, for the replica that leads it. Whether a move may begin, [`Registry::turns`] tells.
+    pub fn step(&self, group: GroupId, leader: ReplicaId) -> Option<Step> {
+        let retired = |replica| self.is_retired(group, replica);
+        moves::next_step(self.memberships.get(&group)?, leader, retired)
+    }
+
+    /// Whether a step begins the move of a replica.
+    pub fn begins_copy(&self, group: GroupId, step: &Step) -> bool {
+        matches!(step, Step::AddLearner { .. }) && self.phase(group) == Some(Phase::Waiting)
     }
 
     /// The moves of replicas that are under way, in order of group.

@@ -41,6 +41,11 @@ enum Wish {
     Produce { name: Option<u8>, request: u8 },
     Form { group: usize },
     Walk { group: usize },
+    FallBehind,
+    Step { group: usize, behind: bool, committed: bool },
+    Commit { group: usize },
+    RollBack { group: usize, voter: usize },
+    Repeat { report: usize },
 }
 
 fn wish() -> impl Strategy<Value = Wish> {
@@ -67,8 +72,43 @@ fn wish() -> impl Strategy<Value = Wish> {
             .prop_map(|(kind, from, to, gone)| Wish::Link { kind, from, to, gone }),
         2 => (prop::option::of(0..3u8), 0..4u8).prop_map(|(name, request)| Wish::Produce { name, request }),
         6 => pick.clone().prop_map(|group| Wish::Form { group }),
+        1 => Just(Wish::FallBehind),
+        6 => (pick.clone(), any::<bool>(), any::<bool>())
+            .prop_map(|(group, behind, committed)| Wish::Step { group, behind, committed }),
+        2 => pick.clone().prop_map(|group| Wish::Commit { group }),
+        2 => (pick.clone(), pick.clone()).prop_map(|(group, voter)| Wish::RollBack { group, voter }),
+        2 => pick.clone().prop_map(|report| Wish::Repeat { report }),
         12 => pick.prop_map(|group| Wish::Walk { group }),
     ]
+}
+
+/// The members of a Raft group, as its log has them.
+#[derive(Clone, Default)]
+struct Raft {
+    /// By the last committed entry that changed them, and its index.
+    members: ReplicaSet,
+    index: u64,
+    /// By an entry that is not committed.
+    pending: Option<(ReplicaSet, u64)>,
+    last: u64,
+}
+
+impl Raft {
+    fn append(&mut self, members: ReplicaSet) {
+        self.last += 1;
+        self.pending = Some((members, self.last));
+    }
+
+    fn commit(&mut self) {
+        if let Some((members, index)) = self.pending.take() {
+            (self.members, self.index) = (members, index);
+        }
+    }
+
+    fn report(&self, group: GroupId) -> Command {
+        let ReplicaSet { voters, learners } = self.members.clone();
+        Command::MembershipChanged { group, voters, learners, generation: self.index + 1 }
+    }
 }
 
 /// A registry, its rows, and the Raft groups that it speaks of.
@@ -79,7 +119,11 @@ struct World {
     index: u64,
     incarnations: u64,
     reissues: u64,
-    groups: BTreeMap<GroupId, (ReplicaSet, u64)>,
+    groups: BTreeMap<GroupId, Raft>,
+    /// Somebody's copy of the registry, which stays behind.
+    behind: Registry,
+    /// What was reported.
+    reports: Vec<Command>,
     leaders: BTreeMap<GroupId, ReplicaId>,
     issued: BTreeSet<ReplicaId>,
 }
@@ -182,7 +226,30 @@ impl World {
             }),
             Wish::Form { group } => self.form(group),
             Wish::Walk { group } => self.walk(group),
+            Wish::FallBehind => {
+                self.behind = self.registry.clone();
+                None
+            }
+            Wish::Step { group, behind, committed } => self.step(group, behind, committed),
+            Wish::Commit { group } => {
+                self.group(group)?.1.commit();
+                None
+            }
+            Wish::RollBack { group, voter } => {
+                let (_, raft) = self.group(group)?;
+                // A new leader begins with an entry of its own.
+                raft.pending = None;
+                raft.last += 1;
+                self.elect(group, voter);
+                None
+            }
+            Wish::Repeat { report } => self.reports.get(report % self.reports.len().max(1)).cloned(),
         }
+    }
+
+    fn group(&mut self, pick: usize) -> Option<(GroupId, &mut Raft)> {
+        let nth = pick % self.groups.len().max(1);
+        self.groups.iter_mut().nth(nth).map(|(group, raft)| (*group, raft))
     }
 
     fn register_fresh(&mut self, at: Option<Addresses>, rack: u8) -> Command {
@@ -224,7 +291,7 @@ impl World {
     fn elect(&mut self, group: usize, voter: usize) {
         let groups: Vec<GroupId> = self.groups.keys().copied().collect();
         let Some(group) = groups.get(group % groups.len().max(1)) else { return };
-        let voters: Vec<ReplicaId> = self.groups[group].0.voters.keys().copied().collect();
+        let voters: Vec<ReplicaId> = self.groups[group].members.voters.keys().copied().collect();
         self.leaders.insert(*group, voters[voter % voters.len()]);
     }
 
@@ -232,7 +299,8 @@ impl World {
     fn led(&self) -> BTreeMap<GroupId, ReplicaId> {
         let leader = |group: GroupId| {
             let membership = self.registry.membership(group).filter(|membership| membership.formed)?;
-            let voters = self.groups.get(&group).map_or(&membership.current, |raft| &raft.0).voters.keys();
+            let voters =
+                self.groups.get(&group).map_or(&membership.current, |raft| &raft.members).voters.keys();
             let able = |voter: &&ReplicaId| !self.registry.is_retired(group, **voter);
             let elected = self.leaders.get(&group).filter(|leader| voters.clone().any(|v| v == *leader));
             let leader = elected.filter(able).or_else(|| voters.clone().find(able));
@@ -249,14 +317,19 @@ impl World {
         let starter = starters.nth(pick % 4)?;
         let group = starter.partition.group;
         let initial = ReplicaSet::of_voters(starter.members.voters);
-        let raft = self.groups.entry(group).or_insert_with(|| (initial.clone(), 1));
+        let formed = Raft { members: initial.clone(), ..Raft::default() };
+        let raft = self.groups.entry(group).or_insert(formed);
         // Whoever starts the group, it starts with the same voters.
-        assert!(raft.1 > 1 || raft.0 == initial);
+        assert!(raft.index > 0 || raft.members == initial);
         Some(Command::PartitionFormed { group })
     }
 
     /// The leader of a group takes the step that the registry asks for and reports it.
     fn walk(&mut self, pick: usize) -> Option<Command> {
+        if let Some(report) = self.report() {
+            return Some(report);
+        }
+        self.groups.values_mut().for_each(Raft::commit);
         if let Some(report) = self.report() {
             return Some(report);
         }
@@ -270,28 +343,61 @@ impl World {
         let begun = steps.iter().filter(begins).count();
         assert!(begun == 0 || copying + begun <= MOVES_AT_ONCE, "too many replicas are copied at once");
         let (group, step) = steps.get(pick % steps.len().max(1))?.clone();
-        Some(self.take_step(group, led[&group], step))
+        self.take_step(group, led[&group], step);
+        self.groups.get_mut(&group).unwrap().commit();
+        self.report()
     }
 
-    /// What a group's leader tells of its own accord: the registry has something else than there is.
+    /// The leader of a group takes a step, and the registry is not told yet.
+    fn step(&mut self, pick: usize, behind: bool, committed: bool) -> Option<Command> {
+        let led = self.led();
+        let (group, leader) = led.iter().nth(pick % led.len().max(1)).map(|(g, leader)| (*g, *leader))?;
+        let raft = self.groups.get(&group).cloned().unwrap_or_default();
+        // A copy that does not know the members of the group asks for nothing: they are reported first.
+        let knows = |copy: &Registry| {
+            copy.membership(group).is_some_and(|known| known.formed && known.generation > raft.index)
+        };
+        if !knows(&self.registry) {
+            return self.report();
+        }
+        let copy = if behind && knows(&self.behind) { &self.behind } else { &self.registry };
+        let step = copy.step(group, leader)?;
+        let turns = copy.turns(&led, &BTreeSet::new());
+        if raft.pending.is_some() || (copy.begins_copy(group, &step) && !turns.contains(&group)) {
+            return None;
+        }
+        self.take_step(group, leader, step);
+        if committed {
+            self.groups.get_mut(&group).unwrap().commit();
+        }
+        None
+    }
+
+    /// What a group's leader tells of its own accord: the members by a later entry than the registry knows of.
     fn report(&mut self) -> Option<Command> {
         let registry = &self.registry;
-        let differs = |(group, raft): &(&GroupId, &mut (ReplicaSet, u64))| {
-            registry.membership(**group).is_some_and(|known| known.formed && known.current != raft.0)
+        let later = |(group, raft): &(&GroupId, &Raft)| {
+            registry.membership(**group).is_some_and(|known| known.formed && known.generation <= raft.index)
         };
-        let (group, (raft, generation)) = self.groups.iter_mut().find(differs)?;
-        *generation += 1;
-        let ReplicaSet { voters, learners } = raft.clone();
-        Some(Command::MembershipChanged { group: *group, voters, learners, generation: *generation })
+        let (group, raft) = self.groups.iter().find(later)?;
+        let report = raft.report(*group);
+        self.reports.push(report.clone());
+        Some(report)
     }
 
-    fn take_step(&mut self, group: GroupId, leader: ReplicaId, step: Step) -> Command {
+    /// Appends what a step asks for.
+    fn take_step(&mut self, group: GroupId, leader: ReplicaId, step: Step) {
         let lives = !self.registry.is_retired(group, leader);
         let known = self.registry.membership(group).unwrap();
-        let (raft, generation) =
-            self.groups.entry(group).or_insert_with(|| (known.current.clone(), known.generation));
-        *generation += 1;
+        let log = self
+            .groups
+            .entry(group)
+            .or_insert_with(|| Raft { members: known.current.clone(), ..Raft::default() });
+        assert!(log.pending.is_none(), "one change at a time");
+        let mut after = log.members.clone();
+        let raft = &mut after;
         match step {
+            Step::AddLearner { replica, .. } if raft.node_of(replica).is_some() => return,
             Step::AddLearner { replica, node } => {
                 raft.learners.insert(replica, node);
             }
@@ -305,16 +411,18 @@ impl World {
                 *raft = ReplicaSet { voters: voting, learners: following };
             }
             Step::RemoveReplica { replica } => {
-                assert!(raft.learners.remove(&replica).is_some(), "only a learner is removed");
+                assert!(!raft.voters.contains_key(&replica), "a voter is to be removed");
+                // One that never came in is removed by an entry all the same.
+                raft.learners.remove(&replica);
             }
             Step::HandOver { heirs } => {
                 let heir = heirs.first().unwrap();
                 assert!(raft.voters.contains_key(heir), "a stranger is to lead");
                 self.leaders.insert(group, *heir);
+                return;
             }
         }
-        let ReplicaSet { voters, learners } = raft.clone();
-        Command::MembershipChanged { group, voters, learners, generation: *generation }
+        log.append(after);
     }
 
     fn apply(&mut self, command: Command) {
@@ -391,7 +499,9 @@ impl World {
                 Some(command) => command,
                 None => match self.walk(0) {
                     Some(command) => command,
-                    None => return,
+                    None if self.registry.steps(&self.led()).is_empty() => return,
+                    // A leadership was handed over.
+                    None => continue,
                 },
             };
             self.apply(command);

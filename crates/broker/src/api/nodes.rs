@@ -11,7 +11,7 @@ use crate::remote::{self, Answer, Request};
 use crate::replica::unexpected;
 
 /// How long this node's own copy of the registry may take to show what was just changed.
-const SHOWN_WITHIN: Duration = Duration::from_secs(2);
+pub(crate) const SHOWN_WITHIN: Duration = Duration::from_secs(2);
 
 /// The move of a replica, planned or under way.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -8,13 +8,14 @@ use futures::StreamExt as _;
 use parking_lot::Mutex;
 use tokio::time::{Instant, timeout};
 use tracing::{info, warn};
-use weir_consensus::GroupStatus;
-use weir_metadata::{Command, Contents, Step};
+use weir_consensus::{GroupStatus, Members};
+use weir_metadata::{Command, Contents, Registry, Step};
 use weir_queue::SessionEnding;
 use weir_types::{ErrorKind, GroupId, ReplicaId, WeirError};
 
 use super::Memory;
 use crate::api::groups::report_partitions;
+use crate::api::nodes::SHOWN_WITHIN;
 use crate::broker::Broker;
 use crate::hosted::{Hosted, Kind, with_partition};
 use crate::node::consensus;
@@ -35,8 +36,11 @@ pub(super) async fn perform(broker: &Broker, memory: &Mutex<Memory>) -> Result<(
         let hosted = broker.inner().hosted.read();
         hosted.iter().filter(|(_, h)| h.leads()).map(|(group, h)| (*group, h.clone())).collect()
     };
-    let duty = Duty { broker, memory, led: led_by(broker, &led) };
-    let duty = &duty;
+    let leading = led_by(broker, &led);
+    memory.lock().forget_but(&leading);
+    let down = broker.unheard();
+    let turns = broker.registry(|registry| registry.turns(&leading, &down));
+    let duty = &Duty { broker, memory, led: leading, turns };
     let mut outcome = in_time(duty.metadata_group()).await;
     let work = led.into_iter().map(|(group, hosted)| in_time(duty.led_group(group, hosted)));
     let mut results = futures::stream::iter(work).buffer_unordered(GROUPS_AT_ONCE);
@@ -58,6 +62,8 @@ struct Duty<'a> {
     memory: &'a Mutex<Memory>,
     /// The groups that it leads, and under which replica.
     led: BTreeMap<GroupId, ReplicaId>,
+    /// Those in which a move may begin.
+    turns: BTreeSet<GroupId>,
 }
 
 fn led_by(broker: &Broker, led: &[(GroupId, Hosted)]) -> BTreeMap<GroupId, ReplicaId> {
@@ -180,11 +186,20 @@ macro_rules! with_group {
 impl Duty<'_> {
     /// Reports the group's membership to the registry, and takes the next step towards the one it shall have.
     async fn membership(&self, group: GroupId, target: &Target) -> Result<(), WeirError> {
-        let Self { broker, led, .. } = self;
+        let broker = self.broker;
         report(broker, group, target).await?;
-        let step = broker.registry(|registry| registry.steps(led).remove(&group));
-        let Some(step) = step else { return Ok(()) };
-        info!(%group, ?step, "changing the group's membership");
+        check_settled(group, &with_group!(broker, target, raft => raft.status()))?;
+        let Some(leader) = self.led.get(&group) else { return Ok(()) };
+        let next = broker.registry(|registry| {
+            let step = registry.step(group, *leader)?;
+            let begins = registry.begins_copy(group, &step);
+            Some((step, begins && !self.turns.contains(&group)))
+        });
+        let Some((step, waits)) = next else { return Ok(()) };
+        if waits {
+            return self.wait_for_turn(group, &step);
+        }
+        let shown = format!("{step:?}");
         let done = match step {
             Step::HandOver { heirs } => return self.hand_over(group, target, &heirs).await,
             Step::AddLearner { replica, node } => {
@@ -200,7 +215,21 @@ impl Duty<'_> {
             }
         };
         done.map_err(consensus)?;
+        info!(%group, step = shown, "the group's membership was changed");
         report(broker, group, target).await
+    }
+
+    /// A move that waits for others begins when the registry shows one of them further; nothing tells that a node which
+    /// was not heard is heard again.
+    fn wait_for_turn(&self, group: GroupId, step: &Step) -> Result<(), WeirError> {
+        match step {
+            Step::AddLearner { node, .. } if !self.broker.inner().groups.hears(*node) => {
+                let message =
+                    format!("node {node}, which is to get a replica of group {group}, is not heard");
+                Err(WeirError::new(ErrorKind::Retry, "replica-catching-up", message))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The leadership goes to the preferred heir, or to the one with most of the log. Whoever leads then goes on.
@@ -248,6 +277,8 @@ impl Duty<'_> {
     ) -> Result<(), WeirError> {
         let last = status.last_log.unwrap_or_default();
         let marks = &mut self.memory.lock().marks;
+        // Moves that were taken back leave nothing behind.
+        marks.retain(|(of, replica), _| *of != group || voters.contains(replica));
         for replica in voters.iter().filter(|replica| !status.voters.contains_key(replica)) {
             let mark = marks.entry((group, *replica)).or_insert(last);
             let matched = status.matched.get(replica).copied().flatten();
@@ -285,23 +316,38 @@ fn keeps_up(broker: &Broker, status: &GroupStatus, replica: ReplicaId) -> bool {
     close && broker.inner().groups.hears(*node)
 }
 
+/// Nothing rings when a change that somebody else began is committed, so it is looked for.
+fn check_settled(group: GroupId, status: &GroupStatus) -> Result<(), WeirError> {
+    let same = |members: &Members| members.voters == status.voters && members.learners == status.learners;
+    if status.members.as_ref().is_none_or(same) {
+        return Ok(());
+    }
+    let message = format!("the last change of the members of group {group} is not committed yet");
+    Err(WeirError::new(ErrorKind::Retry, "duty-unfinished", message))
+}
+
+/// Tells the registry of the group's committed membership, and waits until this node's copy knows it: an older copy would
+/// ask for steps that were taken already. What is not committed may be taken back, so nobody is told of it.
 async fn report(broker: &Broker, group: GroupId, target: &Target) -> Result<(), WeirError> {
     let status = with_group!(broker, target, raft => raft.status());
     let known = broker.registry(|registry| registry.membership(group).cloned());
-    let Some(known) = known else { return Ok(()) };
-    let same =
-        known.formed && known.current.voters == status.voters && known.current.learners == status.learners;
-    if same || status.voters.is_empty() {
+    let (Some(known), Some(members)) = (known, status.members) else { return Ok(()) };
+    let Members { index, voters, learners } = members;
+    let generation = index.next().0;
+    // The same members may have come back: the entry tells whether this copy knows what was between.
+    if known.formed && generation <= known.generation {
         return Ok(());
     }
-    let command = Command::MembershipChanged {
-        group,
-        voters: status.voters,
-        learners: status.learners,
-        // An applied index is as good as the membership entry's own: later memberships have later ones.
-        generation: status.applied.unwrap_or_default().0,
+    let command = Command::MembershipChanged { group, voters, learners, generation };
+    broker.metadata().propose(command).await?;
+    let shows = |registry: &Registry| {
+        registry.membership(group).is_none_or(|known| known.formed && known.generation >= generation)
     };
-    broker.metadata().propose(command).await.map(|_| ())
+    if broker.metadata().wait_for(SHOWN_WITHIN, shows).await {
+        return Ok(());
+    }
+    let message = format!("this node's copy of the registry does not know the members of group {group} yet");
+    Err(WeirError::new(ErrorKind::Retry, "registry-behind", message))
 }
 
 /// Gives leadership back to preferred replicas that are close enough to take it.

@@ -91,6 +91,7 @@ impl Registry {
         let new = self.formed().take_replica();
         let mut membership = self.memberships[&group].clone();
         let from = membership.node_of(old).expect("a replica that is moved is on a node");
+        membership.give_up(old);
         membership.reissue(old, new, to);
         self.put_membership(group, membership, out);
         self.put_move(group, Move { old, from, new, reason }, out);
