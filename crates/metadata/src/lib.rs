@@ -21,6 +21,7 @@
 #![deny(clippy::disallowed_types, clippy::disallowed_methods)]
 
 mod apply;
+mod balance;
 mod command;
 mod invariants;
 pub mod limits;

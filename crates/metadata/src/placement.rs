@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use weir_types::{GroupId, NodeId, ReplicaId};
 
-use crate::moves::ReplicaMove;
+pub use crate::balance::{Layout, Spread, balance};
 
 /// A node that replicas may be placed on, and what it carries already.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,124 +77,6 @@ pub fn place_one(candidates: &[Candidate], others: &BTreeSet<NodeId>) -> Option<
     Load::of(candidates).pick(others)
 }
 
-/// Where the replicas of a partition are.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Spread {
-    /// The partition's group.
-    pub group: GroupId,
-    /// The nodes of its replicas.
-    pub nodes: BTreeSet<NodeId>,
-    /// The one that should lead, which its successor takes over.
-    pub leader: Option<NodeId>,
-}
-
-/// The moves that bring every partition to as many racks as can be, and then the nodes within one replica of each
-/// other, as far as the racks allow. Each move is needed, and where nothing is to gain nothing moves. Replicas on
-/// nodes that are not among the candidates stay where they are. Several moves of one partition are to be made one
-/// after the other.
-pub fn balance(candidates: &[Candidate], partitions: &[Spread]) -> Vec<ReplicaMove> {
-    let mut plan = Balance {
-        load: Load::of(candidates),
-        leading: candidates.iter().map(|candidate| (candidate.node, candidate.leaders)).collect(),
-        spreads: partitions.iter().map(|spread| (spread.group, spread.clone())).collect(),
-        moves: Vec::new(),
-    };
-    plan.spread_racks();
-    plan.level();
-    plan.moves
-}
-
-struct Balance {
-    load: Load,
-    leading: BTreeMap<NodeId, u64>,
-    /// The partitions as they are after the moves so far.
-    spreads: BTreeMap<GroupId, Spread>,
-    moves: Vec<ReplicaMove>,
-}
-
-impl Balance {
-    /// Moves that take a partition to one more rack.
-    fn spread_racks(&mut self) {
-        let groups: Vec<GroupId> = self.spreads.keys().copied().collect();
-        for group in groups {
-            while let Some(next) = self.next_spreading(&self.spreads[&group]) {
-                self.carry_out(next);
-            }
-        }
-    }
-
-    fn next_spreading(&self, spread: &Spread) -> Option<ReplicaMove> {
-        let before = self.load.racks_of(&spread.nodes);
-        let to = self.load.pick(&spread.nodes)?;
-        let sources = spread.nodes.iter().filter(|node| self.load.nodes.contains_key(node));
-        let gains = sources.filter(|from| {
-            let others = spread.nodes.iter().filter(|node| node != from).copied();
-            self.load.racks_of(&others.chain([to]).collect()) > before
-        });
-        // From the fullest of them.
-        let from = gains.max_by_key(|node| (self.load.nodes[node].1, **node))?;
-        Some(ReplicaMove { group: spread.group, from: *from, to })
-    }
-
-    /// Moves from nodes that carry too much to those that carry least.
-    fn level(&mut self) {
-        while let Some(next) = self.next_levelling() {
-            self.carry_out(next);
-        }
-    }
-
-    fn next_levelling(&self) -> Option<ReplicaMove> {
-        let mut nodes: Vec<(u64, NodeId)> =
-            self.load.nodes.iter().map(|(node, (_, replicas))| (*replicas, *node)).collect();
-        nodes.sort_unstable();
-        // The widest gap first. Those that carry most are gone through for each that carries least.
-        for (least, to) in &nodes {
-            for (most, from) in nodes.iter().rev() {
-                if *most < least + 2 {
-                    break;
-                }
-                if let Some(group) = self.partition_for(*from, *to) {
-                    return Some(ReplicaMove { group, from: *from, to: *to });
-                }
-            }
-        }
-        None
-    }
-
-    /// A partition that may go from one node to another without losing a rack: one that takes a leadership along
-    /// where the one leads more than the other, and none where not.
-    fn partition_for(&self, from: NodeId, to: NodeId) -> Option<GroupId> {
-        let leads_more = self.leading[&from] > self.leading[&to];
-        let able = |spread: &&Spread| {
-            let others = spread.nodes.iter().filter(|node| **node != from).copied();
-            spread.nodes.contains(&from)
-                && !spread.nodes.contains(&to)
-                && self.load.racks_of(&others.chain([to]).collect()) >= self.load.racks_of(&spread.nodes)
-        };
-        let best = self.spreads.values().filter(able).min_by_key(|spread| {
-            let led = spread.leader == Some(from);
-            (led != leads_more, spread.group)
-        });
-        best.map(|spread| spread.group)
-    }
-
-    fn carry_out(&mut self, next: ReplicaMove) {
-        let ReplicaMove { group, from, to } = next;
-        self.load.take(from);
-        self.load.add(to);
-        let spread = self.spreads.get_mut(&group).expect("what moves is one of the partitions");
-        spread.nodes.remove(&from);
-        spread.nodes.insert(to);
-        if spread.leader == Some(from) {
-            spread.leader = Some(to);
-            let leads = self.leading.entry(from).or_default();
-            *leads = leads.saturating_sub(1);
-            *self.leading.entry(to).or_default() += 1;
-        }
-        self.moves.push(next);
-    }
-}
-
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Rack {
     Named(String),
@@ -237,21 +119,6 @@ impl Load {
             (used.get(rack).copied().unwrap_or(0), rack_load, *replicas, **node)
         });
         best.map(|(node, _)| *node)
-    }
-
-    /// How many racks these nodes are in; one that is no candidate is a rack of its own.
-    fn racks_of(&self, nodes: &BTreeSet<NodeId>) -> usize {
-        let rack = |node: &NodeId| self.nodes.get(node).map_or(Rack::Alone(*node), |(rack, _)| rack.clone());
-        nodes.iter().map(rack).collect::<BTreeSet<Rack>>().len()
-    }
-
-    fn take(&mut self, node: NodeId) {
-        if let Some((rack, replicas)) = self.nodes.get_mut(&node) {
-            *replicas -= 1;
-            if let Some((total, _)) = self.racks.get_mut(rack) {
-                *total -= 1;
-            }
-        }
     }
 
     fn add(&mut self, node: NodeId) {

@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use weir_types::{ClusterId, GroupId, Incarnation, KeyHash, NodeId, ReplicaId, TopicId};
 
-use crate::limits::{MOVES_AT_ONCE, MOVES_PER_COMMAND_MAX};
+use crate::limits::MOVES_AT_ONCE;
 use crate::link::{Link, LinkKind};
 use crate::membership::{Membership, ReplicaSet};
 use crate::moves::{self, MoveState, Phase, ReplicaMove, Step};
 use crate::node::Node;
-use crate::placement::{self, Spread, Transfer};
+use crate::placement::{Layout, Spread, Transfer};
 use crate::registry::Registry;
 use crate::routing::{NodeRoute, PartitionRoute, Routing, TopicRoute};
 use crate::topic::{COORDINATOR, Contents, Partition, Topic};
@@ -269,9 +269,14 @@ impl Registry {
         })
     }
 
-    /// The fewest moves that spread the replicas over the nodes that are in use and not `down`, in order: those of one
-    /// partition one after the other. A partition that is on the move already is left out.
+    /// The fewest moves that spread the replicas over the nodes that are in use and not `down`: see [`Layout::balance`].
     pub fn plan_balance(&self, down: &BTreeSet<NodeId>) -> Vec<ReplicaMove> {
+        self.layout(down).balance()
+    }
+
+    /// Where everything is that a balance may move, and the nodes that are in use and not `down`. A partition that is on
+    /// the move already is left out.
+    pub fn layout(&self, down: &BTreeSet<NodeId>) -> Layout {
         let candidates: Vec<_> =
             self.candidates().into_iter().filter(|candidate| !down.contains(&candidate.node)).collect();
         let settled = self.memberships.iter().filter(|(group, membership)| {
@@ -282,9 +287,7 @@ impl Registry {
             nodes: membership.target.voters.values().copied().collect(),
             leader: membership.target.voters.get(&membership.preferred_leader).copied(),
         });
-        let mut moves = placement::balance(&candidates, &spreads.collect::<Vec<_>>());
-        moves.truncate(MOVES_PER_COMMAND_MAX);
-        moves
+        Layout { candidates, partitions: spreads.collect() }
     }
 
     fn phase(&self, group: GroupId) -> Option<Phase> {

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use weir_metadata::{Command, MoveReason, NodeState, Phase, Registry, ReplicaMove, Reply};
+use weir_runtime::Threads;
 use weir_types::{ErrorKind, GroupId, NodeId, WeirError};
 
 use crate::broker::Broker;
@@ -55,10 +56,18 @@ impl Broker {
     pub async fn plan_balance(&self) -> Result<Vec<MoveView>, WeirError> {
         self.freshen().await?;
         let down = self.unheard();
-        Ok(self.registry(|registry| {
-            let plan = registry.plan_balance(&down);
-            plan.into_iter().map(|planned| view(registry, planned, None)).collect()
-        }))
+        let layout = self.registry(|registry| registry.layout(&down));
+        // A large cluster's plan takes a while: the registry is not held meanwhile, and no task waits for its turn.
+        let plan = if self.inner().runtime.threads() == Threads::Tasks {
+            layout.balance()
+        } else {
+            let planning = tokio::task::spawn_blocking(move || layout.balance());
+            planning.await.map_err(|error| {
+                let message = format!("the balance was not planned: {error}");
+                WeirError::new(ErrorKind::Internal, "internal", message)
+            })?
+        };
+        Ok(self.registry(|registry| plan.into_iter().map(|planned| view(registry, planned, None)).collect()))
     }
 
     /// Brings this node's copy of the registry to where the registry is: that of a node which was away may be old.
