@@ -125,7 +125,7 @@ impl Registry {
             }
             Command::DeleteLink { kind, from, to } => self.delete_link(kind, (from, to), out),
             Command::MoveReplicas { moves } => self.move_replicas(&moves, out),
-            Command::CancelMoves { groups } => Ok(self.cancel_moves(&groups, out)),
+            Command::CancelMoves { groups } => self.cancel_moves(&groups, out),
             Command::DrainNode { node, down } => self.drain_node(node, &down, out),
             Command::CancelDrain { node } => self.cancel_drain(node, out),
             Command::RecoverNode { node, down } => self.recover_node(node, &down, out),

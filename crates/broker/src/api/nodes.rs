@@ -42,6 +42,8 @@ pub struct MovesView {
     pub draining: Vec<(NodeId, bool)>,
     /// Nodes that are leaving the cluster.
     pub leaving: Vec<NodeId>,
+    /// The nodes that have a replica of each partition that was asked about and is not deleted.
+    pub places: Vec<(GroupId, Vec<NodeId>)>,
 }
 
 impl Broker {
@@ -79,8 +81,7 @@ impl Broker {
         if self.metadata().wait_for(SHOWN_WITHIN, |registry| registry.version() >= wanted).await {
             return Ok(());
         }
-        let message = format!("this node's copy of the registry is behind version {wanted}");
-        Err(WeirError::new(ErrorKind::Retry, "registry-behind", message))
+        Err(behind(wanted))
     }
 
     /// Moves replicas, at most one of each partition; returns when that is planned.
@@ -160,13 +161,24 @@ impl Broker {
         }
     }
 
-    /// What is under way, as soon as the registry is newer than `after`, or after `patience`.
+    /// What is under way, as soon as the registry is newer than `after`, or after `patience`; never what was before
+    /// `after`.
     pub async fn moves(&self, after: u64, patience: Duration) -> Result<MovesView, WeirError> {
+        self.moves_and_places(after, patience, &[]).await
+    }
+
+    /// As [`Broker::moves`], with the places of these partitions.
+    pub async fn moves_and_places(
+        &self,
+        after: u64,
+        patience: Duration,
+        of: &[GroupId],
+    ) -> Result<MovesView, WeirError> {
         if after == 0 {
             self.freshen().await?;
         }
         self.metadata().wait_for(patience, |registry| registry.version() > after).await;
-        Ok(self.registry(|registry| MovesView {
+        let view = self.registry(|registry| MovesView {
             version: registry.version(),
             moves: registry
                 .moves()
@@ -179,7 +191,17 @@ impl Broker {
                 .map(|node| (node, registry.is_drained(node)))
                 .collect(),
             leaving: in_state(registry, NodeState::Draining).collect(),
-        }))
+            places: of
+                .iter()
+                .filter_map(|group| {
+                    let current = &registry.membership(*group)?.current;
+                    Some((*group, current.iter().map(|(_, node)| node).collect()))
+                })
+                .collect(),
+        });
+        // Who asks has seen a newer registry, on another node perhaps: an older one would tell of moves that were not
+        // planned yet as if they were done.
+        if view.version < after { Err(behind(after)) } else { Ok(view) }
     }
 
     /// Changes the registry, and waits a moment until this node's copy shows it: its next answer is to build on it.
@@ -210,6 +232,11 @@ fn view(registry: &Registry, planned: ReplicaMove, state: Option<(MoveReason, Ph
         to,
         state,
     }
+}
+
+fn behind(wanted: u64) -> WeirError {
+    let message = format!("this node's copy of the registry is behind version {wanted}");
+    WeirError::new(ErrorKind::Retry, "registry-behind", message)
 }
 
 fn not_heard(node: NodeId) -> WeirError {

@@ -48,7 +48,11 @@ impl Admin {
         .map(|_| ())
     }
 
-    /// Takes moves back whose new replica does not vote yet: the groups of those that were. The others go on.
+    /// Takes moves back that somebody asked for and whose new replica does not vote yet: the groups of those that were.
+    /// The others go on, as do moves of drains and those that make up for a lost node.
+    ///
+    /// # Errors
+    /// `Invalid` for more than 10,000 groups.
     pub async fn cancel_moves(&self, groups: &[u32]) -> Result<Vec<u32>> {
         let core = &self.client.core;
         let request = v1::CancelMovesRequest { group_ids: groups.to_vec() };
@@ -62,17 +66,31 @@ impl Admin {
     }
 
     /// What is under way, as soon as the registry is newer than `after`, or after `patience` (30 s at most); 0 answers at
-    /// once.
+    /// once. Never what was before `after`.
+    ///
+    /// # Errors
+    /// `Retry` when the nodes that were asked do not know version `after` yet.
     pub async fn moves(&self, after: u64, patience: Duration) -> Result<Moves> {
+        self.moves_and_places(after, patience, &[]).await
+    }
+
+    /// What is under way, as [`Admin::moves`] tells it, and the places of these partitions (Raft groups) at that moment.
+    ///
+    /// # Errors
+    /// As of [`Admin::moves`].
+    pub async fn moves_and_places(&self, after: u64, patience: Duration, groups: &[u32]) -> Result<Moves> {
         let core = &self.client.core;
         let call = core.operation(Target::Any, "list moves");
         let attempt_timeout = call.attempt_timeout + patience;
         let wait_ms = u64::try_from(patience.as_millis()).unwrap_or(u64::MAX);
-        let request = v1::ListMovesRequest { after_version: after, wait_ms };
+        let request = v1::ListMovesRequest { after_version: after, wait_ms, group_ids: groups.to_vec() };
         let answer = core
-            .call(Call { attempt_timeout, ..call }, |channel| async move {
-                let mut client = AdminClient::new(channel).max_decoding_message_size(ANSWER_BYTES_MAX);
-                client.list_moves(request).await
+            .call(Call { attempt_timeout, ..call }, |channel| {
+                let request = request.clone();
+                async move {
+                    let mut client = AdminClient::new(channel).max_decoding_message_size(ANSWER_BYTES_MAX);
+                    client.list_moves(request).await
+                }
             })
             .await?;
         Ok(Moves {
@@ -80,6 +98,7 @@ impl Admin {
             moves: answer.moves.into_iter().map(moving).collect(),
             draining: answer.draining.iter().map(|node| (node.node_id, node.drained)).collect(),
             leaving: answer.leaving_node_ids,
+            places: answer.places.into_iter().map(|at| (at.group_id, at.node_ids)).collect(),
         })
     }
 

@@ -1,5 +1,7 @@
 //! What the operator's calls take and return.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use weir_proto::v1;
 pub use weir_proto::v1::{QueueSettings, StreamSettings};
@@ -272,6 +274,8 @@ pub struct Moves {
     pub draining: Vec<(u64, bool)>,
     /// Ids of nodes that are leaving the cluster.
     pub leaving: Vec<u64>,
+    /// By Raft group, the ids of the nodes that have a replica of a partition that was asked about and is not deleted.
+    pub places: BTreeMap<u32, Vec<u64>>,
 }
 
 /// Nodes, partitions, and who leads them.

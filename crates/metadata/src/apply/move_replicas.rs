@@ -97,18 +97,30 @@ impl Registry {
         self.put_move(group, Move { old, from, new, reason }, out);
     }
 
-    pub(crate) fn cancel_moves(&mut self, groups: &[GroupId], out: &mut Output<Effect>) -> Reply {
+    /// Takes back moves that somebody asked for; a drain has its own way back, and what makes up for a node that is away
+    /// would be planned again at once.
+    pub(crate) fn cancel_moves(
+        &mut self,
+        groups: &[GroupId],
+        out: &mut Output<Effect>,
+    ) -> Result<Reply, Rejection> {
+        if groups.len() > MOVES_PER_COMMAND_MAX {
+            return Err(Rejection::TooManyMoves { wanted: groups.len(), limit: MOVES_PER_COMMAND_MAX });
+        }
         let mut cancelled = Vec::new();
         for group in groups {
-            let in_use = |moving: &Move| self.nodes.get(&moving.from).is_some_and(crate::Node::is_registered);
-            if self.moves.get(group).is_some_and(in_use) && self.take_back(*group, out) {
+            let asked = |moving: &Move| {
+                let in_use = self.nodes.get(&moving.from).is_some_and(crate::Node::is_registered);
+                in_use && moving.reason == MoveReason::Asked
+            };
+            if self.moves.get(group).is_some_and(asked) && self.take_back(*group, out) {
                 cancelled.push(*group);
             }
         }
         if !cancelled.is_empty() {
             self.routing_changed(out);
         }
-        Reply::MovesCancelled { groups: cancelled }
+        Ok(Reply::MovesCancelled { groups: cancelled })
     }
 
     /// Takes a move back, if the new replica has no vote and the old one still has; whether it was.

@@ -39,13 +39,20 @@ pub(super) async fn list_moves(
     request: v1::ListMovesRequest,
 ) -> Result<v1::ListMovesResponse, WeirError> {
     let wait = Duration::from_millis(request.wait_ms.min(WAIT_MS_MAX));
-    let MovesView { version, moves, draining, leaving } = broker.moves(request.after_version, wait).await?;
+    let of: Vec<GroupId> = request.group_ids.into_iter().map(GroupId).collect();
+    let view = broker.moves_and_places(request.after_version, wait, &of).await?;
+    let MovesView { version, moves, draining, leaving, places } = view;
+    let placed = |(group, nodes): (GroupId, Vec<NodeId>)| v1::PartitionPlaces {
+        group_id: group.0,
+        node_ids: nodes.into_iter().map(|node| node.0).collect(),
+    };
     let node = |(node, drained): (NodeId, bool)| v1::DrainingNode { node_id: node.0, drained };
     Ok(v1::ListMovesResponse {
         version,
         moves: moves.iter().map(moving).collect(),
         draining: draining.into_iter().map(node).collect(),
         leaving_node_ids: leaving.into_iter().map(|node| node.0).collect(),
+        places: places.into_iter().map(placed).collect(),
     })
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 use serde_json::json;
-use weir_client::{Admin, MoveInfo, MovePhase, Moves, NodeInfo};
+use weir_client::{Admin, MoveInfo, MovePhase, MoveReason, Moves, NodeInfo};
 
 use super::Connection;
 use super::confirm::confirm;
@@ -14,6 +14,8 @@ use crate::output::{Done, MoveList, Screen};
 
 /// How long one look at the moves waits for a change.
 const LOOK: Duration = Duration::from_secs(10);
+/// Most moves that a cluster takes in one request.
+const MOVES_PER_REQUEST: usize = 10_000;
 
 /// Spread the replicas evenly over the nodes
 #[derive(Debug, Args)]
@@ -29,7 +31,7 @@ pub(super) struct Balance {
     /// Only show the moves
     #[arg(long, conflicts_with = "cancel")]
     dry_run: bool,
-    /// Take back the moves of a balance that have not got their vote yet
+    /// Take back all moves that a balance or a single `move` asked for and whose new replica has no vote yet
     #[arg(long)]
     cancel: bool,
     #[command(flatten)]
@@ -57,12 +59,7 @@ impl Balance {
             let (now, later): (Vec<_>, Vec<_>) =
                 plan.into_iter().partition(|step| seen.insert(step.group_id));
             admin.move_replicas(&now).await?;
-            let groups: BTreeSet<u32> = now.iter().map(|step| step.group_id).collect();
-            wait(&admin, |moves| {
-                let left = moves.moves.iter().filter(|moving| groups.contains(&moving.group_id));
-                progress(left, groups.len())
-            })
-            .await?;
+            wait_moved(&admin, &now).await?;
             plan = later;
         }
         screen.show(&Done { text: format!("{count} replicas moved"), data: json!({ "moved": count }) })
@@ -71,11 +68,15 @@ impl Balance {
 
 async fn cancel(admin: &Admin, screen: Screen) -> Outcome {
     let under_way = admin.moves(0, Duration::ZERO).await?.moves;
-    let groups: Vec<u32> = under_way.iter().map(|moving| moving.group_id).collect();
-    let cancelled = admin.cancel_moves(&groups).await?;
-    let going_on = groups.len() - cancelled.len();
-    let text = format!("{} moves taken back, {going_on} go on", cancelled.len());
-    screen.show(&Done { text, data: json!({ "cancelled": cancelled.len(), "going_on": going_on }) })
+    let asked = under_way.iter().filter(|moving| moving.reason == Some(MoveReason::Asked));
+    let groups: Vec<u32> = asked.map(|moving| moving.group_id).collect();
+    let mut cancelled = 0;
+    for groups in groups.chunks(MOVES_PER_REQUEST) {
+        cancelled += admin.cancel_moves(groups).await?.len();
+    }
+    let going_on = groups.len() - cancelled;
+    let text = format!("{cancelled} moves taken back, {going_on} go on");
+    screen.show(&Done { text, data: json!({ "cancelled": cancelled, "going_on": going_on }) })
 }
 
 /// Move a replica of a partition to another node
@@ -120,10 +121,7 @@ impl Move {
             reason: None,
         };
         admin.move_replicas(std::slice::from_ref(&asked)).await?;
-        wait(&admin, |moves| {
-            progress(moves.moves.iter().filter(|moving| moving.group_id == asked.group_id), 1)
-        })
-        .await?;
+        wait_moved(&admin, std::slice::from_ref(&asked)).await?;
         let text = format!("{} has the replica of partition {partition} of `{topic}` now", to.name);
         let data = json!({ "topic": topic, "partition": partition, "from": from.node_id, "to": to.node_id });
         screen.show(&Done { text, data })
@@ -192,7 +190,7 @@ impl Drain {
         }
         let first = admin.moves(0, Duration::ZERO).await?;
         let all = leaving(&first, node.node_id).count();
-        wait(&admin, |moves| match moves.draining.iter().find(|(id, _)| *id == node.node_id) {
+        wait(&admin, &[], |moves| match moves.draining.iter().find(|(id, _)| *id == node.node_id) {
             Some((_, true)) => Ok(None),
             Some((_, false)) => {
                 let left = progress(leaving(moves, node.node_id), all)?;
@@ -219,7 +217,7 @@ fn leaving(moves: &Moves, node: u64) -> impl Iterator<Item = &MoveInfo> {
 /// Take a node out of the cluster for good
 #[derive(Debug, Args)]
 #[command(after_help = "\
-The node must be drained. With --force it may hold replicas, but must be gone: they are then copied from the others, and
+The node must hold no replicas: drain it first. With --force it may hold replicas, but must be gone: they are then copied from the others, and
 the node leaves the cluster when they have been. Stop its process afterwards; its data are of no use to the cluster any
 more, and its id is never given again.
 
@@ -250,7 +248,7 @@ impl Remove {
         admin.remove_node(node.node_id, self.force).await?;
         let first = admin.moves(0, Duration::ZERO).await?;
         let all = leaving(&first, node.node_id).count();
-        wait(&admin, |moves| {
+        wait(&admin, &[], |moves| {
             if !moves.leaving.contains(&node.node_id) {
                 return Ok(None);
             }
@@ -288,13 +286,45 @@ fn progress<'a>(left: impl Iterator<Item = &'a MoveInfo>, all: usize) -> Result<
     Ok((left > 0).then_some(text))
 }
 
-/// Looks at each change until `left` says that nothing is; what it says goes to standard error.
-async fn wait(admin: &Admin, left: impl Fn(&Moves) -> Result<Option<String>, Failure>) -> Outcome {
+/// Waits until moves have ended, and looks whether the replicas are where they shall be.
+async fn wait_moved(admin: &Admin, asked: &[MoveInfo]) -> Outcome {
+    let groups: BTreeSet<u32> = asked.iter().map(|step| step.group_id).collect();
+    let list: Vec<u32> = groups.iter().copied().collect();
+    let moves = wait(admin, &list, |moves| {
+        progress(moves.moves.iter().filter(|moving| groups.contains(&moving.group_id)), groups.len())
+    })
+    .await?;
+    let arrived = |step: &&MoveInfo| {
+        let places = moves.places.get(&step.group_id);
+        places.is_some_and(|nodes| nodes.contains(&step.to) && !nodes.contains(&step.from))
+    };
+    let (all, arrived) = (asked.len(), asked.iter().filter(arrived).count());
+    if arrived == all {
+        return Ok(());
+    }
+    let message = format!(
+        "{arrived} of {all} replicas moved: the moves of the others were taken back or went elsewhere, or their topics \
+         were deleted"
+    );
+    Err(Failure::operation("move-cancelled", message))
+}
+
+/// Looks at each change until `left` says that nothing is; what it says goes to standard error. The last look, with the
+/// places of these groups.
+async fn wait(
+    admin: &Admin,
+    groups: &[u32],
+    left: impl Fn(&Moves) -> Result<Option<String>, Failure>,
+) -> Result<Moves, Failure> {
     let (mut version, mut said) = (0, String::new());
     loop {
-        let moves = admin.moves(version, LOOK).await?;
+        let moves = admin.moves_and_places(version, LOOK, groups).await?;
+        if moves.version < version {
+            // From a node that is behind: what it does not know of yet is not done.
+            continue;
+        }
         version = moves.version;
-        let Some(text) = left(&moves)? else { return Ok(()) };
+        let Some(text) = left(&moves)? else { return Ok(moves) };
         if text != said {
             eprintln!("{text}");
             said = text;
