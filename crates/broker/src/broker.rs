@@ -287,6 +287,10 @@ impl Broker {
                 let through = self.accept_transfer(destination, source, after, batches).await?;
                 Ok(Answer::Transferred { through })
             }
+            Request::RegistryVersion => {
+                self.inner.metadata.partition().barrier().await?;
+                Ok(Answer::RegistryVersion(self.registry(Registry::version)))
+            }
             Request::NodeView => Ok(Answer::NodeView { version: env!("CARGO_PKG_VERSION").to_owned() }),
         }
     }

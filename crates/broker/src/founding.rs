@@ -45,6 +45,9 @@ pub struct NodeOptions {
     pub seeds: BTreeSet<String>,
     /// How many nodes found a new cluster: 1, 3 or 5.
     pub bootstrap_expect: u32,
+    /// How long a node may be away before this one, while it leads the registry, has its replicas placed on others;
+    /// none: for ever.
+    pub recover_after: Option<Duration>,
 }
 
 /// A node's place in its cluster, kept on its disk.

@@ -30,6 +30,9 @@ impl Broker {
                 Kind::Coordinator(_) => {}
             }
         }
+        let registry_here = self.metadata().partition().leadership().borrow().here;
+        let moves = self.registry(|registry| registry.moves().count()) as u64;
+        gauge!("weir_replica_moves").set(if registry_here { float(moves) } else { 0.0 });
         gauge!("weir_partitions_led").set(led);
         gauge!("weir_replicas").set(total);
     }

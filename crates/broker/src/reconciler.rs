@@ -4,6 +4,7 @@
 //! Everything is idempotent and starts from what is: a pass that fails half way is repeated.
 
 mod duties;
+mod recovery;
 mod replicas;
 
 use std::collections::BTreeMap;
@@ -15,7 +16,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 use tracing::{debug, error, warn};
 use weir_metadata::Command;
-use weir_types::{GroupId, Incarnation, Term};
+use weir_types::{GroupId, Incarnation, LogIndex, ReplicaId, Term};
 
 use crate::broker::Broker;
 use crate::founding::NodeOptions;
@@ -35,6 +36,18 @@ pub(crate) struct Memory {
     version: Option<u64>,
     /// The terms in which a led group was last put in order: its sessions, its policy.
     greeted: BTreeMap<GroupId, Term>,
+    /// Where the log ended when a replica that is to vote was first looked at.
+    marks: BTreeMap<(GroupId, ReplicaId), LogIndex>,
+    /// When the leadership of a group was last not handed over.
+    handovers: BTreeMap<GroupId, Instant>,
+}
+
+impl Memory {
+    /// How far replicas were in groups that this node does not lead any more, or that are gone, is of no use.
+    fn forget_but(&mut self, led: &BTreeMap<GroupId, ReplicaId>) {
+        self.marks.retain(|(group, _), _| led.contains_key(group));
+        self.handovers.retain(|group, _| led.contains_key(group));
+    }
 }
 
 /// Starts the reconciler's task.
@@ -42,6 +55,9 @@ pub(crate) fn start(broker: &Broker, options: &NodeOptions, incarnation: Incarna
     let nudge = Arc::new(Notify::new());
     let mut tasks = broker.inner().tasks.lock();
     tasks.spawn(watch_metadata(broker.clone(), Arc::clone(&nudge)));
+    if let Some(grace) = options.recover_after {
+        tasks.spawn(recovery::run(broker.clone(), grace));
+    }
     tasks.spawn(register(broker.clone(), options.clone(), incarnation));
     tasks.spawn(run(broker.clone(), nudge));
 }

@@ -57,6 +57,8 @@ pub(crate) enum Request {
         after: TransferSequence,
         batches: Vec<(TransferSequence, Bytes)>,
     },
+    /// How new the registry is; answered by its leader only, which asks a majority first.
+    RegistryVersion,
 }
 
 /// The answer.
@@ -78,6 +80,7 @@ pub(crate) enum Answer {
     Transferred {
         through: TransferSequence,
     },
+    RegistryVersion(u64),
 }
 
 /// What a node says about itself before there is trust.

@@ -36,9 +36,9 @@ mod worker;
 
 pub use admin::types::{
     ClusterStatus, GroupDescription, GroupMember, GroupNames, GroupPosition, GroupSummary, LinkInfo,
-    LinkKind, MessageState, NewTopic, NodeInfo, ParkPolicy, PartitionOffsets, PartitionStatus, PeekedMessage,
-    QueuePartition, QueueSettings, QueueStats, ResetTo, Settings, StreamPartition, StreamSettings,
-    TopicDescription, TopicInfo,
+    LinkKind, MessageState, MoveInfo, MovePhase, MoveReason, Moves, NewTopic, NodeInfo, NodeUse, ParkPolicy,
+    PartitionOffsets, PartitionStatus, PeekedMessage, QueuePartition, QueueSettings, QueueStats, ResetTo,
+    Settings, StreamPartition, StreamSettings, TopicDescription, TopicInfo,
 };
 pub use admin::{
     Admin, Explanation, Hold, Holder, MessageRef, NodeDigest, ParkedReason, ParkedSelection, PeekOptions,

@@ -187,8 +187,8 @@ impl<M: Machine> Group<M> {
         Ok(Stored { applied, rows })
     }
 
-    /// Adds a replica that does not vote yet. Returns when the change is committed, not when it caught up: see
-    /// `matched` in [`Group::status`]. Leader only; adding it again changes nothing.
+    /// Adds a replica that does not vote yet. Returns when the change is committed and in [`Group::status`], not when
+    /// it caught up: see `matched` there. Leader only; adding it again changes nothing.
     pub async fn add_learner(&self, replica: ReplicaId, node: NodeId) -> Result<(), Error> {
         membership::add_learner(&self.replica, replica, node).await
     }
@@ -199,7 +199,9 @@ impl<M: Machine> Group<M> {
         membership::change_voters(&self.replica, voters).await
     }
 
-    /// Removes a replica from the group, voter or not. Leader only. Its id must never be used again.
+    /// Removes a replica that does not vote: one that does is [`Error::Unfinished`], since its vote has to go first.
+    /// Leader only. Its id must never be used again. Also a replica that is no member is removed by an entry of its
+    /// own, behind whatever might still let it in.
     pub async fn remove_replica(&self, replica: ReplicaId) -> Result<(), Error> {
         membership::remove(&self.replica, replica).await
     }

@@ -50,7 +50,7 @@ pub use group::{Applied, Group, Stored};
 pub use groups::Groups;
 pub use machine::{EntryPosition, Machine};
 pub use options::{GroupSpec, Limits, Options, PeerAddress, Timings};
-pub use status::{GroupStatus, Leadership, Role};
+pub use status::{GroupStatus, Leadership, Members, Role};
 pub use stored::{StoredVote, stored_applied, stored_vote};
 
 /// The first byte of the keys of consensus's own rows. A machine's keys start with any other byte.

@@ -6,17 +6,16 @@ use std::time::Duration;
 use openraft::ChangeMembers;
 use openraft::async_runtime::watch::WatchReceiver;
 use openraft::errors::{ChangeMembershipError, ClientWriteError, InitializeError, RaftError};
+use openraft::raft::ClientWriteResponse;
 use tokio::time::timeout;
 use weir_types::{NodeId, ReplicaId};
 
 use crate::Error;
-use crate::raft::{Core, Member, TypeConfig};
+use crate::raft::{Core, LogId, Member, TypeConfig};
 use crate::replica::{Replica, other_node};
 
 /// Longest wait for a change to be committed. It goes on in the background and may be repeated.
 const CHANGE_TIMEOUT: Duration = Duration::from_secs(30);
-
-type Change = ChangeMembers<u64, Member>;
 
 pub(crate) async fn initialize(replica: &Replica, voters: BTreeMap<ReplicaId, NodeId>) -> Result<(), Error> {
     let core = running(replica)?;
@@ -33,49 +32,71 @@ pub(crate) async fn initialize(replica: &Replica, voters: BTreeMap<ReplicaId, No
 }
 
 pub(crate) async fn add_learner(replica: &Replica, new: ReplicaId, node: NodeId) -> Result<(), Error> {
-    let (core, membership) = (running(replica)?, members(replica)?);
-    match membership.get(&new) {
-        Some(known) if *known == node => Ok(()),
+    let core = running(replica)?;
+    let known = settled(&core)?.get_node(&new.0).map(|member| member.node);
+    match known {
+        Some(known) if known == node => Ok(()),
         Some(known) => {
             Err(Error::Rejected { reason: format!("replica {new} exists already, on node {known}") })
         }
-        None => {
-            let added = core.raft.add_learner(new.0, Member { node }, false);
-            finish(replica, async { added.await.map(|_| ()) }).await
-        }
+        None => finish(replica, &core, core.raft.add_learner(new.0, Member { node }, false)).await,
     }
 }
 
 pub(crate) async fn change_voters(replica: &Replica, voters: BTreeSet<ReplicaId>) -> Result<(), Error> {
-    change(replica, Change::ReplaceAllVoters(voters.into_iter().map(|id| id.0).collect()), true).await
+    let core = running(replica)?;
+    let change = Change::ReplaceAllVoters(voters.into_iter().map(|id| id.0).collect());
+    finish(replica, &core, core.raft.change_membership(change, true)).await
 }
 
 pub(crate) async fn remove(replica: &Replica, gone: ReplicaId) -> Result<(), Error> {
-    if !members(replica)?.contains_key(&gone) {
-        return Ok(());
-    }
-    let ids = BTreeSet::from([gone.0]);
-    let votes = running(replica)?.raft.voter_ids().any(|voter| voter == gone.0);
-    let removal = if votes { Change::RemoveVoters(ids) } else { Change::RemoveNodes(ids) };
-    change(replica, removal, false).await
-}
-
-async fn change(replica: &Replica, change: Change, retain: bool) -> Result<(), Error> {
     let core = running(replica)?;
-    finish(replica, async { core.raft.change_membership(change, retain).await.map(|_| ()) }).await
+    if settled(&core)?.voter_ids().any(|voter| voter == gone.0) {
+        return Err(Error::Unfinished { reason: format!("replica {gone} has a vote") });
+    }
+    // One that is no member is removed by an entry all the same: whoever waits for its end is told of that entry.
+    let removal = Change::RemoveNodes(BTreeSet::from([gone.0]));
+    finish(replica, &core, core.raft.change_membership(removal, true)).await
 }
 
-async fn finish(
-    replica: &Replica,
-    change: impl Future<Output = Result<(), RaftError<TypeConfig, ClientWriteError<TypeConfig>>>>,
-) -> Result<(), Error> {
+/// The membership, when the last change of it is committed: what is not may yet be taken back.
+fn settled(core: &Core) -> Result<openraft::Membership<u64, Member>, Error> {
+    let metrics = core.raft.server_metrics();
+    let metrics = metrics.borrow_watched();
+    let committed = &metrics.committed_membership_config;
+    if metrics.membership_config.log_id() != committed.log_id() {
+        return Err(Error::Unfinished { reason: "the last change is not committed yet".to_owned() });
+    }
+    Ok(committed.membership().clone())
+}
+
+type Change = ChangeMembers<u64, Member>;
+type Changed = Result<ClientWriteResponse<TypeConfig>, RaftError<TypeConfig, ClientWriteError<TypeConfig>>>;
+
+/// Waits until a change is committed, and until the replica's status shows it.
+async fn finish(replica: &Replica, core: &Core, change: impl Future<Output = Changed>) -> Result<(), Error> {
     // An entry that its successor lacks could cost it the election.
     if replica.intake.pass(|| ()).is_err() {
         return Err(Error::Unfinished { reason: "the leadership is being handed over".to_owned() });
     }
-    match timeout(CHANGE_TIMEOUT, Box::pin(change)).await {
-        Ok(outcome) => outcome.map_err(|error| change_error(error, replica.context.node)),
-        Err(_) => Err(Error::Unfinished { reason: "the change is not committed yet".to_owned() }),
+    let change = async {
+        let changed = change.await.map_err(|error| change_error(error, replica.context.node))?;
+        wait_shown(core, changed.log_id).await
+    };
+    timeout(CHANGE_TIMEOUT, Box::pin(change))
+        .await
+        .unwrap_or_else(|_| Err(Error::Unfinished { reason: "the change is not committed yet".to_owned() }))
+}
+
+/// An entry may be answered a moment before the metrics say that it is committed.
+async fn wait_shown(core: &Core, entry: LogId) -> Result<(), Error> {
+    let mut metrics = core.raft.server_metrics();
+    loop {
+        let shown = metrics.borrow_watched().committed_membership_config.log_id().map(|id| id.index());
+        if shown >= Some(entry.index()) {
+            return Ok(());
+        }
+        metrics.changed().await.map_err(|error| unfinished(&error))?;
     }
 }
 
@@ -95,13 +116,6 @@ fn change_error(error: RaftError<TypeConfig, ClientWriteError<TypeConfig>>, us: 
         ClientWriteError::PreconditionFailed(error) => unfinished(&error),
         ClientWriteError::ChangeMembershipError(error) => Error::Rejected { reason: error.to_string() },
     }
-}
-
-fn members(replica: &Replica) -> Result<BTreeMap<ReplicaId, NodeId>, Error> {
-    let metrics = running(replica)?.raft.server_metrics();
-    let metrics = metrics.borrow_watched();
-    let nodes = metrics.membership_config.nodes();
-    Ok(nodes.map(|(replica, member)| (ReplicaId(*replica), member.node)).collect())
 }
 
 pub(crate) fn running(replica: &Replica) -> Result<Core, Error> {

@@ -7,7 +7,7 @@ use openraft::async_runtime::watch::WatchReceiver;
 use openraft::{Instant, RaftMetrics, ServerState};
 use weir_types::{LogIndex, NodeId, ReplicaId, Term};
 
-use crate::raft::TypeConfig;
+use crate::raft::{Member, StoredMembership, TypeConfig};
 use crate::replica::Replica;
 
 /// Who leads a group, as this replica knows it.
@@ -37,6 +37,17 @@ pub enum Role {
     Stopped,
 }
 
+/// Who takes part in a group, by an entry that is committed and so will never be taken back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Members {
+    /// The entry. Of two memberships of a group the one with the higher index is the later.
+    pub index: LogIndex,
+    /// Voting replicas (of both sides while a change is under way).
+    pub voters: BTreeMap<ReplicaId, NodeId>,
+    /// Replicas that do not vote.
+    pub learners: BTreeMap<ReplicaId, NodeId>,
+}
+
 /// A replica's state at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GroupStatus {
@@ -54,10 +65,13 @@ pub struct GroupStatus {
     pub applied: Option<LogIndex>,
     /// The first entry that its machine still needs.
     pub retained_from: LogIndex,
-    /// Voting replicas (of both sides while a change is under way).
+    /// Voting replicas by the last entry in its log that says so, committed or not (of both sides while a change is
+    /// under way).
     pub voters: BTreeMap<ReplicaId, NodeId>,
-    /// Replicas that do not vote.
+    /// Replicas that do not vote, by the same entry.
     pub learners: BTreeMap<ReplicaId, NodeId>,
+    /// The last membership known to be committed; none before the group is formed.
+    pub members: Option<Members>,
     /// On the leader: the last entry that each replica is known to hold.
     pub matched: BTreeMap<ReplicaId, Option<LogIndex>>,
     /// On the leader: how long ago a majority last answered.
@@ -70,11 +84,7 @@ pub(crate) fn of(replica: &Replica) -> GroupStatus {
     let Some(core) = replica.core() else { return stopped(retained_from) };
     let metrics = core.raft.metrics();
     let metrics = metrics.borrow_watched();
-    let membership = metrics.membership_config.membership();
-    let located = |id: u64| {
-        let node = membership.get_node(&id).map(|member| member.node).unwrap_or_default();
-        (ReplicaId(id), node)
-    };
+    let (voters, learners) = located(metrics.membership_config.membership());
     let matched = metrics.replication.iter().flatten();
     GroupStatus {
         role: role(metrics.state),
@@ -84,13 +94,31 @@ pub(crate) fn of(replica: &Replica) -> GroupStatus {
         committed: metrics.local_committed.map(|id| LogIndex(id.index())),
         applied: metrics.last_applied.map(|id| LogIndex(id.index())),
         retained_from,
-        voters: membership.voter_ids().map(located).collect(),
-        learners: membership.learner_ids().map(located).collect(),
+        voters,
+        learners,
+        members: members(&metrics.committed_membership_config),
         matched: matched
             .map(|(id, last)| (ReplicaId(*id), last.map(|last| LogIndex(last.index()))))
             .collect(),
         since_quorum: contact(&metrics),
     }
+}
+
+type Places = BTreeMap<ReplicaId, NodeId>;
+
+/// Voters and learners with their nodes.
+fn located(membership: &openraft::Membership<u64, Member>) -> (Places, Places) {
+    let located = |id: u64| {
+        let node = membership.get_node(&id).map(|member| member.node).unwrap_or_default();
+        (ReplicaId(id), node)
+    };
+    (membership.voter_ids().map(located).collect(), membership.learner_ids().map(located).collect())
+}
+
+fn members(committed: &StoredMembership) -> Option<Members> {
+    let index = LogIndex(committed.log_id().as_ref()?.index());
+    let (voters, learners) = located(committed.membership());
+    Some(Members { index, voters, learners })
 }
 
 /// On the leader, the time since a majority answered.
@@ -133,6 +161,7 @@ fn stopped(retained_from: LogIndex) -> GroupStatus {
         retained_from,
         voters: BTreeMap::new(),
         learners: BTreeMap::new(),
+        members: None,
         matched: BTreeMap::new(),
         since_quorum: None,
     }

@@ -10,6 +10,7 @@ use weir_types::{
 };
 
 use crate::link::LinkKind;
+use crate::moves::ReplicaMove;
 use crate::node::Addresses;
 
 /// A node that a cluster is formed with. The founders agree on the ids before there is a registry.
@@ -176,6 +177,37 @@ pub enum Command {
         from: TopicId,
         /// Where it goes to.
         to: TopicId,
+    },
+    /// Moves replicas of partitions, at most one of each: all of them or none are planned.
+    MoveReplicas {
+        /// The moves.
+        moves: Vec<ReplicaMove>,
+    },
+    /// Takes moves back that have not reached the vote yet; the others go on.
+    CancelMoves {
+        /// The partitions.
+        groups: Vec<GroupId>,
+    },
+    /// Empties a node: its replicas move to other nodes, its vote in the metadata group too. Nothing is placed on it
+    /// any more, and it stays a member. Repeating it changes nothing.
+    DrainNode {
+        /// The node.
+        node: NodeId,
+        /// Nodes that are not heard: nothing is moved there.
+        down: BTreeSet<NodeId>,
+    },
+    /// Puts a drained node back into use. What has not left it yet stays; what has left comes back with a balance.
+    CancelDrain {
+        /// The node.
+        node: NodeId,
+    },
+    /// A node has been away for too long: what it holds is placed on others, as far as there are others and a
+    /// majority is left to agree. The node stays registered. Repeating it changes nothing.
+    RecoverNode {
+        /// The node.
+        node: NodeId,
+        /// Nodes that are not heard: nothing is moved there.
+        down: BTreeSet<NodeId>,
     },
 }
 

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use weir_types::{Corrupt, GroupId, NodeId};
 
 use crate::membership::{Membership, ReplicaSet};
+use crate::node::NodeState;
 use crate::registry::{Cluster, Registry};
 use crate::topic::COORDINATOR;
 
@@ -41,6 +42,14 @@ impl Registry {
                 holds(replicas.insert(replica), || format!("replica {replica} is in two groups"))?;
             }
         }
+        for (group, moving) in &self.moves {
+            let target = self.memberships.get(group).map(|membership| &membership.target);
+            let planned = target
+                .is_some_and(|to| to.voters.contains_key(&moving.new) && to.node_of(moving.old).is_none());
+            holds(planned && moving.from != NodeId(0), || {
+                format!("group {group}: {moving:?} is not what the group shall get to")
+            })?;
+        }
         for (id, link) in &self.links {
             let known = self.topics.contains_key(&link.from) && self.topics.contains_key(&link.to);
             let issued = link.id == *id && u64::from(*id) <= cluster.version;
@@ -63,6 +72,11 @@ impl Registry {
             let in_metadata = self.memberships.get(&GroupId::METADATA).is_some_and(|m| m.target.uses(id));
             holds(in_metadata || !node.is_registered(), || {
                 format!("node {id} is to have no replica of the metadata group")
+            })?;
+            let out = matches!(node.state, NodeState::Draining | NodeState::Cordoned);
+            let partitions = || self.memberships.iter().filter(|(group, _)| **group != GroupId::METADATA);
+            holds(!out || !partitions().any(|(_, m)| m.target.uses(id)), || {
+                format!("node {id} is on its way out, and is to hold a partition")
             })?;
         }
         holds(self.node_by_incarnation.len() == self.nodes.len(), || "two nodes share an incarnation".into())

@@ -5,7 +5,7 @@
 //! none twice. Placement ([`placement`]) is a pure function that runs inside `apply`, so all replicas place alike.
 //!
 //! ```text
-//!            CreateTopic · RegisterNode · RemoveNode · ReissueReplicas
+//!        CreateTopic · RegisterNode · ReissueReplicas · MoveReplicas · DrainNode · RecoverNode · RemoveNode
 //!                                │ decide
 //!                                ▼
 //!   nodes ── placement ──►  target memberships ── moves::next_step ──► one step for the group's leader
@@ -21,6 +21,7 @@
 #![deny(clippy::disallowed_types, clippy::disallowed_methods)]
 
 mod apply;
+mod balance;
 mod command;
 mod invariants;
 pub mod limits;
@@ -41,7 +42,7 @@ mod topic;
 pub use command::{Command, Founder, PolicyChange};
 pub use link::{Link, LinkKind};
 pub use membership::{Membership, ReplicaSet};
-pub use moves::Step;
+pub use moves::{MoveReason, MoveState, Phase, ReplicaMove, Step};
 pub use node::{Addresses, Node, NodeState, Reissue, ReissuedReplica};
 pub use output::{Effect, Rejection, Reply};
 pub use placement::Transfer;

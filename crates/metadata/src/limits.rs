@@ -18,5 +18,10 @@ pub const COORDINATOR_SHARDS_MAX: u32 = 64;
 pub const COORDINATOR_REPLICAS: usize = 3;
 /// Most links between topics.
 pub const LINKS_MAX: usize = 10_000;
+/// Moves of replicas that a node has under way at once in the groups that it leads. Each copies a whole replica, so
+/// this is what bounds the work that a drain or a balance makes; leaderships are handed over without it.
+pub const MOVES_AT_ONCE: usize = 4;
+/// Most moves of replicas in one command.
+pub const MOVES_PER_COMMAND_MAX: usize = 10_000;
 /// Longest address or rack, in bytes.
 pub const ADDRESS_BYTES_MAX: usize = 300;

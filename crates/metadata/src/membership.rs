@@ -57,8 +57,8 @@ impl ReplicaSet {
 /// Who holds the replicas of one group.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Membership {
-    /// The group's committed Raft membership, as last reported; before the group is formed, the voters that it
-    /// is to be formed with.
+    /// The group's committed Raft membership, as last reported, and learners that it may have by now; before the
+    /// group is formed, the voters that it is to be formed with.
     pub current: ReplicaSet,
     /// Where the group shall get to.
     pub target: ReplicaSet,
@@ -69,8 +69,8 @@ pub struct Membership {
     pub preferred_leader: ReplicaId,
     /// Whether the group has been initialised. Once it is, no replica may initialise it again.
     pub formed: bool,
-    /// Index, in the group's own log, of the membership entry that `current` reports: an older report is
-    /// ignored. 0 before the first.
+    /// The index, in the group's own log, after that of the committed membership entry that `current` reports: an
+    /// older report is ignored. 0 before the first.
     pub generation: u64,
 }
 
@@ -93,6 +93,15 @@ impl Membership {
         self.target.substitute(old, new, node);
         if self.preferred_leader == old {
             self.preferred_leader = new;
+        }
+    }
+
+    /// A planned replica is not wanted any more. Its group may have let it in already, without the report having come:
+    /// until the next one tells, it counts as a learner. Otherwise its node would delete it, and might then have to open
+    /// it once more, under the same id and without what it had acknowledged.
+    pub(crate) fn give_up(&mut self, planned: ReplicaId) {
+        if let Some(node) = self.target.node_of(planned).filter(|_| self.current.node_of(planned).is_none()) {
+            self.current.learners.insert(planned, node);
         }
     }
 

@@ -28,6 +28,9 @@ pub enum NodeState {
         /// The node that took its place.
         by: NodeId,
     },
+    /// Drained: nothing is placed on it, what it had moves away, and it stays a member without a vote in the
+    /// metadata group until it is removed or comes back into use.
+    Cordoned,
 }
 
 /// A node of the cluster.
@@ -59,9 +62,9 @@ impl Node {
         self.state == NodeState::Registered
     }
 
-    /// Whether it still takes part: registered, or draining.
+    /// Whether it still takes part: registered, or on its way out.
     pub fn is_member(&self) -> bool {
-        matches!(self.state, NodeState::Registered | NodeState::Draining)
+        matches!(self.state, NodeState::Registered | NodeState::Draining | NodeState::Cordoned)
     }
 }
 

@@ -70,6 +70,30 @@ pub enum Reply {
         /// Its id.
         link: u32,
     },
+    /// So many moves of replicas are planned, or were already.
+    MovesPlanned {
+        /// How many.
+        moves: u32,
+    },
+    /// These moves were taken back.
+    MovesCancelled {
+        /// Their partitions.
+        groups: Vec<GroupId>,
+    },
+    /// The node is being emptied, and stays a member.
+    NodeDraining {
+        /// Its id.
+        node: NodeId,
+    },
+    /// The node is in use again.
+    NodeReturned {
+        /// Its id.
+        node: NodeId,
+        /// Moves away from it that were taken back.
+        cancelled: u32,
+        /// Moves away from it that were too far on for that.
+        going_on: u32,
+    },
 }
 
 /// A hint for the runtime of the leader. Losing or repeating one is harmless.
@@ -303,6 +327,75 @@ pub enum Rejection {
         /// The limit.
         limit: usize,
     },
+    /// The partition has a replica on that node already, or one that is on its way there or from there.
+    #[error("partition {group} has a replica on node {node} already")]
+    ReplicaExists {
+        /// The partition's group.
+        group: GroupId,
+        /// The node that a replica was to move to.
+        node: NodeId,
+    },
+    /// The partition has no replica on that node.
+    #[error("partition {group} has no replica on node {node}")]
+    ReplicaNotFound {
+        /// The partition's group.
+        group: GroupId,
+        /// The node that a replica was to move from.
+        node: NodeId,
+    },
+    /// A replica of this partition is on its way already: one at a time.
+    #[error("a replica of partition {group} is on its way from node {from} to node {to}, or back")]
+    MoveInProgress {
+        /// The partition's group.
+        group: GroupId,
+        /// Where it comes from.
+        from: NodeId,
+        /// Where it goes to.
+        to: NodeId,
+    },
+    /// A replica was to move to a node that is being emptied, or leaves.
+    #[error("node {node} is being drained, nothing can be placed on it")]
+    TargetDraining {
+        /// The node.
+        node: NodeId,
+    },
+    /// The other nodes cannot hold what is on the node.
+    #[error(
+        "node {node} cannot be emptied: partition {group} has {replicas} replicas, which need a node each, and \
+         {nodes} other nodes can take one"
+    )]
+    DrainBreaksReplication {
+        /// The node.
+        node: NodeId,
+        /// The first partition that has nowhere to go.
+        group: GroupId,
+        /// Its replicas.
+        replicas: u32,
+        /// Other nodes that are in use and heard.
+        nodes: u32,
+    },
+    /// The node is not heard, and there is nobody else to copy this partition from.
+    #[error("node {node} is not heard, and holds the only voting replica of partition {group}")]
+    OnlyReplica {
+        /// The node.
+        node: NodeId,
+        /// The first such partition.
+        group: GroupId,
+    },
+    /// The node leaves the cluster: that is not taken back.
+    #[error("node {node} is leaving the cluster")]
+    NodeLeaves {
+        /// The node.
+        node: NodeId,
+    },
+    /// More moves than one command may have.
+    #[error("{wanted} moves of replicas exceed the limit of {limit}")]
+    TooManyMoves {
+        /// Moves asked for.
+        wanted: usize,
+        /// The limit.
+        limit: usize,
+    },
 }
 
 impl Rejection {
@@ -313,10 +406,13 @@ impl Rejection {
             Self::NodeUnknown { .. }
             | Self::TopicNotFound { .. }
             | Self::GroupUnknown { .. }
+            | Self::ReplicaNotFound { .. }
             | Self::LinkNotFound { .. } => ErrorKind::NotFound,
             Self::AlreadyFormed { .. }
             | Self::TopicExists { .. }
             | Self::TopicDiffers { .. }
+            | Self::ReplicaExists { .. }
+            | Self::MoveInProgress { .. }
             | Self::LinkExists { .. } => ErrorKind::AlreadyExists,
             Self::NodeRemoved { .. } | Self::NodeReplaced { .. } | Self::WrongIncarnation { .. } => {
                 ErrorKind::Fenced
@@ -357,6 +453,14 @@ impl Rejection {
             Self::LinkCycle { .. } => "link-cycle",
             Self::TooManyLinks { .. } => "too-many-links",
             Self::TopicInUse { .. } => "topic-in-use",
+            Self::ReplicaExists { .. } => "replica-exists",
+            Self::ReplicaNotFound { .. } => "replica-not-found",
+            Self::MoveInProgress { .. } => "move-in-progress",
+            Self::TargetDraining { .. } => "target-draining",
+            Self::DrainBreaksReplication { .. } => "drain-breaks-replication",
+            Self::OnlyReplica { .. } => "only-replica",
+            Self::NodeLeaves { .. } => "node-leaves",
+            Self::TooManyMoves { .. } => "too-many-moves",
         }
     }
 }

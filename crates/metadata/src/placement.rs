@@ -10,6 +10,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use weir_types::{GroupId, NodeId, ReplicaId};
 
+pub use crate::balance::{Layout, Spread, balance};
+
 /// A node that replicas may be placed on, and what it carries already.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Candidate {

@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use weir_types::{ClusterId, GroupId, Incarnation, KeyHash, NodeId, ReplicaId, TopicId};
 
+use crate::limits::MOVES_AT_ONCE;
 use crate::link::{Link, LinkKind};
 use crate::membership::{Membership, ReplicaSet};
-use crate::moves::{self, Step};
+use crate::moves::{self, MoveState, Phase, ReplicaMove, Step};
 use crate::node::Node;
-use crate::placement::Transfer;
+use crate::placement::{Layout, Spread, Transfer};
 use crate::registry::Registry;
 use crate::routing::{NodeRoute, PartitionRoute, Routing, TopicRoute};
 use crate::topic::{COORDINATOR, Contents, Partition, Topic};
@@ -217,11 +218,80 @@ impl Registry {
         }
     }
 
-    /// The groups that are not yet where they shall be, each with its next step, in order of group.
-    pub fn steps(&self) -> impl Iterator<Item = (GroupId, Step)> {
-        self.memberships
-            .iter()
-            .filter_map(|(group, membership)| moves::next_step(membership).map(|step| (*group, step)))
+    /// What a node has to do now in the groups that it leads, each under this replica, while it hears every node. It
+    /// begins to copy at most [`MOVES_AT_ONCE`] replicas at a time; what restores lost replicas under their node is not
+    /// held back.
+    pub fn steps(&self, led: &BTreeMap<GroupId, ReplicaId>) -> BTreeMap<GroupId, Step> {
+        let turns = self.turns(led, &BTreeSet::new());
+        let step = |(group, leader): (&GroupId, &ReplicaId)| {
+            let step = self.step(*group, *leader)?;
+            let begins = self.begins_copy(*group, &step);
+            (!begins || turns.contains(group)).then_some((*group, step))
+        };
+        led.iter().filter_map(step).collect()
+    }
+
+    /// The groups whose turn it is to begin a move, for a node that leads these and does not hear those that are
+    /// `down`: a move to one of them does not begin, and one that has begun is not waited for.
+    pub fn turns(&self, led: &BTreeMap<GroupId, ReplicaId>, down: &BTreeSet<NodeId>) -> BTreeSet<GroupId> {
+        let target = |group: GroupId| {
+            let membership = self.memberships.get(&group)?;
+            membership.node_of(self.moves.get(&group)?.new)
+        };
+        let heard = |group: &GroupId| target(*group).is_some_and(|node| !down.contains(&node));
+        let moving = || led.keys().filter(|group| heard(group)).copied();
+        let copying = moving().filter(|group| self.phase(*group) == Some(Phase::CatchingUp)).count();
+        let begins = |group: &GroupId| {
+            let step = self.step(*group, led[group]);
+            step.is_some_and(|step| self.begins_copy(*group, &step))
+        };
+        moving().filter(begins).take(MOVES_AT_ONCE.saturating_sub(copying)).collect()
+    }
+
+    /// The next step of one group, for the replica that leads it. Whether a move may begin, [`Registry::turns`] tells.
+    pub fn step(&self, group: GroupId, leader: ReplicaId) -> Option<Step> {
+        let retired = |replica| self.is_retired(group, replica);
+        moves::next_step(self.memberships.get(&group)?, leader, retired)
+    }
+
+    /// Whether a step begins the move of a replica.
+    pub fn begins_copy(&self, group: GroupId, step: &Step) -> bool {
+        matches!(step, Step::AddLearner { .. }) && self.phase(group) == Some(Phase::Waiting)
+    }
+
+    /// The moves of replicas that are under way, in order of group.
+    pub fn moves(&self) -> impl Iterator<Item = MoveState> {
+        self.moves.iter().filter_map(|(group, moving)| {
+            let membership = self.memberships.get(group)?;
+            let (from, to) = (moving.from, membership.node_of(moving.new)?);
+            let (reason, phase) = (moving.reason, moving.phase(membership));
+            Some(MoveState { group: *group, from, to, reason, phase })
+        })
+    }
+
+    /// The fewest moves that spread the replicas over the nodes that are in use and not `down`: see [`Layout::balance`].
+    pub fn plan_balance(&self, down: &BTreeSet<NodeId>) -> Vec<ReplicaMove> {
+        self.layout(down).balance()
+    }
+
+    /// Where everything is that a balance may move, and the nodes that are in use and not `down`. A partition that is on
+    /// the move already is left out.
+    pub fn layout(&self, down: &BTreeSet<NodeId>) -> Layout {
+        let candidates: Vec<_> =
+            self.candidates().into_iter().filter(|candidate| !down.contains(&candidate.node)).collect();
+        let settled = self.memberships.iter().filter(|(group, membership)| {
+            **group != GroupId::METADATA && membership.formed && membership.current == membership.target
+        });
+        let spreads = settled.map(|(group, membership)| Spread {
+            group: *group,
+            nodes: membership.target.voters.values().copied().collect(),
+            leader: membership.target.voters.get(&membership.preferred_leader).copied(),
+        });
+        Layout { candidates, partitions: spreads.collect() }
+    }
+
+    fn phase(&self, group: GroupId) -> Option<Phase> {
+        Some(self.moves.get(&group)?.phase(self.memberships.get(&group)?))
     }
 
     /// The transfers of leadership that bring leaders to the preferred replicas, given who leads now and which

@@ -12,6 +12,7 @@ use crate::apply::{CreateLink, CreateTopic, FormCluster, MembershipChanged, Regi
 use crate::command::Command;
 use crate::link::Link;
 use crate::membership::Membership;
+use crate::moves::Move;
 use crate::node::{Node, Reissue};
 use crate::output::{Effect, Rejection, Reply};
 use crate::producer::NamedProducer;
@@ -74,6 +75,8 @@ pub struct Registry {
     pub(crate) memberships: BTreeMap<GroupId, Membership>,
     pub(crate) producers: BTreeMap<String, NamedProducer>,
     pub(crate) links: BTreeMap<u32, Link>,
+    /// Replicas on their way to another node, at most one of each partition.
+    pub(crate) moves: BTreeMap<GroupId, Move>,
     // Derived from the above, never stored.
     pub(crate) node_by_incarnation: BTreeMap<Incarnation, NodeId>,
     pub(crate) topic_by_name: BTreeMap<String, TopicId>,
@@ -121,6 +124,11 @@ impl Registry {
                 self.create_link(CreateLink { kind, from, to, starts, created: at.wall_clock }, out)
             }
             Command::DeleteLink { kind, from, to } => self.delete_link(kind, (from, to), out),
+            Command::MoveReplicas { moves } => self.move_replicas(&moves, out),
+            Command::CancelMoves { groups } => self.cancel_moves(&groups, out),
+            Command::DrainNode { node, down } => self.drain_node(node, &down, out),
+            Command::CancelDrain { node } => self.cancel_drain(node, out),
+            Command::RecoverNode { node, down } => self.recover_node(node, &down, out),
         })
     }
 

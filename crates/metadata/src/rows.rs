@@ -10,6 +10,7 @@
 //! | `06` name | [`NamedProducer`] |
 //! | `07` node u64 | [`Reissue`] |
 //! | `08` link u32 | [`Link`] |
+//! | `09` group u32 | [`Move`]: a replica on its way to another node |
 //!
 //! Keys that start with `00` belong to consensus.
 
@@ -19,6 +20,7 @@ use weir_types::{Corrupt, GroupId, NodeId, Output, Row, RowChange, TopicId};
 
 use crate::link::Link;
 use crate::membership::Membership;
+use crate::moves::Move;
 use crate::node::{Node, Reissue};
 use crate::output::Effect;
 use crate::producer::NamedProducer;
@@ -36,6 +38,7 @@ const MEMBERSHIP: u8 = 5;
 const PRODUCER: u8 = 6;
 const REISSUE: u8 = 7;
 const LINK: u8 = 8;
+const MOVE: u8 = 9;
 
 /// Version byte, then postcard.
 pub(crate) fn encode<T: Serialize>(version: u8, value: &T) -> Vec<u8> {
@@ -106,6 +109,10 @@ impl Registry {
                 let id = u32::from_be_bytes(fixed(id)?);
                 self.links.insert(id, decode(VERSION, value, "link row")?);
             }
+            MOVE => {
+                let group = GroupId(u32::from_be_bytes(fixed(id)?));
+                self.moves.insert(group, decode(VERSION, value, "move row")?);
+            }
             other => return Err(Corrupt(format!("metadata row with unknown tag {other}"))),
         }
         Ok(())
@@ -170,6 +177,9 @@ impl Registry {
             self.ranges.remove(&(partition.topic, partition.range.first()));
         }
         self.memberships.remove(&group);
+        if self.moves.contains_key(&group) {
+            self.drop_move(group, out);
+        }
     }
 
     pub(crate) fn put_membership(
@@ -180,6 +190,16 @@ impl Registry {
     ) {
         put(out, key(MEMBERSHIP, &group.0.to_be_bytes()), &membership);
         self.memberships.insert(group, membership);
+    }
+
+    pub(crate) fn put_move(&mut self, group: GroupId, moving: Move, out: &mut Output<Effect>) {
+        put(out, key(MOVE, &group.0.to_be_bytes()), &moving);
+        self.moves.insert(group, moving);
+    }
+
+    pub(crate) fn drop_move(&mut self, group: GroupId, out: &mut Output<Effect>) {
+        out.changes.push(RowChange::delete(key(MOVE, &group.0.to_be_bytes())));
+        self.moves.remove(&group);
     }
 
     pub(crate) fn put_producer(&mut self, name: String, producer: NamedProducer, out: &mut Output<Effect>) {

@@ -8,7 +8,7 @@ mod expected;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
-use weir_metadata::{Addresses, Command, Founder, LinkKind, PolicyChange, Registry};
+use weir_metadata::{Addresses, Command, Founder, LinkKind, PolicyChange, Registry, ReplicaMove};
 use weir_types::{
     At, Backoff, ClusterId, Corrupt, GroupId, Incarnation, NodeId, Offset, Output, ParkPolicy, ReplicaId,
     RequestId, TopicId, TopicKind, TopicPolicy, WallClock,
@@ -145,6 +145,16 @@ fn commands() -> Vec<Command> {
         Command::DeleteTopic { topic: TopicId(1) },
         Command::AlterTopic { topic: TopicId(2), changes: groups() },
         Command::AlterTopic { topic: TopicId(2), changes: compaction() },
+        registered(0x0301, "n6"),
+        registered(0x0302, "n7"),
+        create(5, "later", TopicKind::Queue),
+        Command::MoveReplicas {
+            moves: vec![ReplicaMove { group: GroupId(4), from: NodeId(1), to: NodeId(6) }],
+        },
+        Command::CancelMoves { groups: vec![GroupId(4)] },
+        Command::DrainNode { node: NodeId(7), down: BTreeSet::from([NodeId(4)]) },
+        Command::CancelDrain { node: NodeId(7) },
+        Command::RecoverNode { node: NodeId(1), down: BTreeSet::from([NodeId(1), NodeId(4)]) },
     ]
 }
 

@@ -9,8 +9,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 use stored::Stored;
+use weir_metadata::limits::MOVES_AT_ONCE;
 use weir_metadata::{
-    Addresses, Command, Fate, Founder, LinkKind, NodeState, PolicyChange, Registry, ReplicaSet, Role, Step,
+    Addresses, Command, Fate, Founder, LinkKind, Node, NodeState, Phase, PolicyChange, Registry, ReplicaMove,
+    ReplicaSet, Role, Step,
 };
 use weir_types::{
     At, ClusterId, GroupId, Incarnation, LogIndex, NodeId, Output, ReplicaId, RequestId, Term, TopicId,
@@ -25,6 +27,13 @@ enum Wish {
     LoseDisk { node: usize },
     LoseWrites { node: usize, retry: bool },
     Remove { node: usize },
+    Drain { node: usize, down: usize },
+    Undrain { node: usize },
+    Recover { node: usize, down: usize },
+    Move { group: usize, to: usize },
+    Cancel { group: usize },
+    Balance { take: usize },
+    Elect { group: usize, voter: usize },
     Create { name: u8, partitions: u32, replicas: u32, request: u8 },
     Alter { topic: usize, attempts: u32 },
     Delete { topic: usize },
@@ -32,6 +41,11 @@ enum Wish {
     Produce { name: Option<u8>, request: u8 },
     Form { group: usize },
     Walk { group: usize },
+    FallBehind,
+    Step { group: usize, behind: bool, committed: bool },
+    Commit { group: usize },
+    RollBack { group: usize, voter: usize },
+    Repeat { report: usize },
 }
 
 fn wish() -> impl Strategy<Value = Wish> {
@@ -41,7 +55,14 @@ fn wish() -> impl Strategy<Value = Wish> {
         2 => (pick.clone(), 0..3u8).prop_map(|(node, moved)| Wish::Restart { node, moved }),
         1 => pick.clone().prop_map(|node| Wish::LoseDisk { node }),
         2 => (pick.clone(), any::<bool>()).prop_map(|(node, retry)| Wish::LoseWrites { node, retry }),
-        2 => pick.clone().prop_map(|node| Wish::Remove { node }),
+        1 => pick.clone().prop_map(|node| Wish::Remove { node }),
+        2 => (pick.clone(), pick.clone()).prop_map(|(node, down)| Wish::Drain { node, down }),
+        1 => pick.clone().prop_map(|node| Wish::Undrain { node }),
+        2 => (pick.clone(), pick.clone()).prop_map(|(node, down)| Wish::Recover { node, down }),
+        3 => (pick.clone(), pick.clone()).prop_map(|(group, to)| Wish::Move { group, to }),
+        1 => pick.clone().prop_map(|group| Wish::Cancel { group }),
+        2 => (1..5usize).prop_map(|take| Wish::Balance { take }),
+        2 => (pick.clone(), pick.clone()).prop_map(|(group, voter)| Wish::Elect { group, voter }),
         4 => (0..6u8, 0..5u32, 0..5u32, 0..8u8).prop_map(|(name, partitions, replicas, request)| {
             Wish::Create { name, partitions, replicas, request }
         }),
@@ -51,8 +72,43 @@ fn wish() -> impl Strategy<Value = Wish> {
             .prop_map(|(kind, from, to, gone)| Wish::Link { kind, from, to, gone }),
         2 => (prop::option::of(0..3u8), 0..4u8).prop_map(|(name, request)| Wish::Produce { name, request }),
         6 => pick.clone().prop_map(|group| Wish::Form { group }),
+        1 => Just(Wish::FallBehind),
+        6 => (pick.clone(), any::<bool>(), any::<bool>())
+            .prop_map(|(group, behind, committed)| Wish::Step { group, behind, committed }),
+        2 => pick.clone().prop_map(|group| Wish::Commit { group }),
+        2 => (pick.clone(), pick.clone()).prop_map(|(group, voter)| Wish::RollBack { group, voter }),
+        2 => pick.clone().prop_map(|report| Wish::Repeat { report }),
         12 => pick.prop_map(|group| Wish::Walk { group }),
     ]
+}
+
+/// The members of a Raft group, as its log has them.
+#[derive(Clone, Default)]
+struct Raft {
+    /// By the last committed entry that changed them, and its index.
+    members: ReplicaSet,
+    index: u64,
+    /// By an entry that is not committed.
+    pending: Option<(ReplicaSet, u64)>,
+    last: u64,
+}
+
+impl Raft {
+    fn append(&mut self, members: ReplicaSet) {
+        self.last += 1;
+        self.pending = Some((members, self.last));
+    }
+
+    fn commit(&mut self) {
+        if let Some((members, index)) = self.pending.take() {
+            (self.members, self.index) = (members, index);
+        }
+    }
+
+    fn report(&self, group: GroupId) -> Command {
+        let ReplicaSet { voters, learners } = self.members.clone();
+        Command::MembershipChanged { group, voters, learners, generation: self.index + 1 }
+    }
 }
 
 /// A registry, its rows, and the Raft groups that it speaks of.
@@ -63,7 +119,12 @@ struct World {
     index: u64,
     incarnations: u64,
     reissues: u64,
-    groups: BTreeMap<GroupId, (ReplicaSet, u64)>,
+    groups: BTreeMap<GroupId, Raft>,
+    /// Somebody's copy of the registry, which stays behind.
+    behind: Registry,
+    /// What was reported.
+    reports: Vec<Command>,
+    leaders: BTreeMap<GroupId, ReplicaId>,
     issued: BTreeSet<ReplicaId>,
 }
 
@@ -106,6 +167,32 @@ impl World {
                 Some(Command::ReissueReplicas { node, incarnation, request: RequestId(self.reissues) })
             }
             Wish::Remove { node } => Some(Command::RemoveNode { node: self.member(node)?.0 }),
+            Wish::Drain { node, down } => {
+                Some(Command::DrainNode { node: self.member(node)?.0, down: self.down(down) })
+            }
+            Wish::Undrain { node } => Some(Command::CancelDrain { node: self.member(node)?.0 }),
+            Wish::Recover { node, down } => {
+                let node = self.member(node)?.0;
+                let down: BTreeSet<_> = self.down(down).into_iter().chain([node]).collect();
+                let command = Command::RecoverNode { node, down: down.clone() };
+                Some(command).filter(|_| self.registry.is_recoverable(node, &down))
+            }
+            Wish::Move { group, to } => self.a_move(group, to),
+            Wish::Cancel { group } => {
+                let moving: Vec<GroupId> = self.registry.moves().map(|moving| moving.group).collect();
+                Some(Command::CancelMoves { groups: vec![*moving.get(group % moving.len().max(1))?] })
+            }
+            Wish::Balance { take } => {
+                let mut seen = BTreeSet::new();
+                let mut moves = self.registry.plan_balance(&BTreeSet::new());
+                moves.retain(|step| seen.insert(step.group));
+                moves.truncate(take);
+                Some(Command::MoveReplicas { moves })
+            }
+            Wish::Elect { group, voter } => {
+                self.elect(group, voter);
+                None
+            }
             Wish::Create { name, partitions, replicas, request } => Some(Command::CreateTopic {
                 request: RequestId(request.into()),
                 name: format!("topic-{name}"),
@@ -139,7 +226,30 @@ impl World {
             }),
             Wish::Form { group } => self.form(group),
             Wish::Walk { group } => self.walk(group),
+            Wish::FallBehind => {
+                self.behind = self.registry.clone();
+                None
+            }
+            Wish::Step { group, behind, committed } => self.step(group, behind, committed),
+            Wish::Commit { group } => {
+                self.group(group)?.1.commit();
+                None
+            }
+            Wish::RollBack { group, voter } => {
+                let (_, raft) = self.group(group)?;
+                // A new leader begins with an entry of its own.
+                raft.pending = None;
+                raft.last += 1;
+                self.elect(group, voter);
+                None
+            }
+            Wish::Repeat { report } => self.reports.get(report % self.reports.len().max(1)).cloned(),
         }
+    }
+
+    fn group(&mut self, pick: usize) -> Option<(GroupId, &mut Raft)> {
+        let nth = pick % self.groups.len().max(1);
+        self.groups.iter_mut().nth(nth).map(|(group, raft)| (*group, raft))
     }
 
     fn register_fresh(&mut self, at: Option<Addresses>, rack: u8) -> Command {
@@ -164,6 +274,41 @@ impl World {
         topics.get(pick % topics.len().max(1)).copied()
     }
 
+    fn down(&self, pick: usize) -> BTreeSet<NodeId> {
+        // Often nobody is.
+        self.member(pick).filter(|_| pick.is_multiple_of(3)).map(|member| member.0).into_iter().collect()
+    }
+
+    fn a_move(&self, group: usize, to: usize) -> Option<Command> {
+        let groups: Vec<GroupId> = self.groups.keys().copied().collect();
+        let group = *groups.get(group % groups.len().max(1))?;
+        let from = *self.registry.membership(group)?.target.voters.values().next()?;
+        let to = self.member(to)?.0;
+        Some(Command::MoveReplicas { moves: vec![ReplicaMove { group, from, to }] })
+    }
+
+    /// Another voter leads.
+    fn elect(&mut self, group: usize, voter: usize) {
+        let groups: Vec<GroupId> = self.groups.keys().copied().collect();
+        let Some(group) = groups.get(group % groups.len().max(1)) else { return };
+        let voters: Vec<ReplicaId> = self.groups[group].members.voters.keys().copied().collect();
+        self.leaders.insert(*group, voters[voter % voters.len()]);
+    }
+
+    /// Who leads each group that is formed: one that may, if one of the voters does.
+    fn led(&self) -> BTreeMap<GroupId, ReplicaId> {
+        let leader = |group: GroupId| {
+            let membership = self.registry.membership(group).filter(|membership| membership.formed)?;
+            let voters =
+                self.groups.get(&group).map_or(&membership.current, |raft| &raft.members).voters.keys();
+            let able = |voter: &&ReplicaId| !self.registry.is_retired(group, **voter);
+            let elected = self.leaders.get(&group).filter(|leader| voters.clone().any(|v| v == *leader));
+            let leader = elected.filter(able).or_else(|| voters.clone().find(able));
+            Some((group, *leader.or_else(|| voters.clone().next())?))
+        };
+        (0..1_000).map(GroupId).filter_map(leader).collect()
+    }
+
     /// Some node that shall start an unformed group does.
     fn form(&mut self, pick: usize) -> Option<Command> {
         let nodes: Vec<NodeId> = self.registry.members().map(|node| node.id).collect();
@@ -172,40 +317,112 @@ impl World {
         let starter = starters.nth(pick % 4)?;
         let group = starter.partition.group;
         let initial = ReplicaSet::of_voters(starter.members.voters);
-        let raft = self.groups.entry(group).or_insert_with(|| (initial.clone(), 1));
+        let formed = Raft { members: initial.clone(), ..Raft::default() };
+        let raft = self.groups.entry(group).or_insert(formed);
         // Whoever starts the group, it starts with the same voters.
-        assert!(raft.1 > 1 || raft.0 == initial);
+        assert!(raft.index > 0 || raft.members == initial);
         Some(Command::PartitionFormed { group })
     }
 
     /// The leader of a group takes the step that the registry asks for and reports it.
     fn walk(&mut self, pick: usize) -> Option<Command> {
-        let steps: Vec<(GroupId, Step)> = self.registry.steps().collect();
+        if let Some(report) = self.report() {
+            return Some(report);
+        }
+        self.groups.values_mut().for_each(Raft::commit);
+        if let Some(report) = self.report() {
+            return Some(report);
+        }
+        let led = self.led();
+        let steps: Vec<(GroupId, Step)> = self.registry.steps(&led).into_iter().collect();
+        let copying = self.registry.moves().filter(|moving| moving.phase == Phase::CatchingUp).count();
+        let begins = |(group, step): &&(GroupId, Step)| {
+            let waits = self.registry.moves().any(|m| m.group == *group && m.phase == Phase::Waiting);
+            waits && matches!(step, Step::AddLearner { .. })
+        };
+        let begun = steps.iter().filter(begins).count();
+        assert!(begun == 0 || copying + begun <= MOVES_AT_ONCE, "too many replicas are copied at once");
         let (group, step) = steps.get(pick % steps.len().max(1))?.clone();
-        Some(self.take_step(group, step))
+        self.take_step(group, led[&group], step);
+        self.groups.get_mut(&group).unwrap().commit();
+        self.report()
     }
 
-    fn take_step(&mut self, group: GroupId, step: Step) -> Command {
+    /// The leader of a group takes a step, and the registry is not told yet.
+    fn step(&mut self, pick: usize, behind: bool, committed: bool) -> Option<Command> {
+        let led = self.led();
+        let (group, leader) = led.iter().nth(pick % led.len().max(1)).map(|(g, leader)| (*g, *leader))?;
+        let raft = self.groups.get(&group).cloned().unwrap_or_default();
+        // A copy that does not know the members of the group asks for nothing: they are reported first.
+        let knows = |copy: &Registry| {
+            copy.membership(group).is_some_and(|known| known.formed && known.generation > raft.index)
+        };
+        if !knows(&self.registry) {
+            return self.report();
+        }
+        let copy = if behind && knows(&self.behind) { &self.behind } else { &self.registry };
+        let step = copy.step(group, leader)?;
+        let turns = copy.turns(&led, &BTreeSet::new());
+        if raft.pending.is_some() || (copy.begins_copy(group, &step) && !turns.contains(&group)) {
+            return None;
+        }
+        self.take_step(group, leader, step);
+        if committed {
+            self.groups.get_mut(&group).unwrap().commit();
+        }
+        None
+    }
+
+    /// What a group's leader tells of its own accord: the members by a later entry than the registry knows of.
+    fn report(&mut self) -> Option<Command> {
+        let registry = &self.registry;
+        let later = |(group, raft): &(&GroupId, &Raft)| {
+            registry.membership(**group).is_some_and(|known| known.formed && known.generation <= raft.index)
+        };
+        let (group, raft) = self.groups.iter().find(later)?;
+        let report = raft.report(*group);
+        self.reports.push(report.clone());
+        Some(report)
+    }
+
+    /// Appends what a step asks for.
+    fn take_step(&mut self, group: GroupId, leader: ReplicaId, step: Step) {
+        let lives = !self.registry.is_retired(group, leader);
         let known = self.registry.membership(group).unwrap();
-        let (raft, generation) =
-            self.groups.entry(group).or_insert_with(|| (known.current.clone(), known.generation));
-        *generation += 1;
+        let log = self
+            .groups
+            .entry(group)
+            .or_insert_with(|| Raft { members: known.current.clone(), ..Raft::default() });
+        assert!(log.pending.is_none(), "one change at a time");
+        let mut after = log.members.clone();
+        let raft = &mut after;
         match step {
+            Step::AddLearner { replica, .. } if raft.node_of(replica).is_some() => return,
             Step::AddLearner { replica, node } => {
                 raft.learners.insert(replica, node);
             }
             Step::ChangeVoters { voters } => {
                 let all: BTreeMap<ReplicaId, NodeId> = raft.iter().collect();
                 assert!(voters.iter().all(|voter| all.contains_key(voter)), "a stranger is to vote");
+                assert!(voters.contains(&leader), "the leader is to lose its vote");
+                let nodes: BTreeSet<NodeId> = voters.iter().map(|voter| all[voter]).collect();
+                assert!(!lives || nodes.len() == voters.len(), "two voters are to be on one node");
                 let (voting, following) = all.into_iter().partition(|(replica, _)| voters.contains(replica));
                 *raft = ReplicaSet { voters: voting, learners: following };
             }
             Step::RemoveReplica { replica } => {
-                assert!(raft.learners.remove(&replica).is_some(), "only a learner is removed");
+                assert!(!raft.voters.contains_key(&replica), "a voter is to be removed");
+                // One that never came in is removed by an entry all the same.
+                raft.learners.remove(&replica);
+            }
+            Step::HandOver { heirs } => {
+                let heir = heirs.first().unwrap();
+                assert!(raft.voters.contains_key(heir), "a stranger is to lead");
+                self.leaders.insert(group, *heir);
+                return;
             }
         }
-        let ReplicaSet { voters, learners } = raft.clone();
-        Command::MembershipChanged { group, voters, learners, generation: *generation }
+        log.append(after);
     }
 
     fn apply(&mut self, command: Command) {
@@ -244,6 +461,7 @@ impl World {
         self.check_replicas(before);
         self.check_links();
         self.groups.retain(|group, _| self.registry.membership(*group).is_some());
+        self.leaders.retain(|group, _| self.registry.membership(*group).is_some());
     }
 
     /// Nothing that leaves a topic comes back to it, and a message leaves to one place.
@@ -281,7 +499,9 @@ impl World {
                 Some(command) => command,
                 None => match self.walk(0) {
                     Some(command) => command,
-                    None => return,
+                    None if self.registry.steps(&self.led()).is_empty() => return,
+                    // A leadership was handed over.
+                    None => continue,
                 },
             };
             self.apply(command);
@@ -309,15 +529,29 @@ proptest! {
             }
         }
         world.settle();
-        for (_, membership) in (0..1_000).filter_map(|g| Some((g, world.registry.membership(GroupId(g))?))) {
-            if membership.formed {
-                prop_assert_eq!(&membership.current, &membership.target);
-            }
+        // A group that counts on a replica which is gone for good, its only one, goes nowhere.
+        let lost = |group: GroupId| {
+            let membership = world.registry.membership(group).unwrap();
+            !membership.formed
+                || membership.target.iter().any(|(replica, _)| world.registry.is_retired(group, replica))
+        };
+        let groups = (0..1_000).map(GroupId).filter(|group| world.registry.membership(*group).is_some());
+        let whole: Vec<GroupId> = groups.clone().filter(|group| !lost(*group)).collect();
+        for group in &whole {
+            let membership = world.registry.membership(*group).unwrap();
+            prop_assert_eq!(&membership.current, &membership.target);
         }
-        // A group that can be formed is; a node is leaving only while a group that cannot holds it.
-        for node in world.registry.nodes().filter(|node| node.state == NodeState::Draining) {
-            let stuck = (0..1_000).filter_map(|g| world.registry.membership(GroupId(g)));
-            prop_assert!(stuck.filter(|m| !m.formed).any(|m| m.uses(node.id)));
+        let unfinished = world.registry.moves().find(|moving| whole.contains(&moving.group));
+        prop_assert_eq!(unfinished, None);
+        // A group that can be formed is; a node is leaving only while a group that cannot move holds it.
+        let leaving = |node: &&Node| match node.state {
+            NodeState::Draining => true,
+            NodeState::Cordoned => !world.registry.is_drained(node.id),
+            _ => false,
+        };
+        for node in world.registry.nodes().filter(leaving) {
+            let stuck = groups.clone().filter(|group| lost(*group));
+            prop_assert!(stuck.filter_map(|g| world.registry.membership(g)).any(|m| m.uses(node.id)));
         }
     }
 

@@ -5,8 +5,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
-use weir_metadata::placement::{Candidate, Placement, place, place_one};
-use weir_types::NodeId;
+use weir_metadata::ReplicaMove;
+use weir_metadata::placement::{Candidate, Placement, Spread, balance, place, place_one};
+use weir_types::{GroupId, NodeId};
 
 fn nodes(count: u64, rack: impl Fn(u64) -> Option<String>) -> Vec<Candidate> {
     (1..=count).map(|n| Candidate { node: NodeId(n), rack: rack(n), replicas: 0, leaders: 0 }).collect()
@@ -139,4 +140,94 @@ fn a_rack_in_use_is_avoided_even_if_its_nodes_are_empty() {
     let mut candidates = nodes(3, |n| Some(if n == 3 { "b" } else { "a" }.to_owned()));
     candidates[2].replicas = 9;
     assert_eq!(place_one(&candidates, &BTreeSet::from([NodeId(1)])), Some(NodeId(3)));
+}
+
+/// Partitions as `place` would spread them over the first `old` nodes.
+fn spreads(nodes: &[Candidate], old: usize, partitions: usize, replicas: usize) -> Option<Vec<Spread>> {
+    let plan = place(&nodes[..old.min(nodes.len())], partitions, replicas)?;
+    let spread = |(group, placement): (u32, Placement)| Spread {
+        group: GroupId(group),
+        nodes: placement.nodes.into_iter().collect(),
+        leader: Some(placement.leader),
+    };
+    Some((1..).zip(plan).map(spread).collect())
+}
+
+fn loaded(nodes: &[Candidate], spreads: &[Spread]) -> Vec<Candidate> {
+    let carries = |node: NodeId| spreads.iter().filter(|spread| spread.nodes.contains(&node)).count() as u64;
+    let leads = |node: NodeId| spreads.iter().filter(|spread| spread.leader == Some(node)).count() as u64;
+    let load = |c: &Candidate| Candidate { replicas: carries(c.node), leaders: leads(c.node), ..c.clone() };
+    nodes.iter().map(load).collect()
+}
+
+/// Carries the moves out; each must be possible.
+fn moved(spreads: &[Spread], moves: &[ReplicaMove]) -> Vec<Spread> {
+    let mut after = spreads.to_vec();
+    for step in moves {
+        let spread = after.iter_mut().find(|spread| spread.group == step.group).unwrap();
+        assert!(spread.nodes.remove(&step.from), "{step:?}: nothing is there");
+        assert!(spread.nodes.insert(step.to), "{step:?}: two replicas on one node");
+        if spread.leader == Some(step.from) {
+            spread.leader = Some(step.to);
+        }
+    }
+    after
+}
+
+fn racks_of(nodes: &[Candidate], spread: &Spread) -> usize {
+    let rack = |node: &&Candidate| node.rack.clone().unwrap_or_else(|| format!("alone {}", node.node));
+    nodes.iter().filter(|c| spread.nodes.contains(&c.node)).map(|c| rack(&c)).collect::<BTreeSet<_>>().len()
+}
+
+proptest! {
+    #[test]
+    fn a_balance_levels_equal_nodes_with_the_fewest_moves_and_then_rests(
+        old in 1usize..6,
+        new in 0usize..5,
+        replicas in 1usize..4,
+        partitions in 0usize..40,
+    ) {
+        let all = nodes((old + new) as u64, |_| None);
+        let Some(before) = spreads(&all, old, partitions, replicas) else { return Ok(()) };
+        let load = loaded(&all, &before);
+        let moves = balance(&load, &before);
+        let after = moved(&before, &moves);
+        let load_after = loaded(&all, &after);
+        prop_assert!(spread(load_after.iter().map(|c| c.replicas)) <= 1, "{load_after:?}");
+        let total = (partitions * replicas) as u64;
+        let (least, most) = (total / all.len() as u64, total.div_ceil(all.len() as u64));
+        let lacking: u64 = load.iter().map(|c| least.saturating_sub(c.replicas)).sum();
+        let excess: u64 = load.iter().map(|c| c.replicas.saturating_sub(most)).sum();
+        prop_assert_eq!(moves.len() as u64, lacking.max(excess), "more moves than needed");
+        prop_assert_eq!(balance(&load_after, &after), Vec::new(), "what is level stays");
+    }
+
+    #[test]
+    fn a_balance_never_costs_a_rack_and_wins_those_it_can(
+        racks in prop::collection::vec(0u8..4, 3..9),
+        old in 3usize..9,
+        partitions in 1usize..30,
+    ) {
+        let all = nodes(racks.len() as u64, |n| Some(racks[n as usize - 1].to_string()));
+        let Some(before) = spreads(&all, old, partitions, 3) else { return Ok(()) };
+        let moves = balance(&loaded(&all, &before), &before);
+        let after = moved(&before, &moves);
+        let distinct = racks.iter().collect::<BTreeSet<_>>().len().min(3);
+        for (was, is) in before.iter().zip(&after) {
+            let (was, is) = (racks_of(&all, was), racks_of(&all, is));
+            prop_assert!(is >= was);
+            prop_assert!(is > was || is == distinct, "{was} racks stay {is} of {distinct}");
+        }
+    }
+
+    #[test]
+    fn replicas_on_nodes_out_of_use_stay_where_they_are(partitions in 1usize..30, out in 1u64..5) {
+        let all = nodes(5, |_| None);
+        let before = spreads(&all, 4, partitions, 3).unwrap();
+        let rest: Vec<_> =
+            loaded(&all, &before).into_iter().filter(|candidate| candidate.node != NodeId(out)).collect();
+        for step in balance(&rest, &before) {
+            prop_assert!(step.from != NodeId(out) && step.to != NodeId(out));
+        }
+    }
 }

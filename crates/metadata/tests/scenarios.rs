@@ -12,8 +12,8 @@ use std::str::FromStr;
 
 use stored::Stored;
 use weir_metadata::{
-    Addresses, Command, DesiredReplica, Founder, LinkKind, Membership, PolicyChange, Registry, ReplicaSet,
-    Role, Step,
+    Addresses, Command, DesiredReplica, Founder, LinkKind, Membership, PolicyChange, Registry, ReplicaMove,
+    ReplicaSet, Role, Step,
 };
 use weir_types::{
     At, ClusterId, GroupId, Incarnation, KeyHash, LogIndex, NodeId, Output, ReplicaId, RequestId, RowChange,
@@ -119,6 +119,10 @@ impl Words<'_> {
             .collect()
     }
 
+    fn nodes(&self, name: &str) -> BTreeSet<NodeId> {
+        self.list(name).iter().map(|node| NodeId(node.parse().unwrap())).collect()
+    }
+
     /// `replica@node,…`
     fn replicas(&self, name: &str) -> BTreeMap<ReplicaId, NodeId> {
         let pair = |item: &str| {
@@ -126,6 +130,43 @@ impl Words<'_> {
             (ReplicaId(replica.parse().unwrap()), NodeId(node.parse().unwrap()))
         };
         self.list(name).into_iter().map(pair).collect()
+    }
+}
+
+/// `group:from>to`
+fn a_move(text: &str) -> ReplicaMove {
+    let (group, nodes) = text.split_once(':').unwrap();
+    let (from, to) = nodes.split_once('>').unwrap();
+    ReplicaMove {
+        group: GroupId(group.parse().unwrap()),
+        from: NodeId(from.parse().unwrap()),
+        to: NodeId(to.parse().unwrap()),
+    }
+}
+
+/// Who leads each group: `leads=replica@group,…`, or else a voter that is to stay one, if there is.
+fn led(registry: &Registry, words: &Words<'_>) -> BTreeMap<GroupId, ReplicaId> {
+    let given = words.replicas("leads");
+    let leader = |group: GroupId| {
+        let membership = registry.membership(group)?;
+        let voters = &membership.current.voters;
+        let named = given.iter().find(|(_, of)| of.0 == u64::from(group.0)).map(|(replica, _)| *replica);
+        let staying = || voters.keys().find(|voter| membership.target.voters.contains_key(voter)).copied();
+        Some((group, named.or_else(staying).or_else(|| voters.keys().next().copied())?))
+    };
+    (0..=10_000).map(GroupId).filter_map(leader).collect()
+}
+
+fn step(group: GroupId, step: Step) -> String {
+    let list = |replicas: BTreeSet<ReplicaId>| {
+        let all: Vec<_> = replicas.iter().map(ToString::to_string).collect();
+        all.join(",")
+    };
+    match step {
+        Step::AddLearner { replica, node } => format!("group {group}: add learner {replica}@{node}"),
+        Step::ChangeVoters { voters } => format!("group {group}: make voters {}", list(voters)),
+        Step::RemoveReplica { replica } => format!("group {group}: remove {replica}"),
+        Step::HandOver { heirs } => format!("group {group}: hand the leadership to {}", list(heirs)),
     }
 }
 
@@ -178,6 +219,13 @@ fn command(verb: &str, words: &Words<'_>) -> Command {
             generation: words.number("generation"),
         },
         "remove" => Command::RemoveNode { node: NodeId(words.number("node")) },
+        "drain" => Command::DrainNode { node: NodeId(words.number("node")), down: words.nodes("down") },
+        "undrain" => Command::CancelDrain { node: NodeId(words.number("node")) },
+        "recover" => Command::RecoverNode { node: NodeId(words.number("node")), down: words.nodes("down") },
+        "cancel" => Command::CancelMoves {
+            groups: words.list("groups").iter().map(|group| GroupId(group.parse().unwrap())).collect(),
+        },
+        "move" => Command::MoveReplicas { moves: words.list("replicas").iter().map(|m| a_move(m)).collect() },
         other => panic!("unknown verb {other}"),
     }
 }
@@ -232,14 +280,21 @@ fn question(registry: &Registry, verb: &str, words: &Words<'_>) -> Option<String
             let membership = registry.membership(group)?;
             Some(format!("group {group}: {}", describe(membership)))
         })),
-        "steps" => lines(registry.steps().map(|(group, step)| match step {
-            Step::AddLearner { replica, node } => format!("group {group}: add learner {replica}@{node}"),
-            Step::ChangeVoters { voters } => {
-                let voters: Vec<_> = voters.iter().map(ToString::to_string).collect();
-                format!("group {group}: make voters {}", voters.join(","))
-            }
-            Step::RemoveReplica { replica } => format!("group {group}: remove {replica}"),
+        "steps" => {
+            let steps = registry.steps(&led(registry, words));
+            lines(steps.into_iter().map(|(group, next)| step(group, next)))
+        }
+        "moves" => lines(registry.moves().map(|m| {
+            format!("group {}: node {} to {}, {:?}, {:?}", m.group, m.from, m.to, m.reason, m.phase)
         })),
+        "balance" => {
+            let moves = registry.plan_balance(&words.nodes("down"));
+            lines(moves.iter().map(|m| format!("{}:{}>{}", m.group, m.from, m.to)))
+        }
+        "drained" => registry.is_drained(NodeId(words.number("node"))).to_string(),
+        "recoverable" => {
+            registry.is_recoverable(NodeId(words.number("node")), &words.nodes("down")).to_string()
+        }
         "replicas" => lines(registry.replicas_on(NodeId(words.number("node"))).iter().map(desired)),
         "fate" => {
             let (group, replica) = (GroupId(words.number("group")), ReplicaId(words.number("replica")));
@@ -314,6 +369,7 @@ fn row(change: &RowChange) -> String {
         6 => format!("producer {}", String::from_utf8_lossy(id)),
         7 => format!("reissue {}", number()),
         8 => format!("link {}", number()),
+        9 => format!("move {}", number()),
         other => panic!("unknown row {other}"),
     };
     match change.value {

@@ -25,6 +25,8 @@ pub struct Config {
     pub seeds: Vec<String>,
     /// How many nodes found a new cluster.
     pub bootstrap_expect: u32,
+    /// Seconds until what a node holds that is away is placed on others; 0 for never.
+    pub recover_after_s: u64,
     /// Where it listens.
     pub listen: Listen,
     /// Memory of one buffer of the Raft logs.
@@ -77,6 +79,7 @@ impl Default for Config {
             rack: None,
             seeds: Vec::new(),
             bootstrap_expect: 1,
+            recover_after_s: 15 * 60,
             listen: Listen {
                 client: "127.0.0.1:7400".to_owned(),
                 peer: "127.0.0.1:7401".to_owned(),

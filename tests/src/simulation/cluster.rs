@@ -285,6 +285,7 @@ impl Machine {
             rack: None,
             seeds: (0..self.founders).map(client_address).collect::<BTreeSet<_>>(),
             bootstrap_expect: self.founders as u32,
+            recover_after: None,
         }
     }
 }

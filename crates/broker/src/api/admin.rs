@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::timeout;
 use weir_consensus::Leadership;
-use weir_metadata::{Addresses, Command, PolicyChange, Reply, Routing, Topic};
+use weir_metadata::{Addresses, Command, NodeState, PolicyChange, Reply, Routing, Topic};
 use weir_types::limits::name_is_valid;
 use weir_types::{
     ClusterId, ErrorKind, GroupId, NodeId, ProducerEpoch, ProducerId, ReplicaId, RequestId, TopicId,
@@ -67,6 +67,10 @@ pub struct NodeView {
     pub addresses: Addresses,
     /// Its build; none when it does not answer.
     pub version: Option<String>,
+    /// Whether it is in use.
+    pub state: NodeState,
+    /// It was to be emptied, and is.
+    pub drained: bool,
 }
 
 /// Who leads which group, as far as this node knows.
@@ -158,11 +162,12 @@ impl Broker {
     /// The nodes, each asked for a sign of life.
     pub async fn nodes(&self) -> Vec<NodeView> {
         let members: Vec<_> = self.registry(|registry| {
-            registry.members().map(|node| (node.id, node.name.clone(), node.addresses.clone())).collect()
+            registry.members().map(|node| (node.clone(), registry.is_drained(node.id))).collect()
         });
-        let views = members.into_iter().map(|(node, name, addresses)| async move {
+        let views = members.into_iter().map(|(node, drained)| async move {
+            let weir_metadata::Node { id: node, name, addresses, state, .. } = node;
             let version = self.version_of(node, &addresses).await;
-            NodeView { node, name, addresses, version }
+            NodeView { node, name, addresses, version, state, drained }
         });
         futures::future::join_all(views).await
     }
@@ -232,10 +237,17 @@ impl Broker {
         let members = self
             .registry(|registry| registry.membership(group).map(|membership| membership.current.clone()))
             .unwrap_or_default();
-        let asked = timeout(VIEW_TIMEOUT, self.at_leader(group, Request::PartitionView(group))).await;
-        let view = match asked {
-            Ok(Ok(Answer::PartitionView(view))) => Some(view),
-            _ => None,
+        let known = group == GroupId::METADATA || self.inner().hosted.read().contains_key(&group);
+        let (leader, view) = if known {
+            let asked = timeout(VIEW_TIMEOUT, self.at_leader(group, Request::PartitionView(group))).await;
+            let view = match asked {
+                Ok(Ok(Answer::PartitionView(view))) => Some(view),
+                _ => None,
+            };
+            (self.leader_of(group), view)
+        } else {
+            let asked = timeout(VIEW_TIMEOUT, self.ask_voters(group, &members.voters)).await;
+            asked.ok().flatten().map_or((None, None), |(leader, view)| (Some(leader), Some(view)))
         };
         PartitionState {
             topic: topic.to_owned(),
@@ -243,9 +255,35 @@ impl Broker {
             group,
             voters: members.voters,
             learners: members.learners,
-            leader: self.leader_of(group),
+            leader,
             view,
         }
+    }
+
+    /// The leader of a partition that has no replica here is the voter that answers for it.
+    async fn ask_voters(
+        &self,
+        group: GroupId,
+        voters: &BTreeMap<ReplicaId, NodeId>,
+    ) -> Option<(NodeId, PartitionView)> {
+        let request = Request::PartitionView(group);
+        let asked = voters.values().map(|node| {
+            let request = &request;
+            async move {
+                let address = self.inner().directory.client_address(*node)?;
+                match self.ask(&address, request).await {
+                    Ok(Answer::PartitionView(view)) => Some((*node, view)),
+                    _ => None,
+                }
+            }
+        });
+        let mut asked: futures::stream::FuturesUnordered<_> = asked.collect();
+        while let Some(answer) = futures::StreamExt::next(&mut asked).await {
+            if answer.is_some() {
+                return answer;
+            }
+        }
+        None
     }
 
     fn topic_by_id(&self, id: TopicId) -> Result<Topic, WeirError> {

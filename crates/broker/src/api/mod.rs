@@ -6,6 +6,7 @@ pub mod digest;
 pub mod explain;
 pub mod groups;
 pub mod links;
+pub mod nodes;
 pub mod outputs;
 pub mod queue;
 pub mod replay;

@@ -5,7 +5,7 @@ use weir_types::{ErrorKind, TopicPolicy};
 
 use super::types::{
     ClusterStatus, GroupDescription, GroupMember, GroupPosition, GroupSummary, MessageState, NodeInfo,
-    PartitionStatus, PeekedMessage, QueuePartition, QueueStats, StreamPartition, TopicInfo,
+    NodeUse, PartitionStatus, PeekedMessage, QueuePartition, QueueStats, StreamPartition, TopicInfo,
 };
 use crate::record::Header;
 use crate::{Error, Result};
@@ -80,6 +80,12 @@ fn node(node: v1::NodeStatus) -> NodeInfo {
         alive: node.alive,
         leaders: node.leaders,
         replicas: node.replicas,
+        node_use: match v1::NodeUse::try_from(node.r#use).unwrap_or_default() {
+            v1::NodeUse::Unspecified => NodeUse::InUse,
+            v1::NodeUse::Draining => NodeUse::Draining,
+            v1::NodeUse::Drained => NodeUse::Drained,
+            v1::NodeUse::Leaving => NodeUse::Leaving,
+        },
         version: node.version,
     }
 }

@@ -5,6 +5,7 @@ mod digest;
 mod explain;
 mod groups;
 mod links;
+mod nodes;
 mod parked;
 mod queues;
 mod replay;

@@ -1,5 +1,7 @@
 //! What the operator's calls take and return.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use weir_proto::v1;
 pub use weir_proto::v1::{GroupNames, ParkPolicy, QueueSettings, StreamSettings};
@@ -200,6 +202,80 @@ pub struct NodeInfo {
     pub replicas: u32,
     /// Version of its build; empty when it does not answer.
     pub version: String,
+    /// Whether it is in use.
+    pub node_use: NodeUse,
+}
+
+/// Whether a node is in use.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum NodeUse {
+    /// It is.
+    #[default]
+    InUse,
+    /// It is being emptied.
+    Draining,
+    /// It holds nothing, and nothing is placed on it.
+    Drained,
+    /// It is leaving the cluster.
+    Leaving,
+}
+
+/// The move of a replica from one node to another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MoveInfo {
+    /// The partition's Raft group.
+    pub group_id: u32,
+    /// Its topic; empty for the consumer-group coordinator.
+    pub topic: String,
+    /// Its number.
+    pub partition: u32,
+    /// Id of the node that the replica comes from.
+    pub from: u64,
+    /// Id of the node that it goes to.
+    pub to: u64,
+    /// How far it is.
+    pub phase: MovePhase,
+    /// Why; none for one that is only planned.
+    pub reason: Option<MoveReason>,
+}
+
+/// How far a move is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MovePhase {
+    /// Nobody has asked for it yet.
+    Planned,
+    /// Its turn has not come.
+    Waiting,
+    /// The new replica copies and follows. Until it votes the move can be taken back.
+    CatchingUp,
+    /// The new replica votes; the old one is being removed.
+    Removing,
+}
+
+/// Why a replica moves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MoveReason {
+    /// Somebody asked for it.
+    Asked,
+    /// Its node is being emptied.
+    Drain,
+    /// Its node was away for too long.
+    Recovery,
+}
+
+/// What is under way in the cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Moves {
+    /// Rises with every change of the registry.
+    pub version: u64,
+    /// The moves of replicas.
+    pub moves: Vec<MoveInfo>,
+    /// Ids of nodes that are being emptied, and whether nothing is left on them.
+    pub draining: Vec<(u64, bool)>,
+    /// Ids of nodes that are leaving the cluster.
+    pub leaving: Vec<u64>,
+    /// By Raft group, the ids of the nodes that have a replica of a partition that was asked about and is not deleted.
+    pub places: BTreeMap<u32, Vec<u64>>,
 }
 
 /// Nodes, partitions, and who leads them.

@@ -40,6 +40,55 @@ impl Admin for Services {
         not_faked()
     }
 
+    async fn plan_balance(
+        &self,
+        _: Request<v1::PlanBalanceRequest>,
+    ) -> Result<Response<v1::PlanBalanceResponse>, Status> {
+        not_faked()
+    }
+
+    async fn move_replicas(
+        &self,
+        _: Request<v1::MoveReplicasRequest>,
+    ) -> Result<Response<v1::MoveReplicasResponse>, Status> {
+        not_faked()
+    }
+
+    async fn cancel_moves(
+        &self,
+        _: Request<v1::CancelMovesRequest>,
+    ) -> Result<Response<v1::CancelMovesResponse>, Status> {
+        not_faked()
+    }
+
+    async fn list_moves(
+        &self,
+        _: Request<v1::ListMovesRequest>,
+    ) -> Result<Response<v1::ListMovesResponse>, Status> {
+        not_faked()
+    }
+
+    async fn drain_node(
+        &self,
+        _: Request<v1::DrainNodeRequest>,
+    ) -> Result<Response<v1::DrainNodeResponse>, Status> {
+        not_faked()
+    }
+
+    async fn cancel_drain(
+        &self,
+        _: Request<v1::CancelDrainRequest>,
+    ) -> Result<Response<v1::CancelDrainResponse>, Status> {
+        not_faked()
+    }
+
+    async fn remove_node(
+        &self,
+        _: Request<v1::RemoveNodeRequest>,
+    ) -> Result<Response<v1::RemoveNodeResponse>, Status> {
+        not_faked()
+    }
+
     async fn create_topic(
         &self,
         _: Request<v1::CreateTopicRequest>,

@@ -74,7 +74,7 @@ impl Registry {
     }
 
     /// The registered nodes and what they are to carry, the metadata group aside.
-    pub(super) fn candidates(&self) -> Vec<Candidate> {
+    pub(crate) fn candidates(&self) -> Vec<Candidate> {
         let mut carried: BTreeMap<NodeId, (u64, u64)> = BTreeMap::new();
         for (_, membership) in self.memberships.iter().filter(|(group, _)| **group != GroupId::METADATA) {
             for (replica, node) in membership.target.iter() {

@@ -4,9 +4,12 @@
 mod alter_topic;
 mod create_topic;
 mod delete_topic;
+mod drain_node;
 mod form_cluster;
 mod init_producer;
 mod links;
+mod move_replicas;
+mod recover_node;
 mod register_node;
 mod reissue_replicas;
 mod remove_node;

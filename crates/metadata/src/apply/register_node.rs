@@ -106,7 +106,7 @@ impl Registry {
 /// Whether the node may take part.
 pub(super) fn check_member(node: &Node) -> Result<(), Rejection> {
     match node.state {
-        NodeState::Registered | NodeState::Draining => Ok(()),
+        NodeState::Registered | NodeState::Draining | NodeState::Cordoned => Ok(()),
         NodeState::Removed => Err(Rejection::NodeRemoved { node: node.id }),
         NodeState::Replaced { by } => Err(Rejection::NodeReplaced { node: node.id, by }),
     }

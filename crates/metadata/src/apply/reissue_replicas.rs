@@ -4,6 +4,7 @@ use weir_types::{GroupId, Incarnation, NodeId, Output, RequestId};
 
 use super::register_node::check_member;
 use crate::membership::Membership;
+use crate::moves::Move;
 use crate::node::{Node, Reissue, ReissuedReplica};
 use crate::output::{Effect, Rejection, Reply};
 use crate::registry::Registry;
@@ -65,6 +66,9 @@ impl Registry {
                     }
                     let new = self.formed().take_replica();
                     membership.reissue(old, new, to);
+                    if let Some(moving) = self.moves.get(&group).copied().filter(|moving| moving.new == old) {
+                        self.put_move(group, Move { new, ..moving }, out);
+                    }
                     reissued.push(ReissuedReplica { group, old, new });
                 }
             }

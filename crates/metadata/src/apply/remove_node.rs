@@ -1,64 +1,31 @@
 //! `RemoveNode`: plans a new place for every replica on the node; the moves then empty it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use weir_types::{GroupId, NodeId, Output, ReplicaId};
+use weir_types::{GroupId, NodeId, Output};
 
 use super::register_node::check_member;
+use crate::moves::MoveReason;
 use crate::node::{Node, NodeState};
 use crate::output::{Effect, Rejection, Reply};
-use crate::placement::{self, Candidate};
 use crate::registry::Registry;
-
-/// The node that takes the place of a replica.
-type Successors = BTreeMap<(GroupId, ReplicaId), NodeId>;
 
 impl Registry {
     pub(crate) fn remove_node(&mut self, id: NodeId, out: &mut Output<Effect>) -> Result<Reply, Rejection> {
         let node = self.nodes.get(&id).cloned().ok_or(Rejection::NodeUnknown { node: id })?;
         match node.state {
-            NodeState::Registered => {}
+            NodeState::Registered | NodeState::Cordoned => {}
             NodeState::Draining | NodeState::Removed => return Ok(Reply::NodeLeaving { node: id }),
             NodeState::Replaced { .. } => check_member(&node)?,
         }
-        let rest: Vec<Candidate> =
-            self.candidates().into_iter().filter(|candidate| candidate.node != id).collect();
-        if rest.is_empty() {
-            return Err(Rejection::NotEnoughNodes { wanted: 1, have: 0 });
-        }
-        let successors = self.plan_successors(id, rest)?;
+        let successors = self.plan_successors(id, &BTreeSet::new())?;
         self.put_node(Node { state: NodeState::Draining, ..node }, out);
-        for ((group, old), successor) in successors {
-            let new = self.formed().take_replica();
-            let mut membership = self.memberships[&group].clone();
-            membership.target.substitute(old, new, successor);
-            if membership.preferred_leader == old {
-                membership.preferred_leader = new;
-            }
-            self.put_membership(group, membership, out);
+        for (group, old, successor) in successors {
+            self.start_move(group, old, successor, MoveReason::Drain, out);
         }
         self.finish_draining(out);
         self.routing_changed(out);
         Ok(Reply::NodeLeaving { node: id })
-    }
-
-    fn plan_successors(&self, leaving: NodeId, mut rest: Vec<Candidate>) -> Result<Successors, Rejection> {
-        let mut successors = Successors::new();
-        for (group, membership) in self.memberships.iter().filter(|(group, _)| **group != GroupId::METADATA) {
-            let target = &membership.target;
-            for (replica, _) in target.iter().filter(|(_, node)| *node == leaving) {
-                let others: BTreeSet<NodeId> = target.iter().map(|(_, node)| node).collect();
-                let successor = placement::place_one(&rest, &others).ok_or(Rejection::NotEnoughNodes {
-                    wanted: target.voters.len() as u32,
-                    have: rest.len() as u32,
-                })?;
-                if let Some(candidate) = rest.iter_mut().find(|candidate| candidate.node == successor) {
-                    candidate.replicas += 1;
-                }
-                successors.insert((*group, replica), successor);
-            }
-        }
-        Ok(successors)
     }
 
     /// Follows the nodes on their way out: one that holds no partition any more leaves the metadata group, and
@@ -96,7 +63,14 @@ impl Registry {
         target.voters.retain(|_, node| *node != leaving);
         target.learners.retain(|_, node| *node != leaving);
         if target.voters.is_empty() {
-            target.voters.extend(target.learners.pop_first());
+            // One that is to stay, if there is.
+            let stays = |node: &NodeId| self.nodes.get(node).is_some_and(Node::is_registered);
+            let staying = target.learners.iter().find(|(_, node)| stays(node));
+            let next = staying.or_else(|| target.learners.first_key_value()).map(|(r, node)| (*r, *node));
+            if let Some((replica, node)) = next {
+                target.learners.remove(&replica);
+                target.voters.insert(replica, node);
+            }
         }
         let first = target.voters.first_key_value().map(|(replica, _)| *replica);
         if !target.voters.contains_key(&membership.preferred_leader) {

@@ -47,6 +47,7 @@ impl Registry {
         let Membership { kept, current, target, .. } = &mut membership;
         kept.retain(|id| current.node_of(*id).is_some() || target.node_of(*id).is_some());
         self.put_membership(group, membership, out);
+        self.finish_move(group, out);
         self.finish_draining(out);
         self.routing_changed(out);
         Ok(Reply::Reported)

@@ -37,7 +37,7 @@ fn size(bytes: u64) -> Value {
 }
 
 /// Every setting, by section.
-pub const SETTINGS: [Setting; 18] = [
+pub const SETTINGS: [Setting; 19] = [
     Setting {
         key: "node.name",
         help: "What people call the node; its client address unless set",
@@ -72,6 +72,17 @@ pub const SETTINGS: [Setting; 18] = [
             })
         },
         get: |config| Some(Value::Integer(config.bootstrap_expect.into())),
+    },
+    Setting {
+        key: "cluster.recover_after_s",
+        help: "Seconds until what a node holds that is away is placed on others, if there are enough; 0 for never",
+        set: |config, value| {
+            integer(value).and_then(|seconds| {
+                let fits = u64::try_from(seconds).map_err(|_| format!("is {seconds}, not 0 or more"));
+                fits.map(|seconds| config.recover_after_s = seconds)
+            })
+        },
+        get: |config| Some(Value::Integer(config.recover_after_s as i64)),
     },
     Setting {
         key: "listen.client",

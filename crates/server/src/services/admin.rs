@@ -12,7 +12,7 @@ use weir_proto::v1::admin_server::Admin;
 use weir_proto::v1::{self, TopicSettings};
 use weir_types::{GroupId, NodeId, Offset, RequestId, TopicKind, TopicPolicy, WallClock};
 
-use super::{Answers, Services, digest, invalid, status};
+use super::{Answers, Services, digest, invalid, nodes, status};
 
 /// How long a new topic's leaders are waited for when the client does not say, in milliseconds.
 const CREATE_WAIT_MS: u64 = 10_000;
@@ -183,6 +183,65 @@ impl Admin for Services {
         let (group, to) = (GroupId(request.group_id), NodeId(request.node_id));
         self.broker()?.transfer_leadership(group, to).await.map_err(error_to_status)?;
         Ok(Response::new(v1::TransferLeadershipResponse {}))
+    }
+
+    async fn plan_balance(
+        &self,
+        _: Request<v1::PlanBalanceRequest>,
+    ) -> Result<Response<v1::PlanBalanceResponse>, Status> {
+        let planned = self.broker()?.plan_balance().await.map_err(error_to_status)?;
+        Ok(Response::new(nodes::planned(&planned)))
+    }
+
+    async fn move_replicas(
+        &self,
+        request: Request<v1::MoveReplicasRequest>,
+    ) -> Result<Response<v1::MoveReplicasResponse>, Status> {
+        let moved = nodes::move_replicas(&self.broker()?, request.into_inner()).await;
+        moved.map(Response::new).map_err(error_to_status)
+    }
+
+    async fn cancel_moves(
+        &self,
+        request: Request<v1::CancelMovesRequest>,
+    ) -> Result<Response<v1::CancelMovesResponse>, Status> {
+        let cancelled = nodes::cancel_moves(&self.broker()?, request.into_inner()).await;
+        cancelled.map(Response::new).map_err(error_to_status)
+    }
+
+    async fn list_moves(
+        &self,
+        request: Request<v1::ListMovesRequest>,
+    ) -> Result<Response<v1::ListMovesResponse>, Status> {
+        let listed = nodes::list_moves(&self.broker()?, request.into_inner()).await;
+        listed.map(Response::new).map_err(error_to_status)
+    }
+
+    async fn drain_node(
+        &self,
+        request: Request<v1::DrainNodeRequest>,
+    ) -> Result<Response<v1::DrainNodeResponse>, Status> {
+        let node = NodeId(request.into_inner().node_id);
+        self.broker()?.drain_node(node).await.map_err(error_to_status)?;
+        Ok(Response::new(v1::DrainNodeResponse {}))
+    }
+
+    async fn cancel_drain(
+        &self,
+        request: Request<v1::CancelDrainRequest>,
+    ) -> Result<Response<v1::CancelDrainResponse>, Status> {
+        let node = NodeId(request.into_inner().node_id);
+        let (cancelled, going_on) = self.broker()?.cancel_drain(node).await.map_err(error_to_status)?;
+        Ok(Response::new(v1::CancelDrainResponse { cancelled, going_on }))
+    }
+
+    async fn remove_node(
+        &self,
+        request: Request<v1::RemoveNodeRequest>,
+    ) -> Result<Response<v1::RemoveNodeResponse>, Status> {
+        let v1::RemoveNodeRequest { node_id, force } = request.into_inner();
+        self.broker()?.remove_node(NodeId(node_id), force).await.map_err(error_to_status)?;
+        Ok(Response::new(v1::RemoveNodeResponse {}))
     }
 
     async fn init_producer(

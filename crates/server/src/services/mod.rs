@@ -5,6 +5,7 @@ mod digest;
 mod explain;
 mod group;
 mod health;
+mod nodes;
 mod peer;
 mod queue;
 mod records;

@@ -1,7 +1,7 @@
 //! Topics, partitions and the routing table on the wire.
 
 use weir_broker::api::admin::{Leaders, NodeView, PartitionState};
-use weir_broker::{ContentsView, QueueCounts, Routing, Topic, TopicRoute};
+use weir_broker::{ContentsView, NodeState, QueueCounts, Routing, Topic, TopicRoute};
 use weir_proto::v1;
 
 pub(super) fn topic(topic: &Topic) -> v1::Topic {
@@ -76,6 +76,16 @@ pub(super) fn node(view: &NodeView, partitions: &[PartitionState]) -> v1::NodeSt
         leaders: led as u32,
         replicas: partitions.iter().filter(held).count() as u32,
         version: view.version.clone().unwrap_or_default(),
+        r#use: node_use(view) as i32,
+    }
+}
+
+fn node_use(view: &NodeView) -> v1::NodeUse {
+    match view.state {
+        NodeState::Cordoned if view.drained => v1::NodeUse::Drained,
+        NodeState::Cordoned => v1::NodeUse::Draining,
+        NodeState::Draining => v1::NodeUse::Leaving,
+        NodeState::Registered | NodeState::Removed | NodeState::Replaced { .. } => v1::NodeUse::Unspecified,
     }
 }
 

@@ -1,13 +1,13 @@
-//! `weir cluster`: its state, who leads in it, and what its replicas hold.
+//! `weir cluster`: its state, who leads in it, and what its replicas hold; what changes its nodes: `nodes.rs`.
 
 use clap::{Args, Subcommand};
 use serde_json::json;
 
-use super::Connection;
+use super::{Connection, nodes};
 use crate::failure::{Failure, Outcome};
 use crate::output::{DigestView, Done, Screen, StatusView};
 
-/// Show the state of the cluster, move leaders
+/// Show the state of the cluster, move leaders and replicas, drain and remove nodes
 #[derive(Debug, Subcommand)]
 pub(super) enum Cluster {
     /// Nodes, leaders, partitions and lag
@@ -16,6 +16,16 @@ pub(super) enum Cluster {
     Transfer(Transfer),
     /// What every replica holds, as a hash to compare
     Digest(Digest),
+    /// Spread the replicas evenly over the nodes
+    Balance(nodes::Balance),
+    /// Move a replica of a partition to another node
+    Move(nodes::Move),
+    /// List the replicas that are on the move
+    Moves(nodes::ListMoves),
+    /// Empty a node: leaderships first, then replicas
+    Drain(nodes::Drain),
+    /// Take a node out of the cluster for good
+    Remove(nodes::Remove),
 }
 
 #[derive(Debug, Args)]
@@ -84,6 +94,11 @@ impl Cluster {
                 screen.show(&StatusView::of(&status))
             }
             Self::Transfer(transfer) => transfer.run(screen).await,
+            Self::Balance(balance) => balance.run(screen).await,
+            Self::Move(asked) => asked.run(screen).await,
+            Self::Moves(list) => list.run(screen).await,
+            Self::Drain(drain) => drain.run(screen).await,
+            Self::Remove(remove) => remove.run(screen).await,
             Self::Digest(digest) => {
                 let admin = digest.connection.admin().await?;
                 screen.show(&DigestView::of(&admin.digests(digest.topic.as_deref()).await?))

@@ -10,6 +10,7 @@ mod exec;
 mod explain;
 mod group;
 mod lines;
+mod nodes;
 mod publish;
 mod queue;
 mod server;

@@ -49,7 +49,7 @@ pub(super) fn choose(status: &ClusterStatus) -> Option<Victim> {
 
 #[cfg(test)]
 mod tests {
-    use weir_client::{NodeInfo, PartitionStatus, QueuePartition};
+    use weir_client::{NodeInfo, NodeUse, PartitionStatus, QueuePartition};
 
     use super::*;
 
@@ -81,6 +81,7 @@ mod tests {
             leaders: 0,
             replicas: 0,
             version: String::new(),
+            node_use: NodeUse::InUse,
         }
     }
 

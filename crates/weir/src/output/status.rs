@@ -1,7 +1,7 @@
 //! The state of the cluster.
 
 use serde::Serialize;
-use weir_client::{ClusterStatus, NodeInfo};
+use weir_client::{ClusterStatus, NodeInfo, NodeUse};
 
 use super::topics::{PartitionView, partition_table};
 use super::{Grid, Page, View};
@@ -19,6 +19,8 @@ struct NodeView {
     node_id: u64,
     name: String,
     alive: bool,
+    #[serde(rename = "use")]
+    node_use: &'static str,
     leaders: u32,
     replicas: u32,
     client_address: String,
@@ -33,6 +35,12 @@ impl NodeView {
             node_id: node.node_id,
             name: node.name.clone(),
             alive: node.alive,
+            node_use: match node.node_use {
+                NodeUse::InUse => "in-use",
+                NodeUse::Draining => "draining",
+                NodeUse::Drained => "drained",
+                NodeUse::Leaving => "leaving",
+            },
             leaders: node.leaders,
             replicas: node.replicas,
             client_address: node.client_address.clone(),
@@ -40,6 +48,13 @@ impl NodeView {
             http_address: node.http_address.clone(),
             version: node.version.clone(),
         }
+    }
+}
+
+impl NodeView {
+    fn state(&self) -> String {
+        let alive = if self.alive { "up" } else { "DOWN" };
+        if self.node_use == "in-use" { alive.to_owned() } else { format!("{alive}, {}", self.node_use) }
     }
 }
 
@@ -63,7 +78,7 @@ impl View for StatusView {
             grid.row([
                 node.node_id.to_string(),
                 node.name.clone(),
-                if node.alive { "up" } else { "DOWN" }.to_owned(),
+                node.state(),
                 node.leaders.to_string(),
                 node.replicas.to_string(),
                 node.client_address.clone(),

@@ -1,0 +1,333 @@
+//! `weir cluster balance|move|moves|drain|remove`: a cluster that grows and shrinks while it runs.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use clap::Args;
+use serde_json::json;
+use weir_client::{Admin, MoveInfo, MovePhase, MoveReason, Moves, NodeInfo};
+
+use super::Connection;
+use super::confirm::confirm;
+use crate::failure::{Failure, Outcome};
+use crate::output::{Done, MoveList, Screen};
+
+/// How long one look at the moves waits for a change.
+const LOOK: Duration = Duration::from_secs(10);
+/// Most moves that a cluster takes in one request.
+const MOVES_PER_REQUEST: usize = 10_000;
+
+/// Spread the replicas evenly over the nodes
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Moves as few replicas as it can, and waits until they are where they shall be. It may be interrupted at any time: what is
+planned goes on by itself, and `weir cluster moves` shows it.
+
+Examples:
+  weir cluster balance --dry-run
+  weir cluster balance
+  weir cluster balance --cancel")]
+pub(super) struct Balance {
+    /// Only show the moves
+    #[arg(long, conflicts_with = "cancel")]
+    dry_run: bool,
+    /// Take back all moves that a balance or a single `move` asked for and whose new replica has no vote yet
+    #[arg(long)]
+    cancel: bool,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+impl Balance {
+    pub(super) async fn run(self, screen: Screen) -> Outcome {
+        let admin = self.connection.admin().await?;
+        if self.cancel {
+            return cancel(&admin, screen).await;
+        }
+        let nodes = admin.cluster_status().await?.nodes;
+        let mut plan = admin.plan_balance().await?;
+        let count = plan.len();
+        if self.dry_run {
+            return screen.show(&MoveList::of(&plan, &nodes, "the cluster is balanced: nothing would move"));
+        }
+        if !screen.is_json() {
+            screen.show(&MoveList::of(&plan, &nodes, "the cluster is balanced: nothing moves"))?;
+        }
+        while !plan.is_empty() {
+            // One move of each partition at a time.
+            let mut seen = BTreeSet::new();
+            let (now, later): (Vec<_>, Vec<_>) =
+                plan.into_iter().partition(|step| seen.insert(step.group_id));
+            admin.move_replicas(&now).await?;
+            wait_moved(&admin, &now).await?;
+            plan = later;
+        }
+        screen.show(&Done { text: format!("{count} replicas moved"), data: json!({ "moved": count }) })
+    }
+}
+
+async fn cancel(admin: &Admin, screen: Screen) -> Outcome {
+    let under_way = admin.moves(0, Duration::ZERO).await?.moves;
+    let asked = under_way.iter().filter(|moving| moving.reason == Some(MoveReason::Asked));
+    let groups: Vec<u32> = asked.map(|moving| moving.group_id).collect();
+    let mut cancelled = 0;
+    for groups in groups.chunks(MOVES_PER_REQUEST) {
+        cancelled += admin.cancel_moves(groups).await?.len();
+    }
+    let going_on = groups.len() - cancelled;
+    let text = format!("{cancelled} moves taken back, {going_on} go on");
+    screen.show(&Done { text, data: json!({ "cancelled": cancelled, "going_on": going_on }) })
+}
+
+/// Move a replica of a partition to another node
+#[derive(Debug, Args)]
+#[command(after_help = "\
+The new replica catches up before it votes, and only then the old one goes: the partition never has fewer replicas.
+
+Examples:
+  weir cluster move orders 0 --from n1 --to n4")]
+pub(super) struct Move {
+    topic: String,
+    partition: u32,
+    /// Name or id of the node that has the replica
+    #[arg(long, value_name = "NODE")]
+    from: String,
+    /// Name or id of the node that is to have it
+    #[arg(long, value_name = "NODE")]
+    to: String,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+impl Move {
+    pub(super) async fn run(self, screen: Screen) -> Outcome {
+        let Self { topic, partition, .. } = &self;
+        let admin = self.connection.admin().await?;
+        let nodes = admin.cluster_status().await?.nodes;
+        let (from, to) = (named(&nodes, &self.from)?, named(&nodes, &self.to)?);
+        let partitions = admin.describe_topic(topic).await?.partitions;
+        let Some(found) = partitions.iter().find(|known| known.partition == *partition) else {
+            let message =
+                format!("topic `{topic}` has {} partitions, none is number {partition}", partitions.len());
+            return Err(Failure::usage(message));
+        };
+        let asked = MoveInfo {
+            group_id: found.group_id,
+            topic: topic.clone(),
+            partition: *partition,
+            from: from.node_id,
+            to: to.node_id,
+            phase: MovePhase::Planned,
+            reason: None,
+        };
+        admin.move_replicas(std::slice::from_ref(&asked)).await?;
+        wait_moved(&admin, std::slice::from_ref(&asked)).await?;
+        let text = format!("{} has the replica of partition {partition} of `{topic}` now", to.name);
+        let data = json!({ "topic": topic, "partition": partition, "from": from.node_id, "to": to.node_id });
+        screen.show(&Done { text, data })
+    }
+}
+
+/// List the replicas that are on the move
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  weir cluster moves
+  weir cluster moves --json")]
+pub(super) struct ListMoves {
+    #[command(flatten)]
+    connection: Connection,
+}
+
+impl ListMoves {
+    pub(super) async fn run(self, screen: Screen) -> Outcome {
+        let admin = self.connection.admin().await?;
+        let nodes = admin.cluster_status().await?.nodes;
+        let moves = admin.moves(0, Duration::ZERO).await?.moves;
+        screen.show(&MoveList::of(&moves, &nodes, "no replica is on the move"))
+    }
+}
+
+/// Empty a node: leaderships first, then replicas
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Every replica on the node is copied to another one before it goes, so no partition ever has fewer. Refused when the other
+nodes could not hold them. It may be interrupted at any time: the drain goes on by itself. A drained node stays a member
+on which nothing is placed, until it is removed or put back into use.
+
+Examples:
+  weir cluster drain n1
+  weir cluster drain n1 --cancel")]
+pub(super) struct Drain {
+    /// Name or id of the node
+    node: String,
+    /// Put the node back into use; what has not left it yet stays
+    #[arg(long)]
+    cancel: bool,
+    /// Do not wait until it is empty
+    #[arg(long, conflicts_with = "cancel")]
+    no_wait: bool,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+impl Drain {
+    pub(super) async fn run(self, screen: Screen) -> Outcome {
+        let admin = self.connection.admin().await?;
+        let nodes = admin.cluster_status().await?.nodes;
+        let node = named(&nodes, &self.node)?;
+        if self.cancel {
+            let (cancelled, going_on) = admin.cancel_drain(node.node_id).await?;
+            let name = &node.name;
+            let text = format!("{name} is in use again: {cancelled} moves taken back, {going_on} go on");
+            let data = json!({ "node": node.node_id, "cancelled": cancelled, "going_on": going_on });
+            return screen.show(&Done { text, data });
+        }
+        admin.drain_node(node.node_id).await?;
+        if self.no_wait {
+            let text = format!("{} is being drained", node.name);
+            return screen.show(&Done { text, data: json!({ "node": node.node_id, "drained": false }) });
+        }
+        let first = admin.moves(0, Duration::ZERO).await?;
+        let all = leaving(&first, node.node_id).count();
+        wait(&admin, &[], |moves| match moves.draining.iter().find(|(id, _)| *id == node.node_id) {
+            Some((_, true)) => Ok(None),
+            Some((_, false)) => {
+                let left = progress(leaving(moves, node.node_id), all)?;
+                Ok(left.or_else(|| Some("its vote in the registry goes to another node".to_owned())))
+            }
+            None => Err(Failure::operation(
+                "drain-cancelled",
+                format!(
+                    "{} is not being drained any more: somebody put it back into use or removed it",
+                    node.name
+                ),
+            )),
+        })
+        .await?;
+        let text = format!("{} is drained: `weir cluster remove {}` takes it out", node.name, node.name);
+        screen.show(&Done { text, data: json!({ "node": node.node_id, "drained": true }) })
+    }
+}
+
+fn leaving(moves: &Moves, node: u64) -> impl Iterator<Item = &MoveInfo> {
+    moves.moves.iter().filter(move |moving| moving.from == node)
+}
+
+/// Take a node out of the cluster for good
+#[derive(Debug, Args)]
+#[command(after_help = "\
+The node must hold no replicas: drain it first. With --force it may hold replicas, but must be gone: they are then copied from the others, and
+the node leaves the cluster when they have been. Stop its process afterwards; its data are of no use to the cluster any
+more, and its id is never given again.
+
+Examples:
+  weir cluster remove n1
+  weir cluster remove n1 --force --yes")]
+pub(super) struct Remove {
+    /// Name or id of the node
+    node: String,
+    /// The node is gone for good
+    #[arg(long)]
+    force: bool,
+    /// Do not ask
+    #[arg(long)]
+    yes: bool,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+impl Remove {
+    pub(super) async fn run(self, screen: Screen) -> Outcome {
+        let admin = self.connection.admin().await?;
+        let nodes = admin.cluster_status().await?.nodes;
+        let node = named(&nodes, &self.node)?;
+        if self.force && !self.yes {
+            confirm("remove", &node.name)?;
+        }
+        admin.remove_node(node.node_id, self.force).await?;
+        let first = admin.moves(0, Duration::ZERO).await?;
+        let all = leaving(&first, node.node_id).count();
+        wait(&admin, &[], |moves| {
+            if !moves.leaving.contains(&node.node_id) {
+                return Ok(None);
+            }
+            let left = progress(leaving(moves, node.node_id), all)?;
+            Ok(left.or_else(|| Some("it leaves the registry".to_owned())))
+        })
+        .await?;
+        let text = format!("{} is no member of the cluster any more", node.name);
+        screen.show(&Done { text, data: json!({ "node": node.node_id, "removed": true }) })
+    }
+}
+
+/// The node that somebody means.
+fn named<'a>(nodes: &'a [NodeInfo], wanted: &str) -> Result<&'a NodeInfo, Failure> {
+    let found = nodes.iter().find(|node| node.name == wanted || node.node_id.to_string() == wanted);
+    found.ok_or_else(|| Failure::usage(format!("no node of the cluster is called `{wanted}`")))
+}
+
+/// How far moves are; none when all are done.
+#[expect(clippy::unnecessary_wraps, reason = "what waits may also find that it waits in vain")]
+fn progress<'a>(left: impl Iterator<Item = &'a MoveInfo>, all: usize) -> Result<Option<String>, Failure> {
+    let (mut waiting, mut copying, mut removing) = (0, 0, 0);
+    for moving in left {
+        match moving.phase {
+            MovePhase::Planned | MovePhase::Waiting => waiting += 1,
+            MovePhase::CatchingUp => copying += 1,
+            MovePhase::Removing => removing += 1,
+        }
+    }
+    let left = waiting + copying + removing;
+    let done = all.saturating_sub(left);
+    let text = format!(
+        "{done} of {all} replicas moved, {copying} catching up, {removing} taking over, {waiting} waiting"
+    );
+    Ok((left > 0).then_some(text))
+}
+
+/// Waits until moves have ended, and looks whether the replicas are where they shall be.
+async fn wait_moved(admin: &Admin, asked: &[MoveInfo]) -> Outcome {
+    let groups: BTreeSet<u32> = asked.iter().map(|step| step.group_id).collect();
+    let list: Vec<u32> = groups.iter().copied().collect();
+    let moves = wait(admin, &list, |moves| {
+        progress(moves.moves.iter().filter(|moving| groups.contains(&moving.group_id)), groups.len())
+    })
+    .await?;
+    let arrived = |step: &&MoveInfo| {
+        let places = moves.places.get(&step.group_id);
+        places.is_some_and(|nodes| nodes.contains(&step.to) && !nodes.contains(&step.from))
+    };
+    let (all, arrived) = (asked.len(), asked.iter().filter(arrived).count());
+    if arrived == all {
+        return Ok(());
+    }
+    let message = format!(
+        "{arrived} of {all} replicas moved: the moves of the others were taken back or went elsewhere, or their topics \
+         were deleted"
+    );
+    Err(Failure::operation("move-cancelled", message))
+}
+
+/// Looks at each change until `left` says that nothing is; what it says goes to standard error. The last look, with the
+/// places of these groups.
+async fn wait(
+    admin: &Admin,
+    groups: &[u32],
+    left: impl Fn(&Moves) -> Result<Option<String>, Failure>,
+) -> Result<Moves, Failure> {
+    let (mut version, mut said) = (0, String::new());
+    loop {
+        let moves = admin.moves_and_places(version, LOOK, groups).await?;
+        if moves.version < version {
+            // From a node that is behind: what it does not know of yet is not done.
+            continue;
+        }
+        version = moves.version;
+        let Some(text) = left(&moves)? else { return Ok(moves) };
+        if text != said {
+            eprintln!("{text}");
+            said = text;
+        }
+    }
+}
