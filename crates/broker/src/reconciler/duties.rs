@@ -35,7 +35,9 @@ pub(super) async fn perform(broker: &Broker, memory: &Mutex<Memory>) -> Result<(
         let hosted = broker.inner().hosted.read();
         hosted.iter().filter(|(_, h)| h.leads()).map(|(group, h)| (*group, h.clone())).collect()
     };
-    let duty = Duty { broker, memory, led: led_by(broker, &led) };
+    let leaders = led_by(broker, &led);
+    let steps = broker.registry(|registry| registry.steps(&leaders));
+    let duty = Duty { broker, memory, led: leaders, steps };
     let duty = &duty;
     let mut outcome = in_time(duty.metadata_group()).await;
     let work = led.into_iter().map(|(group, hosted)| in_time(duty.led_group(group, hosted)));
@@ -58,6 +60,8 @@ struct Duty<'a> {
     memory: &'a Mutex<Memory>,
     /// The groups that it leads, and under which replica.
     led: BTreeMap<GroupId, ReplicaId>,
+    /// What they need, as the registry had it when the pass began.
+    steps: BTreeMap<GroupId, Step>,
 }
 
 fn led_by(broker: &Broker, led: &[(GroupId, Hosted)]) -> BTreeMap<GroupId, ReplicaId> {
@@ -181,8 +185,11 @@ impl Duty<'_> {
     /// Reports the group's membership to the registry, and takes the next step towards the one it shall have.
     async fn membership(&self, group: GroupId, target: &Target) -> Result<(), WeirError> {
         let Self { broker, led, .. } = self;
-        report(broker, group, target).await?;
-        let step = broker.registry(|registry| registry.steps(led).remove(&group));
+        let step = if report(broker, group, target).await? {
+            broker.registry(|registry| registry.steps(led).remove(&group))
+        } else {
+            self.steps.get(&group).cloned()
+        };
         let Some(step) = step else { return Ok(()) };
         info!(%group, ?step, "changing the group's membership");
         let done = match step {
@@ -200,7 +207,7 @@ impl Duty<'_> {
             }
         };
         done.map_err(consensus)?;
-        report(broker, group, target).await
+        report(broker, group, target).await.map(|_| ())
     }
 
     /// The leadership goes to the preferred heir, or to the one with most of the log. Whoever leads then goes on.
@@ -285,14 +292,15 @@ fn keeps_up(broker: &Broker, status: &GroupStatus, replica: ReplicaId) -> bool {
     close && broker.inner().groups.hears(*node)
 }
 
-async fn report(broker: &Broker, group: GroupId, target: &Target) -> Result<(), WeirError> {
+/// Tells the registry of the group's membership, if it has another one; whether it had.
+async fn report(broker: &Broker, group: GroupId, target: &Target) -> Result<bool, WeirError> {
     let status = with_group!(broker, target, raft => raft.status());
     let known = broker.registry(|registry| registry.membership(group).cloned());
-    let Some(known) = known else { return Ok(()) };
+    let Some(known) = known else { return Ok(false) };
     let same =
         known.formed && known.current.voters == status.voters && known.current.learners == status.learners;
     if same || status.voters.is_empty() {
-        return Ok(());
+        return Ok(false);
     }
     let command = Command::MembershipChanged {
         group,
@@ -301,7 +309,7 @@ async fn report(broker: &Broker, group: GroupId, target: &Target) -> Result<(), 
         // An applied index is as good as the membership entry's own: later memberships have later ones.
         generation: status.applied.unwrap_or_default().0,
     };
-    broker.metadata().propose(command).await.map(|_| ())
+    broker.metadata().propose(command).await.map(|_| true)
 }
 
 /// Gives leadership back to preferred replicas that are close enough to take it.
