@@ -98,3 +98,8 @@ fn a_leader_that_is_heard_but_replicates_nothing_is_replaced() {
 fn two_survivors_without_control_lanes_elect_at_once() {
     assert_holds("survivors-without-control-lanes");
 }
+
+#[test]
+fn replicas_move_and_nodes_are_drained_while_others_fail() {
+    assert_holds("replicas-on-the-move");
+}

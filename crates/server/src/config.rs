@@ -26,7 +26,7 @@ pub struct Config {
     /// How many nodes found a new cluster.
     pub bootstrap_expect: u32,
     /// Seconds until what a node holds that is away is placed on others; 0 for never.
-    pub recover_after_s: u64,
+    pub recover_after_s: u32,
     /// Where it listens.
     pub listen: Listen,
     /// Memory of one buffer of the Raft logs.

@@ -253,7 +253,8 @@ fn node_options(config: &Config) -> NodeOptions {
         rack: config.rack.clone(),
         seeds,
         bootstrap_expect: config.bootstrap_expect,
-        recover_after: (config.recover_after_s > 0).then(|| Duration::from_secs(config.recover_after_s)),
+        recover_after: (config.recover_after_s > 0)
+            .then(|| Duration::from_secs(config.recover_after_s.into())),
     }
 }
 

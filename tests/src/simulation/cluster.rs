@@ -13,6 +13,7 @@ use weir_storage::{Backup, MemoryDisk, Store, WriterMode};
 use super::clock::SimulatedClock;
 use super::disk::{self, Pace};
 use super::network::{Cuts, SimulatedNetwork};
+use super::operator::Operator;
 use super::options::Options;
 use super::remote::SimulatedRemote;
 use super::world::{Ended, Fall, Net, World};
@@ -69,6 +70,8 @@ struct Machine {
     pace: Pace,
     timings: Timings,
     limits: Limits,
+    /// Until when an operator is at work, if there is one.
+    operated: Option<Duration>,
     network: SimulatedNetwork,
     trace: Trace,
     life: Arc<Mutex<Life>>,
@@ -193,6 +196,7 @@ impl Machine {
             clock: SimulatedClock::ahead(Duration::from_millis(options.wall_ahead_ms[number])),
             pace: Pace::new(options.sync_ms_max, options.sync_stalls_permille),
             timings: options.timings,
+            operated: options.elastic.then_some(options.load),
             limits: Limits { log_entries_kept: options.log_entries_kept, ..Limits::default() },
             network: SimulatedNetwork { net: net.clone(), host: number, cuts: cuts.clone() },
             trace: trace.clone(),
@@ -260,6 +264,10 @@ impl Machine {
             Err(error) => return self.failed(error.to_string()).await,
         };
         self.life.lock().broker = Some(broker.clone());
+        if let Some(until) = self.operated {
+            let (random, trace) = (Arc::clone(&self.random), self.trace.clone());
+            tokio::spawn(Operator { broker: broker.clone(), random, trace, until }.run());
+        }
         let group = broker.dead_group().await;
         self.failed(format!("group {group} could not be kept alive")).await
     }
@@ -285,7 +293,7 @@ impl Machine {
             rack: None,
             seeds: (0..self.founders).map(client_address).collect::<BTreeSet<_>>(),
             bootstrap_expect: self.founders as u32,
-            recover_after: None,
+            recover_after: self.operated.map(|_| Duration::from_secs(3)),
         }
     }
 }

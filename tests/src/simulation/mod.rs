@@ -23,6 +23,7 @@ mod door;
 mod faults;
 mod invariants;
 mod network;
+mod operator;
 mod options;
 mod outcome;
 mod remote;

@@ -19,6 +19,7 @@ const LEADER_LOOK_MS: u64 = 10;
 
 /// The options of one run.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a choice of its own")]
 pub struct Options {
     /// What all of this was drawn from.
     pub seed: u64,
@@ -66,6 +67,8 @@ pub struct Options {
     pub clock_rates_ppm: Vec<i64>,
     /// The nodes' timers.
     pub timings: Timings,
+    /// Whether an operator drains nodes and moves replicas all the time, and lost nodes are made up for.
+    pub elastic: bool,
     /// The kinds of faults of this run.
     pub kinds: Vec<Kind>,
     /// How many faults there are.
@@ -114,6 +117,7 @@ impl Options {
             wall_ahead_ms: (0..nodes).map(|_| dice.below(400)).collect(),
             clock_rates_ppm: clock_rates(&mut dice, nodes),
             timings: timings(&mut dice),
+            elastic: false,
             kinds: kinds(&mut dice),
             faults: 1 + (load_ms / 1_000 / seconds_per_fault) as u32,
             steps_per_leader: LEADER_LOOK_MS.div_ceil(tick_ms),

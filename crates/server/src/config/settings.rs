@@ -78,11 +78,11 @@ pub const SETTINGS: [Setting; 19] = [
         help: "Seconds until what a node holds that is away is placed on others, if there are enough; 0 for never",
         set: |config, value| {
             integer(value).and_then(|seconds| {
-                let fits = u64::try_from(seconds).map_err(|_| format!("is {seconds}, not 0 or more"));
+                let fits = u32::try_from(seconds).map_err(|_| format!("is {seconds}, not 0 to {}", u32::MAX));
                 fits.map(|seconds| config.recover_after_s = seconds)
             })
         },
-        get: |config| Some(Value::Integer(config.recover_after_s as i64)),
+        get: |config| Some(Value::Integer(config.recover_after_s.into())),
     },
     Setting {
         key: "listen.client",
