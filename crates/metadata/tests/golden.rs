@@ -75,6 +75,7 @@ fn compaction() -> Vec<PolicyChange> {
 }
 
 /// Every command and every setting once, in an order in which none is rejected.
+#[expect(clippy::too_many_lines, reason = "one of each command")]
 fn commands() -> Vec<Command> {
     let addresses =
         |at: &str| Addresses { peer: format!("{at}:1"), client: format!("{at}:2"), http: "h:3".into() };

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 use weir_metadata::ReplicaMove;
+use weir_metadata::limits::MOVES_PER_COMMAND_MAX;
 use weir_metadata::placement::{Candidate, Placement, Spread, balance, place, place_one};
 use weir_types::{GroupId, NodeId};
 
@@ -230,4 +231,14 @@ proptest! {
             prop_assert!(step.from != NodeId(out) && step.to != NodeId(out));
         }
     }
+}
+
+#[test]
+fn a_plan_for_a_large_cluster_stops_at_what_one_command_takes() {
+    let all = nodes(6, |n| Some(format!("rack {}", n % 3)));
+    let before = spreads(&all, 3, 20_000, 3).unwrap();
+    let moves = balance(&loaded(&all, &before), &before);
+    assert_eq!(moves.len(), MOVES_PER_COMMAND_MAX);
+    let after = moved(&before[..200], &moves.into_iter().filter(|m| m.group.0 <= 200).collect::<Vec<_>>());
+    assert!(after.iter().all(|spread| racks_of(&all, spread) == 3));
 }

@@ -284,6 +284,10 @@ fn question(registry: &Registry, verb: &str, words: &Words<'_>) -> Option<String
             let steps = registry.steps(&led(registry, words));
             lines(steps.into_iter().map(|(group, next)| step(group, next)))
         }
+        "turns" => {
+            let turns = registry.turns(&led(registry, words), &words.nodes("down"));
+            lines(turns.iter().map(|group| format!("group {group}")))
+        }
         "moves" => lines(registry.moves().map(|m| {
             format!("group {}: node {} to {}, {:?}, {:?}", m.group, m.from, m.to, m.reason, m.phase)
         })),

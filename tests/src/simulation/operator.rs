@@ -47,12 +47,12 @@ impl Operator {
     async fn act(&self) -> Result<String, WeirError> {
         let view = self.broker.moves(0, Duration::ZERO).await?;
         match self.below(6) {
-            0 | 1 if view.draining.is_empty() => {
+            0 | 1 => {
                 let nodes = self.broker.nodes().await;
                 let node = nodes[self.below(nodes.len() as u64) as usize].node;
                 self.broker.drain_node(node).await.map(|()| format!("drains {node}"))
             }
-            0..=2 => {
+            2 => {
                 let Some((node, _)) = view.draining.first() else {
                     return Ok("nothing is drained".to_owned());
                 };

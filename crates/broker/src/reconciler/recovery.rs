@@ -75,7 +75,7 @@ mod tests {
     #[test]
     fn a_node_is_overdue_when_it_was_silent_all_along() {
         let nodes = |ids: &[u64]| ids.iter().map(|id| NodeId(*id)).collect::<BTreeSet<_>>();
-        let (members, grace, start) = (nodes(&[1, 2, 3]), Duration::from_secs(60), Instant::now());
+        let (members, grace, start) = (nodes(&[1, 2, 3]), Duration::from_mins(1), Instant::now());
         let at = |seconds| start + Duration::from_secs(seconds);
         let mut silent = Silent::default();
         assert!(silent.overdue(&members, &nodes(&[2, 3]), at(0), grace).is_empty());
