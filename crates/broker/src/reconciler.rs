@@ -104,6 +104,7 @@ async fn register(broker: Broker, options: NodeOptions, incarnation: Incarnation
             return;
         }
         warn!(%error, "the cluster does not know this node's addresses yet");
+        // The registry's leader refused or was not reached; nothing tells when it will take it.
         tokio::time::sleep(broker.inner().runtime.jittered(RETRY)).await;
     }
 }

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, timeout};
 use tracing::warn;
 use weir_metadata::Command;
 use weir_types::NodeId;
@@ -26,7 +26,12 @@ pub(super) async fn run(broker: Broker, grace: Duration) {
             for node in silent.overdue(&members, &down, Instant::now(), grace) {
                 recover(&broker, node, &down).await;
             }
-            sleep(broker.inner().runtime.jittered(look)).await;
+            let pause = broker.inner().runtime.jittered(look);
+            match timeout(pause, leadership.wait_for(|known| !known.here)).await {
+                // Whoever leads no more counts no further.
+                Err(_) | Ok(Ok(_)) => {}
+                Ok(Err(_)) => return,
+            }
         }
     }
 }

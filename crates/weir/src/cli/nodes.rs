@@ -193,7 +193,7 @@ impl Drain {
         wait(&admin, &[], |moves| match moves.draining.iter().find(|(id, _)| *id == node.node_id) {
             Some((_, true)) => Ok(None),
             Some((_, false)) => {
-                let left = progress(leaving(moves, node.node_id), all)?;
+                let left = progress(leaving(moves, node.node_id), all);
                 Ok(left.or_else(|| Some("its vote in the registry goes to another node".to_owned())))
             }
             None => Err(Failure::operation(
@@ -217,9 +217,9 @@ fn leaving(moves: &Moves, node: u64) -> impl Iterator<Item = &MoveInfo> {
 /// Take a node out of the cluster for good
 #[derive(Debug, Args)]
 #[command(after_help = "\
-The node must hold no replicas: drain it first. With --force it may hold replicas, but must be gone: they are then copied from the others, and
-the node leaves the cluster when they have been. Stop its process afterwards; its data are of no use to the cluster any
-more, and its id is never given again.
+The node must hold no replicas: drain it first. With --force it may hold replicas, but must be gone: they are then
+copied from the others, and the node leaves the cluster when they have been. Stop its process afterwards; its data are
+of no use to the cluster any more, and its id is never given again.
 
 Examples:
   weir cluster remove n1
@@ -252,7 +252,7 @@ impl Remove {
             if !moves.leaving.contains(&node.node_id) {
                 return Ok(None);
             }
-            let left = progress(leaving(moves, node.node_id), all)?;
+            let left = progress(leaving(moves, node.node_id), all);
             Ok(left.or_else(|| Some("it leaves the registry".to_owned())))
         })
         .await?;
@@ -268,8 +268,7 @@ fn named<'a>(nodes: &'a [NodeInfo], wanted: &str) -> Result<&'a NodeInfo, Failur
 }
 
 /// How far moves are; none when all are done.
-#[expect(clippy::unnecessary_wraps, reason = "what waits may also find that it waits in vain")]
-fn progress<'a>(left: impl Iterator<Item = &'a MoveInfo>, all: usize) -> Result<Option<String>, Failure> {
+fn progress<'a>(left: impl Iterator<Item = &'a MoveInfo>, all: usize) -> Option<String> {
     let (mut waiting, mut copying, mut removing) = (0, 0, 0);
     for moving in left {
         match moving.phase {
@@ -283,7 +282,7 @@ fn progress<'a>(left: impl Iterator<Item = &'a MoveInfo>, all: usize) -> Result<
     let text = format!(
         "{done} of {all} replicas moved, {copying} catching up, {removing} taking over, {waiting} waiting"
     );
-    Ok((left > 0).then_some(text))
+    (left > 0).then_some(text)
 }
 
 /// Waits until moves have ended, and looks whether the replicas are where they shall be.
@@ -291,7 +290,7 @@ async fn wait_moved(admin: &Admin, asked: &[MoveInfo]) -> Outcome {
     let groups: BTreeSet<u32> = asked.iter().map(|step| step.group_id).collect();
     let list: Vec<u32> = groups.iter().copied().collect();
     let moves = wait(admin, &list, |moves| {
-        progress(moves.moves.iter().filter(|moving| groups.contains(&moving.group_id)), groups.len())
+        Ok(progress(moves.moves.iter().filter(|moving| groups.contains(&moving.group_id)), groups.len()))
     })
     .await?;
     let arrived = |step: &&MoveInfo| {
