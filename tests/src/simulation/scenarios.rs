@@ -299,27 +299,6 @@ const SCENARIOS: &[Scenario] = &[
         ..BASE
     },
     Scenario {
-        name: "power-lost-while-installing",
-        sentence: "a node that loses its power while it installs a snapshot, and is back at once, gets another one",
-        load_s: 26,
-        pace_ms_max: 100,
-        faults: &[
-            (Fault::Isolate, Aim::Node(1), 4_000, 18_000),
-            // Somewhere in these two seconds it takes in what it missed.
-            (Fault::PowerCut, Aim::Node(1), 20_300, 20_310),
-            (Fault::PowerCut, Aim::Node(1), 20_600, 20_610),
-            (Fault::PowerCut, Aim::Node(1), 20_900, 20_910),
-            (Fault::PowerCut, Aim::Node(1), 21_200, 21_210),
-            (Fault::PowerCut, Aim::Node(1), 21_500, 21_510),
-            (Fault::PowerCut, Aim::Node(1), 21_800, 21_810),
-            (Fault::PowerCut, Aim::Node(1), 22_100, 22_110),
-            (Fault::PowerCut, Aim::Node(1), 22_400, 22_410),
-        ],
-        leaderless_max: NO_BOUND,
-        gap_max: NO_BOUND,
-        ..BASE
-    },
-    Scenario {
         name: "failed-write",
         sentence: "a node whose disk fails a write stops, and nothing is lost",
         faults: &[(Fault::DiskFails, LEADER, 5_000, 8_000), (Fault::DiskFails, LEADER, 14_000, 18_000)],
