@@ -127,14 +127,13 @@ impl Cluster {
         self.until("all running nodes are heard and every partition is led", client, |_| Vec::new()).await
     }
 
-    /// Waits until the cluster is whole and every replica of every partition is a voter close to its leader.
+    /// Waits until the cluster is whole and every partition has the replicas that it shall have, all close to their leaders.
     pub async fn caught_up(&mut self, client: &Client) -> ClusterStatus {
         let behind = |partition: &PartitionStatus| {
-            !partition.learners.is_empty()
-                || partition.lag_entries.iter().any(|(_, lag)| *lag > LAG_ENTRIES_MAX)
+            partition.reassigning || partition.lag_entries.iter().any(|(_, lag)| *lag > LAG_ENTRIES_MAX)
         };
         self.until("every replica has caught up", client, |status| {
-            status.partitions.iter().filter(|partition| behind(partition)).map(name_of).collect()
+            status.groups().filter(|partition| behind(partition)).map(name_of).collect()
         })
         .await
     }
@@ -174,9 +173,7 @@ impl Cluster {
     pub async fn busiest(&mut self, client: &Client) -> usize {
         let status = self.whole(client).await;
         let mut led: BTreeMap<u64, u32> = BTreeMap::new();
-        for leader in
-            status.partitions.iter().chain(&status.metadata).filter_map(|partition| partition.leader)
-        {
+        for leader in status.groups().filter_map(|partition| partition.leader) {
             *led.entry(leader).or_default() += 1;
         }
         let (id, _) = led.into_iter().max_by_key(|(_, count)| *count).expect("somebody leads");
@@ -227,15 +224,9 @@ fn leaderless(status: &ClusterStatus) -> Vec<String> {
         let leader = status.nodes.iter().find(|node| Some(node.node_id) == partition.leader);
         leader.is_some_and(|leader| leader.alive)
     };
-    status
-        .partitions
-        .iter()
-        .chain(&status.metadata)
-        .filter(|partition| !is_led(partition))
-        .map(name_of)
-        .collect()
+    status.groups().filter(|partition| !is_led(partition)).map(name_of).collect()
 }
 
 fn name_of(partition: &PartitionStatus) -> String {
-    format!("{}/{}", partition.topic, partition.partition)
+    format!("{}/{} (group {})", partition.topic, partition.partition, partition.group_id)
 }

@@ -250,7 +250,7 @@ async fn cluster_and_end(weir: &Weir) {
     assert_eq!(status["cluster_id"].as_str().unwrap().len(), 16);
     assert!(status["nodes"].as_array().unwrap().iter().all(|node| node["alive"] == true));
     let text = weir.ok("cluster status").await;
-    assert!(text.contains("(metadata)") && text.contains("up"), "{text}");
+    assert!(text.contains("(metadata)") && text.contains("(groups)") && text.contains("up"), "{text}");
     let described = json(weir, "topic describe tasks").await;
     let leader = described["partition_status"][0]["leader"].as_u64().unwrap();
     let names = status["nodes"].as_array().unwrap().iter().filter(|node| node["node_id"] != leader);

@@ -132,7 +132,7 @@ async fn every_word_is_counted_once_although_nodes_and_operators_are_killed() {
     let client = cluster.client().await;
     create(&client, &[("sentences", 3), ("words", 2), ("counts", 2)], 3).await;
     let (stop, calm) = (CancellationToken::new(), CancellationToken::new());
-    let steady = [start(&client, split(), &stop), start(&client, count(), &stop)];
+    let mut steady = [start(&client, split(), &stop), start(&client, count(), &stop)];
     let crashing = [
         tokio::spawn(crash_again_and_again(client.clone(), split(), calm.clone())),
         tokio::spawn(crash_again_and_again(client.clone(), count(), calm.clone())),
@@ -152,7 +152,10 @@ async fn every_word_is_counted_once_although_nodes_and_operators_are_killed() {
     for crashing in crashing {
         crashing.await.unwrap();
     }
-    wait_for(&client, "counts", all).await;
+    tokio::select! {
+        () = wait_for(&client, "counts", all) => {}
+        (ended, ..) = futures::future::select_all(&mut steady) => panic!("an instance is gone: {ended:?}"),
+    }
     stop.cancel();
     for instance in steady {
         instance.await.unwrap();

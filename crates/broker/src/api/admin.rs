@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::timeout;
 use weir_consensus::Leadership;
-use weir_metadata::{Addresses, Command, NodeState, PolicyChange, Reply, Routing, Topic};
+use weir_metadata::{Addresses, COORDINATOR, Command, NodeState, PolicyChange, Reply, Routing, Topic};
 use weir_types::limits::name_is_valid;
 use weir_types::{
     ClusterId, ErrorKind, GroupId, NodeId, ProducerEpoch, ProducerId, ReplicaId, RequestId, TopicId,
@@ -50,6 +50,8 @@ pub struct PartitionState {
     pub voters: BTreeMap<ReplicaId, NodeId>,
     /// Those that only follow.
     pub learners: BTreeMap<ReplicaId, NodeId>,
+    /// Its replicas are not yet those that it shall have.
+    pub reassigning: bool,
     /// Who leads, as far as this node knows.
     pub leader: Option<NodeId>,
     /// From the leader.
@@ -106,7 +108,7 @@ impl Broker {
 
     /// Changes settings of a topic.
     pub async fn alter_topic(&self, name: &str, changed: TopicPolicy) -> Result<Topic, WeirError> {
-        let topic = self.topic(name)?;
+        let topic = self.find_topic(name).await?;
         let changes = changes(&topic.policy, &changed)?;
         if !changes.is_empty() {
             self.metadata().propose(Command::AlterTopic { topic: topic.id, changes }).await?;
@@ -122,7 +124,7 @@ impl Broker {
 
     /// Deletes a topic and everything in it.
     pub async fn delete_topic(&self, name: &str) -> Result<(), WeirError> {
-        let topic = self.topic(name)?;
+        let topic = self.find_topic(name).await?;
         self.metadata().propose(Command::DeleteTopic { topic: topic.id }).await?;
         self.metadata().wait_for(VIEW_TIMEOUT, |registry| registry.topic(topic.id).is_none()).await;
         Ok(())
@@ -147,11 +149,29 @@ impl Broker {
         })
     }
 
+    /// A topic by name, also one that was created on another node just now: whoever knows that it exists is not told that
+    /// it does not.
+    pub async fn find_topic(&self, name: &str) -> Result<Topic, WeirError> {
+        match self.topic(name) {
+            Err(error) if error.kind == ErrorKind::NotFound => {
+                self.freshen().await?;
+                self.topic(name)
+            }
+            known => known,
+        }
+    }
+
     /// The state of a topic's partitions, in order of index.
     pub async fn topic_state(&self, topic: &Topic) -> Vec<PartitionState> {
         let groups = self.partitions_of(topic.id);
         let states = groups.into_iter().map(|(index, group)| self.partition_state(&topic.name, index, group));
         futures::future::join_all(states).await
+    }
+
+    /// The state of the coordinator's shards, in order.
+    pub async fn coordinator_state(&self) -> Vec<PartitionState> {
+        let shards = self.partitions_of(COORDINATOR).into_iter();
+        futures::future::join_all(shards.map(|(index, group)| self.partition_state("", index, group))).await
     }
 
     /// The state of the metadata group.
@@ -234,8 +254,11 @@ impl Broker {
     }
 
     async fn partition_state(&self, topic: &str, index: u32, group: GroupId) -> PartitionState {
-        let members = self
-            .registry(|registry| registry.membership(group).map(|membership| membership.current.clone()))
+        let (members, reassigning) = self
+            .registry(|registry| {
+                let membership = registry.membership(group)?;
+                Some((membership.current.clone(), membership.current != membership.target))
+            })
             .unwrap_or_default();
         let known = group == GroupId::METADATA || self.inner().hosted.read().contains_key(&group);
         let (leader, view) = if known {
@@ -255,6 +278,7 @@ impl Broker {
             group,
             voters: members.voters,
             learners: members.learners,
+            reassigning,
             leader,
             view,
         }

@@ -33,7 +33,7 @@ impl Broker {
         to: &str,
         start: ResetTo,
     ) -> Result<NamedLink, WeirError> {
-        let (source, destination) = (self.topic(from)?, self.topic(to)?);
+        let (source, destination) = (self.find_topic(from).await?, self.find_topic(to).await?);
         let mut starts = BTreeMap::new();
         if kind == LinkKind::Subscription && source.policy.kind() == kind.source() {
             for (_, group) in self.partitions_of(source.id) {
@@ -59,7 +59,7 @@ impl Broker {
 
     /// Ends a link. What is on its way arrives all the same.
     pub async fn delete_link(&self, kind: LinkKind, from: &str, to: &str) -> Result<(), WeirError> {
-        let (source, destination) = (self.topic(from)?, self.topic(to)?);
+        let (source, destination) = (self.find_topic(from).await?, self.find_topic(to).await?);
         let command = Command::DeleteLink { kind, from: source.id, to: destination.id };
         match self.metadata().propose(command).await? {
             Reply::LinkDeleted { .. } => Ok(()),

@@ -73,7 +73,7 @@ impl Broker {
     }
 
     /// Brings this node's copy of the registry to where the registry is: that of a node which was away may be old.
-    async fn freshen(&self) -> Result<(), WeirError> {
+    pub(crate) async fn freshen(&self) -> Result<(), WeirError> {
         let wanted = match self.at_leader(GroupId::METADATA, Request::RegistryVersion).await? {
             Answer::RegistryVersion(version) => version,
             other => return Err(remote::unexpected(&other)),

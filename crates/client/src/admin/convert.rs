@@ -42,6 +42,7 @@ pub(super) fn partition(status: v1::PartitionStatus) -> PartitionStatus {
         group_id: status.group_id,
         voters: status.voters,
         learners: status.learners,
+        reassigning: status.reassigning,
         leader: status.leader,
         term: status.term,
         committed: status.committed,
@@ -67,6 +68,7 @@ pub(super) fn cluster(status: v1::ClusterStatusResponse) -> ClusterStatus {
         nodes: status.nodes.into_iter().map(node).collect(),
         partitions: status.partitions.into_iter().map(partition).collect(),
         metadata: status.metadata.map(partition),
+        coordinator: status.coordinator.into_iter().map(partition).collect(),
     }
 }
 

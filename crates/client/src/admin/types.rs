@@ -129,18 +129,20 @@ pub struct TopicDescription {
 /// One partition: where it is, and, from its leader, how it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PartitionStatus {
-    /// Its topic; empty for the metadata group.
+    /// Its topic; empty for the metadata group and the coordinator's shards.
     pub topic: String,
     /// Its index, from 0.
     pub partition: u32,
     /// Its Raft group.
     pub group_id: u32,
-    /// Queue or stream; none for the metadata group.
+    /// Queue or stream; none for the metadata group and the coordinator's shards.
     pub kind: Option<TopicKind>,
     /// Nodes that vote.
     pub voters: Vec<u64>,
     /// Nodes that hold a replica and do not vote (yet).
     pub learners: Vec<u64>,
+    /// Its replicas are not yet those that it shall have: it moves, or a node came back under fresh replica ids.
+    pub reassigning: bool,
     /// The leader's node, when known.
     pub leader: Option<u64>,
     /// Its term.
@@ -289,6 +291,15 @@ pub struct ClusterStatus {
     pub partitions: Vec<PartitionStatus>,
     /// The metadata group.
     pub metadata: Option<PartitionStatus>,
+    /// The shards of the consumer-group coordinator.
+    pub coordinator: Vec<PartitionStatus>,
+}
+
+impl ClusterStatus {
+    /// All Raft groups: the metadata group, the coordinator's shards, and the partitions of all topics.
+    pub fn groups(&self) -> impl Iterator<Item = &PartitionStatus> {
+        self.metadata.iter().chain(&self.coordinator).chain(&self.partitions)
+    }
 }
 
 /// A consumer group.

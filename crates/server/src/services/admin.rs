@@ -51,7 +51,7 @@ impl Admin for Services {
     ) -> Result<Response<v1::AlterTopicResponse>, Status> {
         let request = request.into_inner();
         let broker = self.broker()?;
-        let topic = broker.topic(&request.name).map_err(error_to_status)?;
+        let topic = broker.find_topic(&request.name).await.map_err(error_to_status)?;
         let changed = settings(request.settings.as_ref(), &topic.policy)?;
         let topic = broker.alter_topic(&request.name, changed).await.map_err(error_to_status)?;
         Ok(Response::new(v1::AlterTopicResponse { topic: Some(status::topic(&topic)) }))
@@ -114,7 +114,7 @@ impl Admin for Services {
         request: Request<v1::DescribeTopicRequest>,
     ) -> Result<Response<v1::DescribeTopicResponse>, Status> {
         let broker = self.broker()?;
-        let topic = broker.topic(&request.into_inner().name).map_err(error_to_status)?;
+        let topic = broker.find_topic(&request.into_inner().name).await.map_err(error_to_status)?;
         let partitions = broker.topic_state(&topic).await;
         Ok(Response::new(v1::DescribeTopicResponse {
             topic: Some(status::topic(&topic)),
@@ -129,14 +129,19 @@ impl Admin for Services {
         let broker = self.broker()?;
         let topics = broker.topics();
         let states = topics.iter().map(|topic| broker.topic_state(topic));
-        let (nodes, metadata, partitions) =
-            futures::join!(broker.nodes(), broker.metadata_state(), futures::future::join_all(states));
+        let (nodes, metadata, coordinator, partitions) = futures::join!(
+            broker.nodes(),
+            broker.metadata_state(),
+            broker.coordinator_state(),
+            futures::future::join_all(states)
+        );
         let partitions: Vec<_> = partitions.into_iter().flatten().collect();
         Ok(Response::new(v1::ClusterStatusResponse {
             cluster_id: broker.cluster().to_string(),
             nodes: nodes.iter().map(|view| status::node(view, &partitions)).collect(),
             partitions: partitions.iter().map(status::partition).collect(),
             metadata: Some(status::partition(&metadata)),
+            coordinator: coordinator.iter().map(status::partition).collect(),
         }))
     }
 

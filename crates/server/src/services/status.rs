@@ -27,6 +27,7 @@ pub(super) fn partition(state: &PartitionState) -> v1::PartitionStatus {
         kind: kind.map_or(v1::TopicKind::Unspecified, v1::TopicKind::from) as i32,
         voters: state.voters.values().map(|node| node.0).collect(),
         learners: state.learners.values().map(|node| node.0).collect(),
+        reassigning: state.reassigning,
         leader: state.leader.map(|node| node.0),
         term: view.map_or(0, |view| view.term),
         committed: view.map_or(0, |view| view.committed),

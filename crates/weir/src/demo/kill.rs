@@ -34,7 +34,7 @@ pub(super) fn counts(acked: u64, tasks: u64) -> bool {
 /// The node that leads most partitions; of several, the one with most leases. None while nobody leads.
 pub(super) fn choose(status: &ClusterStatus) -> Option<Victim> {
     let mut nodes: BTreeMap<u64, (u64, u64)> = BTreeMap::new();
-    for partition in status.partitions.iter().chain(&status.metadata) {
+    for partition in status.groups() {
         let Some(leader) = partition.leader else { continue };
         let (led, leased) = nodes.entry(leader).or_default();
         *led += 1;
@@ -60,6 +60,7 @@ mod tests {
             group_id: 1,
             kind: None,
             voters: vec![1, 2, 3],
+            reassigning: false,
             learners: Vec::new(),
             leader,
             term: 1,
@@ -97,6 +98,7 @@ mod tests {
                 partition("counts", None, 0),
             ],
             metadata: Some(partition("", Some(2), 0)),
+            coordinator: Vec::new(),
         };
         assert_eq!(choose(&status), Some(Victim { name: "node-2".to_owned(), led: 3, leased: 5 }));
     }

@@ -59,13 +59,15 @@ impl NodeView {
 }
 
 impl StatusView {
-    /// The metadata group comes first among the partitions.
+    /// The metadata group and the coordinator's shards come first among the partitions.
     pub(crate) fn of(status: &ClusterStatus) -> Self {
-        let partitions = status.metadata.iter().chain(&status.partitions);
+        let metadata = status.metadata.iter().map(|group| PartitionView::named("(metadata)", group));
+        let coordinator = status.coordinator.iter().map(|group| PartitionView::named("(groups)", group));
+        let topics = status.partitions.iter().map(PartitionView::of);
         Self {
             cluster_id: status.cluster_id.clone(),
             nodes: status.nodes.iter().map(NodeView::of).collect(),
-            partitions: partitions.map(PartitionView::of).collect(),
+            partitions: metadata.chain(coordinator).chain(topics).collect(),
         }
     }
 }

@@ -100,6 +100,7 @@ pub(crate) struct PartitionView {
     leader: Option<u64>,
     voters: Vec<u64>,
     learners: Vec<u64>,
+    reassigning: bool,
     term: u64,
     committed: u64,
     lag_entries: u64,
@@ -115,6 +116,11 @@ pub(crate) struct PartitionView {
 
 impl PartitionView {
     pub(crate) fn of(status: &PartitionStatus) -> Self {
+        Self::named(&status.topic, status)
+    }
+
+    /// A partition under another name than its topic's.
+    pub(crate) fn named(topic: &str, status: &PartitionStatus) -> Self {
         let (holds, size) = match (&status.stream, &status.queue) {
             (Some(stream), _) => {
                 (format!("offsets {} to {}", stream.start_offset, stream.end_offset), bytes(stream.bytes))
@@ -129,12 +135,13 @@ impl PartitionView {
             (None, None) => ("-".to_owned(), "-".to_owned()),
         };
         Self {
-            topic: if status.topic.is_empty() { "(metadata)".to_owned() } else { status.topic.clone() },
+            topic: topic.to_owned(),
             partition: status.partition,
             group_id: status.group_id,
             leader: status.leader,
             voters: status.voters.clone(),
             learners: status.learners.clone(),
+            reassigning: status.reassigning,
             term: status.term,
             committed: status.committed,
             lag_entries: status.lag_entries.iter().map(|(_, lag)| *lag).max().unwrap_or(0),
@@ -306,6 +313,7 @@ mod tests {
             group_id: 3,
             kind: Some(TopicKind::Queue),
             voters: vec![1, 2, 3],
+            reassigning: false,
             learners: vec![4],
             leader: Some(2),
             term: 5,
