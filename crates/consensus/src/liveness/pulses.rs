@@ -20,6 +20,16 @@ pub(crate) struct Pulses {
     own: Mutex<Option<Told>>,
     /// Rung when a connection breaks: no need to wait for silence.
     pub(crate) alarm: Notify,
+    /// Rung when a replica misses its leader.
+    pub(crate) doubt: Notify,
+}
+
+/// A peer that is heard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Heard {
+    node: NodeId,
+    mute_in: bool,
+    mute_out: bool,
 }
 
 struct Pulse {
@@ -34,7 +44,13 @@ struct Pulse {
 
 impl Pulses {
     pub(crate) fn new(suspect: Duration) -> Self {
-        Self { suspect, peers: Mutex::default(), own: Mutex::default(), alarm: Notify::new() }
+        Self {
+            suspect,
+            peers: Mutex::default(),
+            own: Mutex::default(),
+            alarm: Notify::new(),
+            doubt: Notify::new(),
+        }
     }
 
     pub(crate) fn add(&self, node: NodeId) {
@@ -99,11 +115,18 @@ impl Pulses {
         self.with(node, |pulse| pulse.signs.is_mute(way, Instant::now())).unwrap_or(false)
     }
 
-    /// The peers that are heard now.
-    pub(crate) fn heard_now(&self) -> Vec<NodeId> {
+    /// The peers that are heard now, and whether their data lanes carry something.
+    pub(crate) fn heard_now(&self) -> Vec<Heard> {
         let now = Instant::now();
         let peers = self.peers.lock();
-        peers.iter().filter(|(_, pulse)| pulse.signs.hears(now)).map(|(node, _)| *node).collect()
+        let heard = peers.iter().filter(|(_, pulse)| pulse.signs.hears(now));
+        heard
+            .map(|(node, pulse)| Heard {
+                node: *node,
+                mute_in: pulse.signs.is_mute(Way::DataIn, now),
+                mute_out: pulse.signs.is_mute(Way::DataOut, now),
+            })
+            .collect()
     }
 
     /// Drops the connections of peers that have been silent for long.
