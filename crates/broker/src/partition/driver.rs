@@ -97,11 +97,14 @@ impl<S: State> Driver<S> {
                 },
                 Some(unspent) = self.inflight.next(), if !self.inflight.is_empty() => self.take_back(unspent),
                 proposal = next_proposal(&mut self.held, &mut self.proposals), if room => match proposal {
-                    Some(first) => self.drain(first),
+                    Some(first) => {
+                        self.group.wake().await;
+                        self.drain(first);
+                    }
                     None => break,
                 },
                 Ok(()) = self.applied.changed() => {}
-                () = sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => self.tick_if_due(),
+                () = sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => self.tick_if_due().await,
             }
         }
         // Whoever still waits learns that the outcome is unknown, by the dropped answers.
@@ -195,7 +198,7 @@ impl<S: State> Driver<S> {
         (ms > 0 || self.inflight.is_empty()).then_some(wake)
     }
 
-    fn tick_if_due(&mut self) {
+    async fn tick_if_due(&mut self) {
         let Some(clock) = &mut self.clock else { return };
         clock.observe(self.runtime.clock().now(), in_contact(&self.group));
         let lease_clock = clock.now();
@@ -204,6 +207,7 @@ impl<S: State> Driver<S> {
         let wall_due = deadlines.wall.is_some_and(|at| at <= wall);
         if (lease_due || wall_due) && self.inflight.is_empty() {
             let Some(tick) = S::tick() else { return };
+            self.group.wake().await;
             self.propose(Batch { commands: vec![tick], ..Batch::default() });
         }
     }

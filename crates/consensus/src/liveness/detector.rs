@@ -12,8 +12,9 @@ use weir_types::{GroupId, NodeId};
 
 use super::campaign::{CAMPAIGNS_MAX, campaign, give_up_lease};
 use super::decision::{Decision, decide, is_beaten};
-use super::doze::{beat, pace};
+use super::doze::pace;
 use super::pulses::Heard;
+use super::quiet::{call_roll, turn};
 use super::reach::{Doubt, reaches_majority};
 use super::survey::{Cause, Missing, missing, other_voters, view};
 use crate::context::Context;
@@ -21,6 +22,8 @@ use crate::registry::Registry;
 use crate::replica::Replica;
 use crate::transport::{Answer, Call, LaneKind, SurveyAnswer, SurveyQuestion};
 
+/// Pings between two rolls of the quiet groups.
+const PINGS_PER_ROLL: u32 = 10;
 /// Groups asked about in one message.
 const QUESTIONS_MAX: usize = 4_096;
 
@@ -33,8 +36,10 @@ pub(crate) struct Detector {
     /// The peers that were heard at the last look, and those of them whose entries came through.
     heard: Vec<Heard>,
     rounds: Rounds,
+    /// Pings since the roll of the quiet groups was called.
+    since_roll: u32,
     slots: Arc<Semaphore>,
-    campaigns: TaskGroup,
+    tasks: TaskGroup,
 }
 
 /// What makes the detector look before its time.
@@ -87,8 +92,9 @@ impl Detector {
             leaderless: BTreeMap::new(),
             heard: Vec::new(),
             rounds: Rounds::default(),
+            since_roll: 0,
             slots: Arc::new(Semaphore::new(CAMPAIGNS_MAX)),
-            campaigns: TaskGroup::new(),
+            tasks: TaskGroup::new(),
         }
     }
 
@@ -109,8 +115,9 @@ impl Detector {
                 self.context.pulses.own_time(self.context.runtime.clock().wall());
                 seen = self.rounds.next(&self.registry, turns);
                 for replica in &seen {
-                    beat(replica);
+                    turn(replica);
                 }
+                self.call_roll_if_due();
             }
             if self.must_look_at_all(rung) {
                 seen = self.registry.all();
@@ -124,6 +131,17 @@ impl Detector {
                 self.act(replica, missing, &answers).await;
             }
         }
+    }
+
+    /// A roll is answered, or given up, before the next one.
+    fn call_roll_if_due(&mut self) {
+        self.since_roll += 1;
+        if self.since_roll < PINGS_PER_ROLL {
+            return;
+        }
+        self.since_roll = 0;
+        let patience = self.context.timings.ping * (PINGS_PER_ROLL - 1);
+        self.tasks.spawn(call_roll(Arc::clone(&self.context), Arc::clone(&self.registry), patience));
     }
 
     /// Looking at hundreds of groups ten times a second would cost more than all the rest of an idle node. So it is done
@@ -228,6 +246,6 @@ impl Detector {
             return;
         }
         spell.campaigned = Some(Instant::now());
-        self.campaigns.spawn(campaign(replica, missing, own.ready, Arc::clone(&self.slots)));
+        self.tasks.spawn(campaign(replica, missing, own.ready, Arc::clone(&self.slots)));
     }
 }

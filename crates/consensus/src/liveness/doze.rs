@@ -2,9 +2,8 @@
 //!
 //! A ticking replica wakes five times per heartbeat, a follower only to ask whether its leader fell silent, a leader to
 //! send one heartbeat: measured, most of what an idle group costs. The detector asks in the follower's place while its
-//! leader is heard regularly, and makes the leader's heart beat, group after group. Nothing else hangs on a tick.
+//! leader is heard regularly, and makes the leader's heart beat, group after group (quiet.rs). Nothing else hangs on a tick.
 
-use futures::FutureExt;
 use openraft::async_runtime::watch::WatchReceiver;
 
 use crate::replica::Replica;
@@ -21,12 +20,4 @@ pub(crate) fn pace(replica: &Replica) {
         && vote.leader_id.voted_for != replica.spec.replica.0
         && replica.heard_leader_of(vote.leader_id.term);
     core.raft.runtime_config().tick(!followed && !leads);
-}
-
-/// Sends a heartbeat from a replica that leads. One whose queue is full is busy replicating, which is as good.
-pub(crate) fn beat(replica: &Replica) {
-    let Some(core) = replica.core() else { return };
-    if core.raft.server_metrics().borrow_watched().state.is_leader() {
-        let _ = tokio::task::unconstrained(core.raft.trigger().heartbeat()).now_or_never();
-    }
 }

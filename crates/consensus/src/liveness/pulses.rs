@@ -36,6 +36,8 @@ struct Pulse {
     signs: Signs,
     /// What its wall clock showed.
     told: Option<Told>,
+    /// When the last roll was called that it answered.
+    rolled: Option<Instant>,
     /// Raised once per spell of silence of the control lanes, which are then dropped.
     control_silences: watch::Sender<u64>,
     /// Raised once per spell of silence of the whole node; all its connections are then dropped.
@@ -75,6 +77,16 @@ impl Pulses {
     /// `node` says what its wall clock shows.
     pub(crate) fn told_time(&self, node: NodeId, wall: WallClock) {
         self.with(node, |pulse| tell(&mut pulse.told, wall));
+    }
+
+    /// `node` answered the roll that was called at that moment.
+    pub(crate) fn note_rolled(&self, node: NodeId, sent: Instant) {
+        self.with(node, |pulse| pulse.rolled = pulse.rolled.max(Some(sent)));
+    }
+
+    /// When the last roll was called that `node` answered.
+    pub(crate) fn rolled(&self, node: NodeId) -> Option<Instant> {
+        self.with(node, |pulse| pulse.rolled)?
     }
 
     /// What the wall clock of `node` shows now. A jump of our own wall clock moves nothing here.
@@ -174,6 +186,7 @@ impl Pulse {
         Self {
             signs: Signs::new(suspect, Instant::now()),
             told: None,
+            rolled: None,
             control_silences: watch::Sender::new(0),
             silences: watch::Sender::new(0),
         }
