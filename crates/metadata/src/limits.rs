@@ -2,6 +2,8 @@
 
 /// Most nodes ever registered and not removed.
 pub const NODES_MAX: usize = 1_000;
+/// Highest id of a founder or of its replica: those that come later count on from there.
+pub const FOUNDING_ID_MAX: u64 = u32::MAX as u64;
 /// Most topics of a cluster.
 pub const TOPICS_MAX: usize = 10_000;
 /// Most partitions of a cluster, over all topics.

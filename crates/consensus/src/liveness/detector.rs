@@ -114,9 +114,8 @@ impl Detector {
                 self.context.pulses.drop_silent();
                 self.context.pulses.own_time(self.context.runtime.clock().wall());
                 seen = self.rounds.next(&self.registry, turns);
-                for replica in &seen {
-                    turn(replica);
-                }
+                // Who leads a quiet group misses no leader.
+                seen.retain(|replica| !turn(replica));
                 self.call_roll_if_due();
             }
             if self.must_look_at_all(rung) {

@@ -119,33 +119,36 @@ pub(crate) async fn wake(replica: &Replica) {
     let _ = timeout(WAKING_MAX, woken).await;
 }
 
-/// A group's turn: a heartbeat if this replica leads it, unless nothing has happened since all answered the last one.
-pub(crate) fn turn(replica: &Replica) {
-    let Some(core) = replica.core() else { return };
-    let beats = {
+/// A group's turn: a heartbeat if this replica leads it, unless nothing has happened since all answered the last one. Whether
+/// that is so.
+pub(crate) fn turn(replica: &Replica) -> bool {
+    let Some(core) = replica.core() else { return false };
+    {
         let metrics = core.raft.metrics();
         let metrics = metrics.borrow_watched();
-        metrics.state.is_leader() && !rests(&mut replica.rest.lock(), &metrics)
-    };
-    if beats {
-        beat(replica, &core);
+        if !metrics.state.is_leader() {
+            return false;
+        }
+        if rests(&mut replica.rest.lock(), &metrics) {
+            return true;
+        }
     }
+    beat(replica, &core);
+    false
 }
 
 /// Whether the group may go without a heartbeat.
 fn rests(rest: &mut Rest, metrics: &RaftMetrics<TypeConfig>) -> bool {
-    let now = settled(metrics);
-    let same = |old: &Settled, new: &Settled| (old.term, old.last) == (new.term, new.last);
-    match (&mut rest.settled, &now) {
-        (Some(old), Some(new)) if same(old, new) => {
-            old.quiet = old.quiet || all_answered_since(metrics, old.since);
-            old.quiet
-        }
-        _ => {
-            rest.settled = now;
-            false
-        }
+    // Whatever changes a group, its members too, is an entry of its log.
+    let unchanged = |old: &&mut Settled| {
+        old.term == Term(metrics.current_term) && metrics.last_log_index == Some(old.last)
+    };
+    if let Some(old) = rest.settled.as_mut().filter(unchanged) {
+        old.quiet = old.quiet || all_answered_since(metrics, old.since);
+        return old.quiet;
     }
+    rest.settled = settled(metrics);
+    false
 }
 
 fn settled(metrics: &RaftMetrics<TypeConfig>) -> Option<Settled> {

@@ -6,7 +6,7 @@ use weir_types::{ClusterId, GroupId, NodeId, Output, ProducerId, ReplicaId, Topi
 
 use super::register_node::check_node;
 use crate::command::Founder;
-use crate::limits::{COORDINATOR_REPLICAS, COORDINATOR_SHARDS_MAX, METADATA_VOTERS_MAX};
+use crate::limits::{COORDINATOR_REPLICAS, COORDINATOR_SHARDS_MAX, FOUNDING_ID_MAX, METADATA_VOTERS_MAX};
 use crate::membership::{Membership, ReplicaSet};
 use crate::node::{Node, NodeState};
 use crate::output::{Effect, Rejection, Reply};
@@ -64,6 +64,10 @@ fn check_founders(asked: &FormCluster) -> Result<(), Rejection> {
     }
     if asked.cluster == ClusterId(0) || founders.iter().any(|f| f.node.0 == 0 || f.replica.0 == 0) {
         return invalid("the ids of clusters, nodes and replicas start at 1");
+    }
+    // Later ones get the next ids.
+    if founders.iter().any(|f| f.node.0 > FOUNDING_ID_MAX || f.replica.0 > FOUNDING_ID_MAX) {
+        return invalid("an id is above 4294967295");
     }
     let nodes: BTreeSet<_> = founders.iter().map(|founder| founder.node).collect();
     let replicas: BTreeSet<_> = founders.iter().map(|founder| founder.replica).collect();
