@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use futures::future::try_join_all;
 use serde_json::json;
 use weir_bench::system::Error;
-use weir_client::{Client, NewTopic};
+use weir_client::{Client, NewTopic, ProducerOptions, Record};
 
 use crate::cell::Software;
 use crate::cluster::NODES;
@@ -19,22 +20,35 @@ const PARTITIONS_EACH: u32 = 100;
 const SETTLING: Duration = Duration::from_secs(20);
 const WINDOW: Duration = Duration::from_secs(20);
 
-/// Processor time of a node in percent of a core.
-pub async fn cpu(stage: &mut Stage, repeats: u32) -> Result<Figure, Error> {
+/// Processor time of a node in percent of a core, and memory of a replica that was used and is idle.
+pub async fn all(stage: &mut Stage, repeats: u32) -> Result<[Figure; 2], Error> {
     let mut cluster = stage.start(Software::Weir).await?;
     let measured = measure(stage, cluster.pids(), repeats).await;
     cluster.stop().await;
-    let (percents, resident) = measured?;
-    let detail = json!({ "partitions": TOPICS * PARTITIONS_EACH, "resident_bytes_of_three_nodes": resident });
-    Ok(Figure::own("idle_1000_partitions_cpu_percent", "percent of a core", percents, detail))
+    let (percents, before, after) = measured?;
+    let replicas = TOPICS * PARTITIONS_EACH * u32::from(NODES);
+    let kib = after.saturating_sub(before) as f64 / f64::from(replicas) / 1_024.0;
+    let detail = json!({ "partitions": TOPICS * PARTITIONS_EACH });
+    let memory = json!({ "replicas": replicas, "resident_bytes_empty": before, "resident_bytes": after });
+    Ok([
+        Figure::own("idle_1000_partitions_cpu_percent", "percent of a core", percents, detail),
+        Figure::own("idle_replica_memory_kib", "KiB", vec![kib], memory),
+    ])
 }
 
-async fn measure(stage: &Stage, pids: &[u32], repeats: u32) -> Result<(Vec<f64>, u64), Error> {
+/// Processor time of each window; resident memory of all nodes without the partitions, and with them.
+async fn measure(stage: &Stage, pids: &[u32], repeats: u32) -> Result<(Vec<f64>, u64, u64), Error> {
     let client = Client::connect(weir::options()).await?;
+    let before = Usage::now(pids, stage.folder())?.resident_bytes;
     for place in 0..TOPICS {
         let topic =
             NewTopic::stream(format!("idle-{place}")).partitions(PARTITIONS_EACH).replicas(u32::from(NODES));
-        client.admin().create_topic(topic).await?;
+        let topic = client.admin().create_topic(topic).await?;
+        let producer = client.producer(&topic.name, ProducerOptions::default()).await?;
+        let sends =
+            (0..PARTITIONS_EACH).map(|partition| producer.send_to(partition, Record::new("used once")));
+        try_join_all(try_join_all(sends).await?).await?;
+        producer.close().await;
     }
     drop(client);
     tokio::time::sleep(SETTLING).await;
@@ -46,5 +60,5 @@ async fn measure(stage: &Stage, pids: &[u32], repeats: u32) -> Result<(Vec<f64>,
         percents.push(100.0 * used.cpu_s / WINDOW.as_secs_f64() / f64::from(NODES));
         resident = used.resident_bytes;
     }
-    Ok((percents, resident))
+    Ok((percents, before, resident))
 }
