@@ -169,10 +169,8 @@ fn a_queue_with_very_many_tenants_grants_without_looking_at_each() {
     let mut partition = Partition::new(policy);
     let tenants = 50_000;
     for first in (0..tenants).step_by(10_000) {
-        let of = (first + 1..=first + 10_000).map(|tenant| TenantRun {
-            count: 1,
-            tenant: NonZeroU64::new(tenant).map(TenantHash),
-        });
+        let of = (first + 1..=first + 10_000)
+            .map(|tenant| TenantRun { count: 1, tenant: NonZeroU64::new(tenant).map(TenantHash) });
         partition.apply(Command::enqueue(batch(10_000, Attributes::default()), of.collect()));
     }
     // A span for each, its place in line, and the same by arrival; each batch's entry among the bodies.

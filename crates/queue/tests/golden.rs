@@ -7,13 +7,13 @@ use std::path::Path;
 
 use weir_queue::{
     AckAndAppend, Action, Attributes, Command, DedupId, DedupRecord, Enqueue, Lease, Move, ParkKind,
-    ProducerBatch, Queue, Replay, Reply, Run, Select, SessionEnding, Settle, SettleItem, TenantRun,
-    Transfer, Waiting,
+    ProducerBatch, Queue, Replay, Reply, Run, Select, SessionEnding, Settle, SettleItem, TenantRun, Transfer,
+    Waiting,
 };
 use weir_types::{
     At, GroupId, KeyHash, LeaseClock, LeaseId, LogIndex, MessageId, Output, OutputBatch, ParkPolicy,
-    ProducerEpoch, ProducerId, QueuePolicy, RequestId, SessionId, TenantHash, Term, TransferSequence, TransferSource,
-    WallClock,
+    ProducerEpoch, ProducerId, QueuePolicy, RequestId, SessionId, TenantHash, Term, TransferSequence,
+    TransferSource, WallClock,
 };
 
 fn hex(bytes: &[u8]) -> String {
@@ -200,9 +200,8 @@ fn rows_of_tenants_are_stored_in_these_bytes() {
     let mut queue = Queue::new(shared(), LeaseId(0));
     let mut out = Output::default();
     queue.apply(at(10, 1_000), Command::enqueue(batch(), tenants()), &mut out).unwrap().unwrap();
-    let unbound = |request, max_messages| {
-        Command::Lease(Lease { session: None, max_messages, ..lease(request) })
-    };
+    let unbound =
+        |request, max_messages| Command::Lease(Lease { session: None, max_messages, ..lease(request) });
     queue.apply(at(11, 2_000), unbound(11, 1), &mut out).unwrap().unwrap();
     queue.apply(at(12, 3_000), unbound(12, 1), &mut out).unwrap().unwrap();
     // The last turn of the rank goes to a message without a tenant.
