@@ -6,9 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde_json::Value;
-use weir_client::{
-    Client, LeasedMessage, ProducerOptions, ReceiveOptions, Record, Settle, SettleAction,
-};
+use weir_client::{Client, LeasedMessage, ProducerOptions, ReceiveOptions, Record, Settle, SettleAction};
 use weir_tests::{Cluster, Site, Weir, eventually};
 
 const QUEUE: &str = "jobs";
@@ -54,11 +52,8 @@ struct Handled {
 impl Handled {
     /// Receives a few messages and acks them.
     async fn some(&mut self, client: &Client, in_order: bool) {
-        let options = ReceiveOptions {
-            max_messages: 5,
-            wait: Duration::from_secs(10),
-            ..ReceiveOptions::default()
-        };
+        let options =
+            ReceiveOptions { max_messages: 5, wait: Duration::from_secs(10), ..ReceiveOptions::default() };
         let messages = eventually("a receive", Duration::from_mins(1), async || {
             client.receive(QUEUE, options).await.map_err(|error| error.to_string())
         })
@@ -115,11 +110,9 @@ async fn late_tenants_are_served(order: &str, keys: u64) {
     let client = cluster.client().await;
     cluster.whole(&client).await;
     let weir = cluster.weir();
-    let made = json(
-        &weir,
-        &format!("topic create {QUEUE} --kind queue --partitions 1 --fair-by customer {order}"),
-    )
-    .await;
+    let made =
+        json(&weir, &format!("topic create {QUEUE} --kind queue --partitions 1 --fair-by customer {order}"))
+            .await;
     assert_eq!(made["settings"]["fair_by"], "customer", "{made}");
     send(&client, "early", MANY, keys * 20).await;
     for tenant in LATE {
