@@ -130,7 +130,7 @@ async fn late_tenants_are_served(order: &str, keys: u64) {
         handled.some(&client, in_order).await;
     }
     let grants: Vec<_> = handled.grants.iter().map(|(tenant, _)| tenant.as_str()).collect();
-    println!("{} grants until {} messages of late tenants were done", grants.len(), handled.late_ones());
+    eprintln!("{} grants until {} messages of late tenants were done", grants.len(), handled.late_ones());
     assert_eq!(handled.late_ones(), LATE.len() * FEW as usize, "after {} grants: {grants:?}", grants.len());
 
     cluster.nodes()[victim].start();

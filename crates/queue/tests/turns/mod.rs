@@ -26,7 +26,7 @@ impl LastTurns {
             waiting.iter().filter(|it| it.0 == rank).map(|(_, tenant, _)| *tenant).collect();
         let last = self.0.get(&rank).copied().flatten();
         let after = tenants.iter().find(|tenant| **tenant > last);
-        let tenant = after.or(tenants.first())?;
+        let tenant = after.or_else(|| tenants.first())?;
         waiting.iter().find(|it| (it.0, it.1) == (rank, *tenant)).copied()
     }
 
