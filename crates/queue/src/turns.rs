@@ -14,8 +14,8 @@ pub(crate) struct Turn {
 
 /// Tenants take turns: one message each, in the order of their hashes, round and round. One place per rank is all
 /// that is remembered, and so between two turns of a tenant every other one that has ready messages of that rank
-/// gets one, however many tenants and messages there are. With one place for all ranks an urgent message could turn back the order of
-/// the others, again and again.
+/// gets one, however many tenants and messages there are. With one place for all ranks an urgent message could turn
+/// back the order of the others, again and again.
 ///
 /// A rank whose last turn went to a message without a tenant has no row: nor has a queue that nobody shares.
 #[derive(Clone, Debug, Default, PartialEq)]
