@@ -5,11 +5,11 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 use weir_compression::decompress;
-use weir_queue::{Attributes, DedupId, DedupRecord, Enqueue, ProducerBatch, Run};
+use weir_queue::{Attributes, DedupId, DedupRecord, Enqueue, ProducerBatch, Run, TenantRun};
 use weir_stream::Append;
 use weir_types::batch::{BatchError, BatchView, Codec, HeadersView, RecordView, reserved_headers};
 use weir_types::limits::{BATCH_UNCOMPRESSED_BYTES_MAX, DELAY_MS_MAX};
-use weir_types::{ErrorKind, KeyHash, WallClock, WeirError};
+use weir_types::{ErrorKind, KeyHash, TenantHash, WallClock, WeirError};
 
 /// Checks a batch for a stream. One that is compacted takes no record without a key.
 pub(crate) fn append(batch: &Bytes, is_compacted: bool) -> Result<Append, WeirError> {
@@ -33,18 +33,26 @@ pub(crate) fn append(batch: &Bytes, is_compacted: bool) -> Result<Append, WeirEr
 }
 
 /// Checks a batch for a queue, and reads what the queue decides by. `now` turns a record's time to live into the
-/// time when it is gone.
-pub(crate) fn enqueue(batch: &Bytes, now: WallClock) -> Result<Enqueue, WeirError> {
+/// time when it is gone. Whose the records are is read too when the queue says which header names it; nothing when none
+/// of them has it.
+pub(crate) fn enqueue(
+    batch: &Bytes,
+    now: WallClock,
+    fair_by: Option<&str>,
+) -> Result<(Enqueue, Vec<TenantRun>), WeirError> {
     let view = BatchView::verify(batch).map_err(bad_batch)?;
     let section = open(&view)?;
     let mut runs: Vec<Run> = Vec::new();
-    let mut dedup = Vec::new();
+    let (mut dedup, mut tenants) = (Vec::new(), Vec::new());
     for (number, record) in view.records(&section).enumerate() {
         let record = record.map_err(bad_batch)?;
         let attributes = attributes(&record, now)?;
         match runs.last_mut() {
             Some(run) if run.attributes == attributes => run.count += 1,
             _ => runs.push(Run { count: 1, attributes }),
+        }
+        if let Some(header) = fair_by {
+            add_tenant(&mut tenants, record.headers.get(header).map(TenantHash::of));
         }
         if let Some(id) = record.headers.get(reserved_headers::MESSAGE_ID) {
             dedup.push(DedupRecord { record: number as u32, id: dedup_id(id) });
@@ -53,10 +61,13 @@ pub(crate) fn enqueue(batch: &Bytes, now: WallClock) -> Result<Enqueue, WeirErro
     if matches!(&runs[..], [run] if run.attributes == Attributes::default()) {
         runs.clear();
     }
+    if matches!(tenants[..], [TenantRun { tenant: None, .. }]) {
+        tenants.clear();
+    }
     let header = view.header();
     let producer =
         header.producer.map(|p| ProducerBatch { id: p.id, epoch: p.epoch, sequence: p.base_sequence });
-    Ok(Enqueue {
+    let enqueue = Enqueue {
         position: 0,
         length: batch.len() as u32,
         count: header.count,
@@ -64,7 +75,15 @@ pub(crate) fn enqueue(batch: &Bytes, now: WallClock) -> Result<Enqueue, WeirErro
         producer,
         runs,
         dedup,
-    })
+    };
+    Ok((enqueue, tenants))
+}
+
+fn add_tenant(runs: &mut Vec<TenantRun>, tenant: Option<TenantHash>) {
+    match runs.last_mut() {
+        Some(run) if run.tenant == tenant => run.count += 1,
+        _ => runs.push(TenantRun { count: 1, tenant }),
+    }
 }
 
 /// The records section of a batch, uncompressed.
@@ -128,4 +147,39 @@ fn bad_batch(error: BatchError) -> WeirError {
 
 fn invalid(code: &str, message: String) -> WeirError {
     WeirError::new(ErrorKind::Invalid, code, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use weir_types::BatchBuilder;
+
+    use super::*;
+
+    fn batch(tenants: &[Option<&str>]) -> Bytes {
+        let mut builder = BatchBuilder::new();
+        for tenant in tenants {
+            let named = tenant.map(|name| ("customer", Some(name.as_bytes())));
+            let headers: Vec<_> = [("other", Some(&b"x"[..]))].into_iter().chain(named).collect();
+            builder.push(None, Some(b"value"), &headers, 0).expect("a small record fits");
+        }
+        builder.build(None).expect("a batch without a producer can be built")
+    }
+
+    fn tenants(of: &[Option<&str>], fair_by: Option<&str>) -> Vec<(u32, Option<TenantHash>)> {
+        let (_, runs) = enqueue(&batch(of), WallClock(0), fair_by).expect("it is a good batch");
+        runs.into_iter().map(|run| (run.count, run.tenant)).collect()
+    }
+
+    #[test]
+    fn neighbours_of_one_tenant_are_one_run() {
+        let [acme, bolt] = ["acme", "bolt"].map(|name| Some(TenantHash::of(name.as_bytes())));
+        let names = [Some("acme"), Some("acme"), None, Some("bolt")];
+        assert_eq!(tenants(&names, Some("customer")), [(2, acme), (1, None), (1, bolt)]);
+    }
+
+    #[test]
+    fn whose_records_are_is_not_read_when_nobody_asks_or_nobody_is_named() {
+        assert_eq!(tenants(&[Some("acme"), None], None), []);
+        assert_eq!(tenants(&[Some("acme"), None], Some("region")), []);
+    }
 }

@@ -31,17 +31,19 @@ pub enum Kind {
 /// only a queue reads; and what they read of it agrees.
 pub fn batch_at_the_door(batch: &Bytes, now: WallClock) {
     let appended = door::append(batch, false);
-    let enqueued = door::enqueue(batch, now);
+    let enqueued = door::enqueue(batch, now, Some("tenant"));
     let Ok(append) = appended else {
         assert!(enqueued.is_err(), "a queue takes nothing that a stream refuses");
         return;
     };
     assert_eq!((append.position, append.length as usize), (0, batch.len()));
-    let Ok(enqueue) = enqueued else { return };
+    let Ok((enqueue, tenants)) = enqueued else { return };
     assert_eq!((enqueue.count, enqueue.length), (append.count, append.length));
     assert!(enqueue.bytes <= BATCH_UNCOMPRESSED_BYTES_MAX as u64);
     let in_runs: u64 = enqueue.runs.iter().map(|run| u64::from(run.count)).sum();
     assert!(enqueue.runs.is_empty() || in_runs == u64::from(enqueue.count), "runs cover the batch");
+    let of_tenants: u64 = tenants.iter().map(|run| u64::from(run.count)).sum();
+    assert!(tenants.is_empty() || of_tenants == u64::from(enqueue.count), "tenants cover the batch");
     assert!(enqueue.dedup.is_sorted_by_key(|dedup| dedup.record));
     assert!(enqueue.dedup.iter().all(|dedup| dedup.record < enqueue.count));
 }

@@ -27,6 +27,7 @@ use weir_types::outbox::Outbox;
 use weir_types::{ErrorKind, GroupId, LogIndex, TransferSequence, TransferSource, WeirError};
 
 use crate::api::bodies::{BatchReader, read_error};
+use crate::api::queue::fair_by;
 use crate::broker::Broker;
 use crate::door;
 use crate::hosted::Kind;
@@ -255,11 +256,11 @@ impl Broker {
         self.check_room()?;
         match self.hosted(destination)?.partition {
             Kind::Queue(queue) => {
-                let now = queue.group().wall_clock();
+                let (now, fair_by) = (queue.group().wall_clock(), fair_by(&queue));
                 let pending = admit_all(&queue, after, batches, |after, sequence, bytes| {
-                    let batch = door::enqueue(bytes, now)?;
+                    let (batch, tenants) = door::enqueue(bytes, now, fair_by.as_deref())?;
                     let transfer = weir_queue::Transfer { source, after, sequence, batch };
-                    Ok(weir_queue::Command::AcceptTransfer(transfer))
+                    Ok(weir_queue::Command::accept_transfer(transfer, tenants))
                 });
                 all_answers(after, pending.await?, |reply| match reply {
                     weir_queue::Reply::Transferred { through } => Ok(through),

@@ -69,6 +69,8 @@ pub enum PolicyChange {
     KeepMs(Option<u64>),
     /// Queue: bytes of kept messages in a partition.
     KeepBytesMax(u64),
+    /// Queue: the header that names a message's tenant; none when nobody shares it.
+    FairBy(Option<String>),
 }
 
 /// A replicated command to the registry.

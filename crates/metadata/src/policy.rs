@@ -2,6 +2,7 @@
 
 use weir_types::limits::{
     COMPACTION_MS_MAX, DELAY_MS_MAX, LEASE_MS_MAX, LEASES_PER_PARTITION_MAX, RETENTION_GROUPS_MAX,
+    TENANT_HEADER_BYTES_MAX,
 };
 use weir_types::{QueuePolicy, StreamPolicy, TopicKind, TopicPolicy};
 
@@ -39,6 +40,8 @@ fn check_queue(queue: &QueuePolicy) -> Result<(), Rejection> {
     }
     within("keep_ms", queue.keep_ms.unwrap_or(1), 1, DELAY_MS_MAX)?;
     within("keep_bytes_max", queue.keep_bytes_max, 1, u64::MAX)?;
+    let header_bytes = queue.fair_by.as_ref().map_or(1, |header| header.len() as u64);
+    within("bytes of fair_by", header_bytes, 1, TENANT_HEADER_BYTES_MAX as u64)?;
     within("bytes_max", queue.bytes_max, 1, u64::MAX)?;
     within("messages_max", queue.messages_max, 1, u64::MAX)
 }
@@ -100,6 +103,7 @@ fn change_queue(queue: &mut QueuePolicy, change: &PolicyChange) {
         PolicyChange::MaxInflightPerSession(count) => queue.max_inflight_per_session = count,
         PolicyChange::KeepMs(ms) => queue.keep_ms = ms,
         PolicyChange::KeepBytesMax(bytes) => queue.keep_bytes_max = bytes,
+        PolicyChange::FairBy(ref header) => queue.fair_by.clone_from(header),
         PolicyChange::RetentionAgeMs(_)
         | PolicyChange::RetentionBytes(_)
         | PolicyChange::RetentionGroups(_)
@@ -138,6 +142,7 @@ fn describe(change: &PolicyChange) -> (&'static str, TopicKind) {
         PolicyChange::MaxInflightPerSession(_) => ("max_inflight_per_session", TopicKind::Queue),
         PolicyChange::KeepMs(_) => ("keep_ms", TopicKind::Queue),
         PolicyChange::KeepBytesMax(_) => ("keep_bytes_max", TopicKind::Queue),
+        PolicyChange::FairBy(_) => ("fair_by", TopicKind::Queue),
         PolicyChange::RetentionAgeMs(_) => ("retention.age_ms", TopicKind::Stream),
         PolicyChange::RetentionBytes(_) => ("retention.bytes", TopicKind::Stream),
         PolicyChange::RetentionGroups(_) => ("retention.groups", TopicKind::Stream),

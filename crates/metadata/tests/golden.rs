@@ -156,6 +156,10 @@ fn commands() -> Vec<Command> {
         Command::DrainNode { node: NodeId(7), down: BTreeSet::from([NodeId(4)]) },
         Command::CancelDrain { node: NodeId(7) },
         Command::RecoverNode { node: NodeId(1), down: BTreeSet::from([NodeId(1), NodeId(4)]) },
+        Command::AlterTopic {
+            topic: TopicId(3),
+            changes: vec![PolicyChange::FairBy(Some("customer".to_owned()))],
+        },
     ]
 }
 

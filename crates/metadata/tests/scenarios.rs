@@ -261,6 +261,7 @@ fn changes(words: &Words<'_>) -> Vec<PolicyChange> {
             let names = value.split(',').filter(|name| !name.is_empty());
             Some(PolicyChange::RetentionGroups(names.map(str::to_owned).collect()))
         }
+        "fair_by" => Some(PolicyChange::FairBy((*value != "none").then(|| (*value).to_owned()))),
         "compact" => Some(PolicyChange::Compact(*value == "true")),
         "tombstone_ms" => Some(PolicyChange::TombstoneMs(value.parse().unwrap())),
         "retention_age_ms" => Some(PolicyChange::RetentionAgeMs(value.parse().ok())),

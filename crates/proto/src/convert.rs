@@ -145,6 +145,10 @@ impl v1::QueueSettings {
             max_inflight_per_session: bound(self.max_inflight_per_session, policy.max_inflight_per_session),
             keep_ms: self.keep_ms.map_or(policy.keep_ms, |ms| (ms > 0).then_some(ms)),
             keep_bytes_max: self.keep_bytes_max.unwrap_or(policy.keep_bytes_max),
+            fair_by: match &self.fair_by {
+                Some(header) => Some(header.clone()).filter(|header| !header.is_empty()),
+                None => policy.fair_by.clone(),
+            },
         }
     }
 }
@@ -223,6 +227,7 @@ impl From<&TopicPolicy> for v1::TopicSettings {
                 max_inflight_per_session: Some(policy.max_inflight_per_session.unwrap_or(0)),
                 keep_ms: Some(policy.keep_ms.unwrap_or(0)),
                 keep_bytes_max: Some(policy.keep_bytes_max),
+                fair_by: Some(policy.fair_by.clone().unwrap_or_default()),
             }),
             TopicPolicy::Stream(policy) => Kind::Stream(v1::StreamSettings {
                 retention_ms: Some(policy.retention.age_ms.unwrap_or(0)),
@@ -259,6 +264,18 @@ mod tests {
         assert_eq!(all.applied_to(&TopicPolicy::Queue(QueuePolicy::default())), Some(policy.clone()));
         let none = v1::TopicSettings { kind: None };
         assert_eq!(none.applied_to(&policy), Some(policy));
+    }
+
+    #[test]
+    fn a_queue_is_shared_by_a_header_until_an_empty_one_ends_it() {
+        let set = |header: &str| v1::QueueSettings {
+            fair_by: Some(header.to_owned()),
+            ..v1::QueueSettings::default()
+        };
+        let shared = set("customer").applied_to(&QueuePolicy::default());
+        assert_eq!(shared.fair_by.as_deref(), Some("customer"));
+        assert_eq!(v1::QueueSettings::default().applied_to(&shared), shared);
+        assert_eq!(set("").applied_to(&shared), QueuePolicy::default());
     }
 
     fn stream(settings: v1::StreamSettings) -> v1::TopicSettings {

@@ -6,7 +6,6 @@ use crate::index::Index;
 use crate::item::Item;
 use crate::kept::{Kept, KeptRun};
 use crate::message::{Message, State};
-use crate::ready::Ready;
 use crate::span::Span;
 use crate::table::Table;
 
@@ -170,7 +169,7 @@ impl Backlog {
 
     /// Arrival of the oldest message that can be leased now.
     pub(crate) fn oldest_ready(&self) -> Option<WallClock> {
-        let first = Ready::first_of_each_rank(&self.index.ready).min_by_key(|name| self.first_of(*name))?;
+        let first = self.index.ready.oldest().min_by_key(|name| self.first_of(*name))?;
         self.named(first).map(|item| match item {
             Named::Span(span) => span.arrived,
             Named::Message(message) => message.arrived,

@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 use weir_types::{
     GroupId, KeyHash, LeaseId, MessageId, OutputBatch, ProducerEpoch, ProducerId, QueuePolicy, RequestId,
-    SessionId, TransferSequence, TransferSource, WallClock,
+    SessionId, TenantHash, TransferSequence, TransferSource, WallClock,
 };
 
 /// One step of the machine.
@@ -89,6 +89,48 @@ pub enum Command {
     /// Enqueues kept messages anew, under new ids. Answer: [`Reply::Replayed`](crate::Reply::Replayed), how far the
     /// replay is now.
     Replay(Replay),
+    /// As [`Command::Enqueue`], for a queue that tenants share.
+    EnqueueShared {
+        /// The batch.
+        batch: Enqueue,
+        /// Whose its records are: all of them, in order.
+        tenants: Vec<TenantRun>,
+    },
+    /// As [`Command::AcceptTransfer`], for a queue that tenants share.
+    AcceptTransferShared {
+        /// The transfer.
+        transfer: Transfer,
+        /// Whose the records of its batch are: all of them, in order.
+        tenants: Vec<TenantRun>,
+    },
+    /// As [`Command::Replay`], for a queue that tenants share.
+    ReplayShared {
+        /// The step.
+        step: Replay,
+        /// Whose the records of its batch are: all of them, in order.
+        tenants: Vec<TenantRun>,
+    },
+}
+
+impl Command {
+    /// An enqueue; without tenants in the form that costs nothing for them.
+    pub fn enqueue(batch: Enqueue, tenants: Vec<TenantRun>) -> Self {
+        if tenants.is_empty() { Self::Enqueue(batch) } else { Self::EnqueueShared { batch, tenants } }
+    }
+
+    /// The same for a transfer.
+    pub fn accept_transfer(transfer: Transfer, tenants: Vec<TenantRun>) -> Self {
+        if tenants.is_empty() {
+            Self::AcceptTransfer(transfer)
+        } else {
+            Self::AcceptTransferShared { transfer, tenants }
+        }
+    }
+
+    /// The same for a step of a replay.
+    pub fn replay(step: Replay, tenants: Vec<TenantRun>) -> Self {
+        if tenants.is_empty() { Self::Replay(step) } else { Self::ReplayShared { step, tenants } }
+    }
 }
 
 /// One step of a replay, as the leader prepared it: what is kept was read and became a new batch.
@@ -189,6 +231,15 @@ pub struct Run {
     pub count: u32,
     /// What they share.
     pub attributes: Attributes,
+}
+
+/// Consecutive records of one batch that are one tenant's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TenantRun {
+    /// How many: at least 1.
+    pub count: u32,
+    /// Whose; none for those that name nobody, who are one tenant of their own.
+    pub tenant: Option<TenantHash>,
 }
 
 /// What a queue needs to know of a message beyond its arrival.

@@ -8,6 +8,8 @@ use crate::queue::Queue;
 
 /// Leased messages of a key that an explanation names at most.
 const KEY_LEASED_MAX: usize = 16;
+/// Tenants that an explanation counts at most.
+const TENANTS_MAX: usize = 100;
 
 /// What keeps a message from the next consumer that asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +53,9 @@ pub struct Explanation {
     pub key_next: Option<MessageView>,
     /// In a FIFO queue that blocks keys, the parked message for which producers are refused too.
     pub key_blocked_by: Option<MessageId>,
+    /// In a queue that tenants share, and of a message that nothing keeps: how many other tenants have a turn before its
+    /// own, counted up to 100. Earlier messages of its own tenant come on top.
+    pub tenants_before: Option<u32>,
 }
 
 impl Queue {
@@ -91,8 +96,20 @@ impl Queue {
             Hold::Nothing if self.every_session_is_full() => {
                 Explanation { hold: Hold::SessionLimit, ..explanation }
             }
+            Hold::Nothing => {
+                let tenants_before = explanation.message.as_ref().and_then(|it| self.tenants_before(it));
+                Explanation { tenants_before, ..explanation }
+            }
             _ => explanation,
         }
+    }
+
+    fn tenants_before(&self, message: &MessageView) -> Option<u32> {
+        let is_shared = message.tenant.is_some() || self.policy.get().fair_by.is_some();
+        let place = self.backlog.index.place(message.priority, message.tenant);
+        let in_turn = self.backlog.index.ready.in_turn(place.rank, self.turns.last(place.rank));
+        let before = in_turn.take(TENANTS_MAX).take_while(|tenant| *tenant != place.tenant).count();
+        is_shared.then_some(before as u32)
     }
 
     /// As if the queue had no limits.
@@ -107,6 +124,7 @@ impl Queue {
             key_leased: key_leased.filter_map(|id| self.message(id)).collect(),
             key_next: keys.head(message.key).and_then(|(item, _)| self.message(self.backlog.first_of(item))),
             key_blocked_by: self.blocked_by(message.key),
+            tenants_before: None,
             message: Some(message),
         }
     }
@@ -132,7 +150,14 @@ impl Queue {
 
 impl Explanation {
     fn without_message(hold: Hold) -> Self {
-        Self { hold, message: None, key_leased: Vec::new(), key_next: None, key_blocked_by: None }
+        Self {
+            hold,
+            message: None,
+            key_leased: Vec::new(),
+            key_next: None,
+            key_blocked_by: None,
+            tenants_before: None,
+        }
     }
 }
 

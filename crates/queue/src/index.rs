@@ -8,7 +8,7 @@ use crate::item::{Item, Phase};
 use crate::keys::{Keys, Readiness};
 use crate::leases::Leases;
 use crate::parked::Parked;
-use crate::ready::{Rank, Ready};
+use crate::ready::{Place, Rank, Ready, Tenant};
 
 /// The indices over all items. An item is added and removed as a whole, so that an index can neither forget
 /// nor invent one; rebuilding them from the rows gives the same (`check_invariants` holds that).
@@ -96,7 +96,7 @@ impl Index {
             Phase::Parked { kind, holds_key } => {
                 self.parked.add(kind, item.name);
                 if let (Some(keys), true) = (&mut self.keys, holds_key) {
-                    keys.park(item.key, item.name, &mut self.ready);
+                    keys.park(item, &mut self.ready);
                 }
             }
         }
@@ -120,7 +120,7 @@ impl Index {
             Phase::Parked { kind, holds_key } => {
                 self.parked.remove(kind, item.name);
                 if let (Some(keys), true) = (&mut self.keys, holds_key) {
-                    keys.unpark(item.key, item.name, &mut self.ready);
+                    keys.unpark(item, &mut self.ready);
                 }
             }
         }
@@ -132,9 +132,15 @@ impl Index {
         self.bodies.remove(gone.entry, gone.count);
     }
 
+    /// Where a message stands in line.
+    pub(crate) fn place(&self, priority: u8, tenant: Tenant) -> Place {
+        let rank = if self.keys.is_some() { Rank::FIFO } else { Rank::of_priority(priority) };
+        Place { rank, tenant }
+    }
+
     /// Entries in all indices: what the backlog costs beyond its rows.
     pub(crate) fn entries(&self) -> usize {
-        self.ready.len()
+        self.ready.entries()
             + self.keys.as_ref().map_or(0, Keys::entries)
             + self.leases.entries()
             + self.delays.len()
@@ -147,9 +153,10 @@ impl Index {
         if let Some(time) = item.expires_at {
             self.expiries.add(time, item.name);
         }
+        let place = self.place(item.priority, item.tenant);
         match (&mut self.keys, readiness) {
-            (Some(keys), readiness) => keys.wait(item.key, item.name, readiness, &mut self.ready),
-            (None, Readiness::Ready) => self.ready.add(Rank::of_priority(item.priority), item.name),
+            (Some(keys), readiness) => keys.wait(item, readiness, &mut self.ready),
+            (None, Readiness::Ready) => self.ready.add(place, item.name),
             (None, Readiness::Held) => {}
         }
     }
@@ -158,9 +165,10 @@ impl Index {
         if let Some(time) = item.expires_at {
             self.expiries.remove(time, item.name);
         }
+        let place = self.place(item.priority, item.tenant);
         match (&mut self.keys, readiness) {
-            (Some(keys), _) => keys.wait_no_more(item.key, item.name, &mut self.ready),
-            (None, Readiness::Ready) => self.ready.remove(Rank::of_priority(item.priority), item.name),
+            (Some(keys), _) => keys.wait_no_more(item, &mut self.ready),
+            (None, Readiness::Ready) => self.ready.remove(place, item.name),
             (None, Readiness::Held) => {}
         }
     }

@@ -32,6 +32,7 @@ impl Queue {
         self.requests.check();
         self.replays.check();
         backlog.kept.check();
+        self.turns.check();
         check_kept(&self.header, backlog.kept.rows()).expect("kept rows agree");
         self.outbox.check_invariants();
         self.inbox.check();

@@ -4,6 +4,7 @@ use weir_types::{KeyHash, LeaseClock, LogIndex, MessageId, SessionId, WallClock}
 
 use crate::command::ParkKind;
 use crate::message::{Message, State};
+use crate::ready::Tenant;
 use crate::span::Span;
 
 /// A span or a touched message, named by its (last) message. The name is unambiguous: a message is touched or
@@ -15,6 +16,7 @@ pub(crate) struct Item {
     pub(crate) bytes: u64,
     pub(crate) key: Option<KeyHash>,
     pub(crate) priority: u8,
+    pub(crate) tenant: Tenant,
     pub(crate) expires_at: Option<WallClock>,
     pub(crate) entry: LogIndex,
     pub(crate) phase: Phase,
@@ -38,6 +40,7 @@ impl Item {
             bytes: u64::from(span.count) * u64::from(span.bytes_each),
             key: span.key,
             priority: span.priority,
+            tenant: span.tenant,
             expires_at: span.expires_at,
             entry: span.pointer.index,
             phase: span.deliver_at.map_or(Phase::Ready, |until| Phase::Scheduled { until }),
@@ -51,6 +54,7 @@ impl Item {
             bytes: u64::from(message.bytes),
             key: message.key,
             priority: message.priority,
+            tenant: message.tenant,
             expires_at: message.expires_at,
             entry: message.pointer.index,
             phase: match &message.state {

@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
-use weir_types::{KeyHash, MessageId};
+use weir_types::{KeyHash, MessageId, TenantHash};
 
-use crate::ready::{Rank, Ready};
+use crate::item::Item;
+use crate::ready::{Place, Rank, Ready};
 
 /// A key as the order sees it; messages without one form an order of their own.
 pub(crate) type Key = Option<KeyHash>;
@@ -26,6 +27,8 @@ pub(crate) struct Keys {
     offered: BTreeMap<Key, MessageId>,
     /// Those of the waiting that are parked: each holds its key until somebody redrives or discards it.
     parked: BTreeSet<(Key, MessageId)>,
+    /// Of the waiting, those that have a tenant: it is wanted when they are offered.
+    tenants: BTreeMap<MessageId, TenantHash>,
 }
 
 /// Whether a waiting item could be leased if its turn came.
@@ -43,31 +46,36 @@ impl Keys {
             leased: BTreeSet::new(),
             offered: BTreeMap::new(),
             parked: BTreeSet::new(),
+            tenants: BTreeMap::new(),
         }
     }
 
-    pub(crate) fn wait(&mut self, key: Key, item: MessageId, readiness: Readiness, ready: &mut Ready) {
-        let old = self.waiting.insert((key, item), readiness);
-        assert!(old.is_none(), "item {item} waits already");
-        self.offer(key, ready);
+    pub(crate) fn wait(&mut self, item: &Item, readiness: Readiness, ready: &mut Ready) {
+        let old = self.waiting.insert((item.key, item.name), readiness);
+        assert!(old.is_none(), "item {} waits already", item.name);
+        if let Some(tenant) = item.tenant {
+            self.tenants.insert(item.name, tenant);
+        }
+        self.offer(item.key, ready);
     }
 
-    pub(crate) fn wait_no_more(&mut self, key: Key, item: MessageId, ready: &mut Ready) {
-        let old = self.waiting.remove(&(key, item));
-        assert!(old.is_some(), "item {item} was not waiting");
-        self.offer(key, ready);
+    pub(crate) fn wait_no_more(&mut self, item: &Item, ready: &mut Ready) {
+        let old = self.waiting.remove(&(item.key, item.name));
+        assert!(old.is_some(), "item {} was not waiting", item.name);
+        self.offer(item.key, ready);
+        self.tenants.remove(&item.name);
     }
 
     /// A message is parked and its key waits behind it.
-    pub(crate) fn park(&mut self, key: Key, message: MessageId, ready: &mut Ready) {
-        self.parked.insert((key, message));
-        self.wait(key, message, Readiness::Held, ready);
+    pub(crate) fn park(&mut self, message: &Item, ready: &mut Ready) {
+        self.parked.insert((message.key, message.name));
+        self.wait(message, Readiness::Held, ready);
     }
 
-    pub(crate) fn unpark(&mut self, key: Key, message: MessageId, ready: &mut Ready) {
-        let known = self.parked.remove(&(key, message));
-        assert!(known, "message {message} was not parked with its key");
-        self.wait_no_more(key, message, ready);
+    pub(crate) fn unpark(&mut self, message: &Item, ready: &mut Ready) {
+        let known = self.parked.remove(&(message.key, message.name));
+        assert!(known, "message {} was not parked with its key", message.name);
+        self.wait_no_more(message, ready);
     }
 
     /// The first parked message that holds a key.
@@ -124,7 +132,7 @@ impl Keys {
     }
 
     pub(crate) fn entries(&self) -> usize {
-        self.waiting.len() + self.leased.len() + self.offered.len() + self.parked.len()
+        self.waiting.len() + self.leased.len() + self.offered.len() + self.parked.len() + self.tenants.len()
     }
 
     /// Asserts P4 for every key.
@@ -152,13 +160,17 @@ impl Keys {
             return;
         }
         if let Some(item) = old {
-            ready.remove(Rank::FIFO, item);
+            ready.remove(self.place(item), item);
             self.offered.remove(&key);
         }
         if let Some(item) = next {
-            ready.add(Rank::FIFO, item);
+            ready.add(self.place(item), item);
             self.offered.insert(key, item);
         }
+    }
+
+    fn place(&self, item: MessageId) -> Place {
+        Place { rank: Rank::FIFO, tenant: self.tenants.get(&item).copied() }
     }
 
     /// The first item of the key that waits.

@@ -54,10 +54,11 @@ mod rows;
 mod sessions;
 mod span;
 mod table;
+mod turns;
 
 pub use command::{
     AckAndAppend, Action, Attributes, Command, DedupId, DedupRecord, Enqueue, Lease, Move, ParkKind,
-    ProducerBatch, Replay, Run, Select, SessionEnding, Settle, SettleItem, Transfer, Waiting,
+    ProducerBatch, Replay, Run, Select, SessionEnding, Settle, SettleItem, TenantRun, Transfer, Waiting,
 };
 pub use explain::{Explanation, Hold};
 pub use message::ParkReason;

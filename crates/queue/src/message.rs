@@ -5,6 +5,7 @@ use weir_types::{KeyHash, LeaseClock, LeaseId, MessageId, Pointer, SessionId, Wa
 
 use crate::command::ParkKind;
 use crate::output::Granted;
+use crate::ready::Tenant;
 
 /// A touched message. It stands alone: its span may be long gone.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,6 +22,9 @@ pub(crate) struct Message {
     /// Deliveries that ended and counted. The running one is not among them.
     pub(crate) attempts: u32,
     pub(crate) state: State,
+    /// Stored by [`rows`](crate::rows), if there is one.
+    #[serde(skip)]
+    pub(crate) tenant: Tenant,
 }
 
 /// Where a touched message stands in its life cycle.

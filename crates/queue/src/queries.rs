@@ -3,7 +3,8 @@
 use weir_types::mutants::{self, Mutant};
 use weir_types::outbox::Outbox;
 use weir_types::{
-    KeyHash, LeaseClock, LeaseId, LogIndex, MessageId, Pointer, QueuePolicy, RequestId, SessionId, WallClock,
+    KeyHash, LeaseClock, LeaseId, LogIndex, MessageId, Pointer, QueuePolicy, RequestId, SessionId,
+    TenantHash, WallClock,
 };
 
 use crate::command::ParkKind;
@@ -11,6 +12,7 @@ use crate::limits::PEEK_MESSAGES_MAX;
 use crate::message::{Grant, Message, ParkReason, State};
 use crate::output::Granted;
 use crate::queue::Queue;
+use crate::ready::{Place, Rank};
 use crate::replays::Replayed;
 use crate::span::Span;
 
@@ -81,6 +83,8 @@ pub struct MessageView {
     pub key: Option<KeyHash>,
     /// 0 to 9.
     pub priority: u8,
+    /// Whose it is, in a queue that tenants share.
+    pub tenant: Option<TenantHash>,
     /// Its TTL, unless it is leased or parked by then.
     pub expires_at: Option<WallClock>,
     /// Deliveries that ended and counted.
@@ -246,13 +250,37 @@ impl Queue {
     /// At most `max` messages that may be leased next, in the order of handing out; of a FIFO queue the next one of each
     /// key that may go on.
     pub fn next_ready(&self, max: usize) -> Vec<MessageView> {
+        let max = max.min(PEEK_MESSAGES_MAX);
+        let mut ids = Vec::new();
+        for rank in (0..=Rank::LAST.0).map(Rank) {
+            self.take_turns(rank, max, &mut ids);
+        }
+        ids.into_iter().filter_map(|id| self.message(id)).collect()
+    }
+
+    /// Adds the next messages of a rank until there are `max`: a round of one message for each tenant, and another one.
+    fn take_turns(&self, rank: Rank, max: usize, ids: &mut Vec<MessageId>) {
+        let tenants = self.backlog.index.ready.in_turn(rank, self.turns.last(rank)).take(max - ids.len());
+        let mut lines: Vec<_> = tenants.map(|tenant| self.line(Place { rank, tenant })).collect();
+        while ids.len() < max && !lines.is_empty() {
+            lines.retain_mut(|line| match line.next() {
+                Some(id) => {
+                    ids.push(id);
+                    true
+                }
+                None => false,
+            });
+        }
+        ids.truncate(max);
+    }
+
+    fn line(&self, place: Place) -> impl Iterator<Item = MessageId> {
         let whole_spans = self.backlog.index.keys.is_none();
-        let ids = self.backlog.index.ready.iter().flat_map(|name| {
+        self.backlog.index.ready.at(place).flat_map(move |name| {
             let first = self.backlog.first_of(name);
             let last = if whole_spans { name } else { first };
             (first.0..=last.0).map(MessageId)
-        });
-        ids.take(max.min(PEEK_MESSAGES_MAX)).filter_map(|id| self.message(id)).collect()
+        })
     }
 
     /// At most `max` parked messages from `from` on, of one kind or of all, in order of arrival.
@@ -266,7 +294,7 @@ impl Queue {
         let kept = self.backlog.kept.entries();
         let backlog =
             kept + self.backlog.spans.len() + self.backlog.messages.len() + self.backlog.index.entries();
-        backlog + self.outbox.items() + self.inbox.entries()
+        backlog + self.turns.entries() + self.outbox.items() + self.inbox.entries()
     }
 
     fn view_in_span(&self, id: MessageId, last: MessageId, span: &Span) -> MessageView {
@@ -284,6 +312,7 @@ impl Queue {
             arrived: message.arrived,
             key: message.key,
             priority: message.priority,
+            tenant: message.tenant,
             expires_at: message.expires_at,
             attempts: message.attempts,
             waits_behind: self.waits_behind(id, message, &state),

@@ -17,6 +17,7 @@ use crate::requests::Requests;
 use crate::rows::Kind;
 use crate::sessions::Sessions;
 use crate::table::{Single, Table};
+use crate::turns::Turns;
 
 /// One partition of a queue.
 ///
@@ -28,6 +29,7 @@ pub struct Queue {
     pub(crate) header: Single<Header>,
     pub(crate) policy: Single<QueuePolicy>,
     pub(crate) backlog: Backlog,
+    pub(crate) turns: Turns,
     pub(crate) sessions: Sessions,
     pub(crate) producers: Producers,
     pub(crate) dedup: DedupIds,
@@ -76,6 +78,7 @@ impl Queue {
             header: Single::new(header),
             backlog: Backlog::new(&policy),
             policy: Single::new(policy),
+            turns: Turns::default(),
             sessions: Sessions::default(),
             producers: Producers::default(),
             dedup: DedupIds::default(),
@@ -93,13 +96,15 @@ impl Queue {
         let (mut sessions, mut producers, mut batches) =
             (Table::default(), Table::default(), Table::default());
         let (mut dedup, mut requests) = (Table::default(), Table::default());
-        let (mut kept, mut replays) = (Table::default(), Table::default());
+        let (mut kept, mut replays, mut turns) = (Table::default(), Table::default(), Table::default());
         let (mut outbox, mut sources) = (Outbox::default(), Table::default());
         for row in rows {
             let (kind, name) = Kind::of_key(&row.key)?;
             match kind {
                 Kind::Header => header.load(name, &row.value)?,
                 Kind::Policy => policy.load(name, &row.value)?,
+                Kind::Turn if mutants::on(Mutant::M34) => {}
+                Kind::Turn => turns.load(name, &row.value)?,
                 Kind::Span => spans.load(name, &row.value)?,
                 Kind::Message => messages.load(name, &row.value)?,
                 Kind::Session => sessions.load(name, &row.value)?,
@@ -126,6 +131,7 @@ impl Queue {
             header,
             backlog: Backlog::restored(policy.get(), spans, messages, kept),
             policy,
+            turns: Turns::restored(turns)?,
             sessions: Sessions::restored(sessions),
             producers: Producers::restored(producers, batches),
             dedup: DedupIds::restored(dedup),
@@ -196,7 +202,8 @@ impl Queue {
 
     fn run(&mut self, at: At, command: Command) -> Result<Reply, Rejection> {
         match command {
-            Command::Enqueue(batch) => self.enqueue(at, &batch),
+            Command::Enqueue(batch) => self.enqueue(at, &batch, &[]),
+            Command::EnqueueShared { batch, tenants } => self.enqueue(at, &batch, &tenants),
             Command::Lease(request) => self.lease(at, &request),
             Command::Settle(settle) => self.settle(at, settle),
             Command::OpenSession { session } => self.sessions.open(session).map(|()| Reply::Done),
@@ -216,9 +223,13 @@ impl Queue {
                 let known = self.outbox.confirm(destination, through);
                 known.then_some(Reply::Done).ok_or(Rejection::Invalid("more has arrived than was ever sent"))
             }
-            Command::AcceptTransfer(transfer) => self.accept_transfer(at, &transfer),
+            Command::AcceptTransfer(transfer) => self.accept_transfer(at, &transfer, &[]),
+            Command::AcceptTransferShared { transfer, tenants } => {
+                self.accept_transfer(at, &transfer, &tenants)
+            }
             Command::Move(step) => self.move_on(at, &step),
-            Command::Replay(step) => self.replay(at, &step),
+            Command::Replay(step) => self.replay(at, &step, &[]),
+            Command::ReplayShared { step, tenants } => self.replay(at, &step, &tenants),
         }
     }
 
@@ -241,6 +252,7 @@ impl Queue {
     fn flush(&mut self, out: &mut Output<Effect>) {
         self.header.flush(&mut out.changes);
         self.policy.flush(&mut out.changes);
+        self.turns.flush(&mut out.changes);
         self.backlog.flush(&mut out.changes);
         self.sessions.flush(&mut out.changes);
         self.producers.flush(&mut out.changes);

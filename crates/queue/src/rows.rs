@@ -2,11 +2,12 @@
 //!
 //! ```text
 //! key    kind (1 byte) ‖ name, integers big-endian so that rows sort as their names do
-//! value  version (1 byte, now 1) ‖ postcard
+//! value  version (1 byte) ‖ postcard, and in version 2 ‖ postcard of the hash of the tenant whose it is
 //!
 //! kind  row             name                                value
 //! 0x01  header          -                                   Header: clocks and counters
 //! 0x02  policy          -                                   QueuePolicy
+//! 0x03  turn            rank (1)                            Turn: the tenant that was served last of it
 //! 0x10  span            last message id (8)                 Span: untouched, alike messages of one batch
 //! 0x11  message         message id (8)                      Message: one that was touched
 //! 0x12  kept            first message id (8)                KeptRun: acked messages of one batch
@@ -21,6 +22,8 @@
 //! 0x42  source          group (4) ‖ channel (4)             Source: the last batch taken in from it
 //! ```
 //!
+//! Version 2 is only of spans and messages that have a tenant; all other rows are of version 1.
+//!
 //! A span is named by its *last* message: it is consumed from the front, so its name stays.
 //! `tests/golden.rs` pins these bytes.
 
@@ -30,8 +33,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use weir_types::outbox::Destination;
 use weir_types::{
-    Corrupt, GroupId, MessageId, ProducerId, QueuePolicy, RequestId, RowChange, SessionId, TransferSequence,
-    TransferSource,
+    Corrupt, GroupId, MessageId, ProducerId, QueuePolicy, RequestId, RowChange, SessionId, TenantHash,
+    TransferSequence, TransferSource,
 };
 
 use crate::command::DedupId;
@@ -42,19 +45,24 @@ use crate::message::Message;
 use crate::outbox::OutboxBatch;
 use crate::producers::{Producer, RememberedBatch};
 use crate::queue::Header;
+use crate::ready::Rank;
 use crate::replays::Replayed;
 use crate::requests::RememberedRequest;
 use crate::sessions::Session;
 use crate::span::Span;
 use crate::table::Stored;
+use crate::turns::Turn;
 
 const VALUE_VERSION: u8 = 1;
+/// Of a row that belongs to a tenant.
+const VALUE_VERSION_OF_TENANT: u8 = 2;
 
 /// The first byte of a row's key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Header = 0x01,
     Policy = 0x02,
+    Turn = 0x03,
     Span = 0x10,
     Message = 0x11,
     Kept = 0x12,
@@ -70,9 +78,10 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    const ALL: [Self; 14] = [
+    const ALL: [Self; 15] = [
         Self::Header,
         Self::Policy,
+        Self::Turn,
         Self::Span,
         Self::Message,
         Self::Kept,
@@ -107,6 +116,17 @@ impl KeyBytes for () {
 
     fn read(bytes: &[u8]) -> Option<Self> {
         bytes.is_empty().then_some(())
+    }
+}
+
+impl KeyBytes for Rank {
+    fn write(self, key: &mut Vec<u8>) {
+        key.push(self.0);
+    }
+
+    fn read(bytes: &[u8]) -> Option<Self> {
+        let [rank] = bytes else { return None };
+        Some(Self(*rank))
     }
 }
 
@@ -183,10 +203,20 @@ impl KeyBytes for TransferSource {
 }
 
 macro_rules! stored {
-    ($($value:ty, $key:ty, $kind:ident;)*) => {$(
+    ($($value:ty, $key:ty, $kind:ident $(, of $tenant:ident)?;)*) => {$(
         impl Stored for $value {
             type Key = $key;
             const KIND: Kind = Kind::$kind;
+            $(
+                fn tenant(&self) -> Option<TenantHash> {
+                    self.$tenant
+                }
+
+                fn of_tenant(mut self, tenant: TenantHash) -> Option<Self> {
+                    self.$tenant = Some(tenant);
+                    Some(self)
+                }
+            )?
         }
     )*};
 }
@@ -194,8 +224,9 @@ macro_rules! stored {
 stored! {
     Header, (), Header;
     QueuePolicy, (), Policy;
-    Span, MessageId, Span;
-    Message, MessageId, Message;
+    Turn, Rank, Turn;
+    Span, MessageId, Span, of tenant;
+    Message, MessageId, Message, of tenant;
     KeptRun, MessageId, Kept;
     Session, SessionId, Session;
     Producer, ProducerId, Producer;
@@ -218,12 +249,38 @@ pub(crate) fn encode_value(value: &impl Serialize) -> Vec<u8> {
     postcard::to_extend(value, bytes).expect("rows hold only types that postcard can write")
 }
 
+/// A row of a table.
+pub(crate) fn encode_row<V: Stored>(row: &V) -> Vec<u8> {
+    let mut bytes = encode_value(row);
+    if let Some(tenant) = row.tenant() {
+        bytes[0] = VALUE_VERSION_OF_TENANT;
+        bytes = postcard::to_extend(&tenant, bytes).expect("a hash is plain data");
+    }
+    bytes
+}
+
+/// Reads what [`encode_row`] wrote.
+pub(crate) fn decode_row<V: Stored>(bytes: &[u8]) -> Result<V, Corrupt> {
+    if bytes.first() != Some(&VALUE_VERSION_OF_TENANT) {
+        return decode_value(V::KIND, bytes);
+    }
+    let kind = V::KIND;
+    let (row, tenant): (V, TenantHash) = decode_body(kind, &bytes[1..])?;
+    row.of_tenant(tenant).ok_or_else(|| {
+        Corrupt(format!("{kind:?} row of version {VALUE_VERSION_OF_TENANT}, known is {VALUE_VERSION}"))
+    })
+}
+
 pub(crate) fn decode_value<V: DeserializeOwned>(kind: Kind, bytes: &[u8]) -> Result<V, Corrupt> {
     let (version, body) =
         bytes.split_first().ok_or_else(|| Corrupt(format!("{kind:?} row with an empty value")))?;
     if *version != VALUE_VERSION {
         return Err(Corrupt(format!("{kind:?} row of version {version}, known is {VALUE_VERSION}")));
     }
+    decode_body(kind, body)
+}
+
+fn decode_body<V: DeserializeOwned>(kind: Kind, body: &[u8]) -> Result<V, Corrupt> {
     let (value, rest) = postcard::take_from_bytes(body)
         .map_err(|error| Corrupt(format!("{kind:?} row does not decode: {error}")))?;
     if !rest.is_empty() {
@@ -248,6 +305,7 @@ fn name_in_words(kind: Kind, name: &[u8]) -> Result<String, Corrupt> {
     Ok(match kind {
         Kind::Header => "header".to_owned(),
         Kind::Policy => "policy".to_owned(),
+        Kind::Turn => format!("turn/{}", read::<Rank>(name)?.0),
         Kind::Span => format!("span/{}", read::<MessageId>(name)?),
         Kind::Message => format!("message/{}", read::<MessageId>(name)?),
         Kind::Kept => format!("kept/{}", read::<MessageId>(name)?),
@@ -270,23 +328,24 @@ fn name_in_words(kind: Kind, name: &[u8]) -> Result<String, Corrupt> {
 }
 
 fn value_in_words(kind: Kind, value: &[u8]) -> Result<String, Corrupt> {
-    fn read<V: DeserializeOwned + Debug>(kind: Kind, value: &[u8]) -> Result<String, Corrupt> {
-        Ok(format!("{:?}", decode_value::<V>(kind, value)?))
+    fn read<V: Stored>(value: &[u8]) -> Result<String, Corrupt> {
+        Ok(format!("{:?}", decode_row::<V>(value)?))
     }
     match kind {
-        Kind::Header => read::<Header>(kind, value),
-        Kind::Policy => read::<QueuePolicy>(kind, value),
-        Kind::Span => read::<Span>(kind, value),
-        Kind::Message => read::<Message>(kind, value),
-        Kind::Kept => read::<KeptRun>(kind, value),
-        Kind::Session => read::<Session>(kind, value),
-        Kind::Producer => read::<Producer>(kind, value),
-        Kind::ProducerBatch => read::<RememberedBatch>(kind, value),
-        Kind::DedupId => read::<RememberedId>(kind, value),
-        Kind::Request => read::<RememberedRequest>(kind, value),
-        Kind::Replay => read::<Replayed>(kind, value),
-        Kind::Destination => read::<Destination>(kind, value),
-        Kind::OutboxBatch => read::<OutboxBatch>(kind, value),
-        Kind::Source => read::<Source>(kind, value),
+        Kind::Header => read::<Header>(value),
+        Kind::Policy => read::<QueuePolicy>(value),
+        Kind::Turn => read::<Turn>(value),
+        Kind::Span => read::<Span>(value),
+        Kind::Message => read::<Message>(value),
+        Kind::Kept => read::<KeptRun>(value),
+        Kind::Session => read::<Session>(value),
+        Kind::Producer => read::<Producer>(value),
+        Kind::ProducerBatch => read::<RememberedBatch>(value),
+        Kind::DedupId => read::<RememberedId>(value),
+        Kind::Request => read::<RememberedRequest>(value),
+        Kind::Replay => read::<Replayed>(value),
+        Kind::Destination => Ok(format!("{:?}", decode_value::<Destination>(kind, value)?)),
+        Kind::OutboxBatch => Ok(format!("{:?}", decode_value::<OutboxBatch>(kind, value)?)),
+        Kind::Source => read::<Source>(value),
     }
 }

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use weir_types::{KeyHash, MessageId, Pointer, WallClock};
 
 use crate::message::{Message, State};
+use crate::ready::Tenant;
 
 /// Consecutive messages of one record batch that are alike and untouched: either all ready or all waiting for
 /// the same delivery time. It is named by its last message, is leased from the front, and costs the same for
@@ -24,6 +25,9 @@ pub(crate) struct Span {
     pub(crate) expires_at: Option<WallClock>,
     /// When it becomes ready; none when it is.
     pub(crate) deliver_at: Option<WallClock>,
+    /// Stored by [`rows`](crate::rows), if there is one.
+    #[serde(skip)]
+    pub(crate) tenant: Tenant,
 }
 
 impl Span {
@@ -47,6 +51,7 @@ impl Span {
             arrived: self.arrived,
             key: self.key,
             priority: self.priority,
+            tenant: self.tenant,
             expires_at: self.expires_at,
             attempts: 0,
             state: State::Ready { lapsed: None },

@@ -7,9 +7,9 @@ use std::ops::RangeBounds;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use weir_types::{Corrupt, RowChange};
+use weir_types::{Corrupt, RowChange, TenantHash};
 
-use crate::rows::{KeyBytes, Kind, decode_value, encode_key, encode_value};
+use crate::rows::{KeyBytes, Kind, decode_row, encode_key, encode_row};
 
 /// A kind of row: what its key is and which byte its keys start with.
 pub(crate) trait Stored: Serialize + DeserializeOwned + Clone + PartialEq + Debug {
@@ -17,6 +17,16 @@ pub(crate) trait Stored: Serialize + DeserializeOwned + Clone + PartialEq + Debu
     type Key: KeyBytes;
     /// The first byte of its keys.
     const KIND: Kind;
+
+    /// The tenant that the row belongs to, if its kind knows tenants. It is no part of what serde sees.
+    fn tenant(&self) -> Option<TenantHash> {
+        None
+    }
+
+    /// The row as that tenant's; none when its kind knows no tenants.
+    fn of_tenant(self, _tenant: TenantHash) -> Option<Self> {
+        None
+    }
 }
 
 /// All rows of one kind.
@@ -84,7 +94,7 @@ impl<V: Stored> Table<V> {
         for key in std::mem::take(&mut self.dirty) {
             let row_key = encode_key(V::KIND, key);
             changes.push(match self.rows.get(&key) {
-                Some(value) => RowChange::put(row_key, encode_value(value)),
+                Some(value) => RowChange::put(row_key, encode_row(value)),
                 None => RowChange::delete(row_key),
             });
         }
@@ -94,7 +104,7 @@ impl<V: Stored> Table<V> {
     pub(crate) fn load(&mut self, key: &[u8], value: &[u8]) -> Result<(), Corrupt> {
         let name = V::Key::read(key)
             .ok_or_else(|| Corrupt(format!("{:?} row has a key of {} bytes", V::KIND, key.len())))?;
-        let old = self.rows.insert(name, decode_value(V::KIND, value)?);
+        let old = self.rows.insert(name, decode_row(value)?);
         if old.is_some() {
             return Err(Corrupt(format!("{:?} row {name:?} is stored twice", V::KIND)));
         }
@@ -144,7 +154,7 @@ impl<V: Stored<Key = ()>> Single<V> {
 
     pub(crate) fn flush(&mut self, changes: &mut Vec<RowChange>) {
         if std::mem::take(&mut self.dirty) {
-            changes.push(RowChange::put(encode_key(V::KIND, ()), encode_value(&self.value)));
+            changes.push(RowChange::put(encode_key(V::KIND, ()), encode_row(&self.value)));
         }
     }
 }

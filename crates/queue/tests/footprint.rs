@@ -2,11 +2,15 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use weir_queue::{Action, Attributes, Command, Enqueue, Lease, Queue, Reply, Run, Settle, SettleItem};
+use std::num::NonZeroU64;
+
+use weir_queue::{
+    Action, Attributes, Command, Enqueue, Lease, Queue, Reply, Run, Settle, SettleItem, TenantRun,
+};
 use weir_types::limits::{LEASE_MESSAGES_MAX, PRODUCERS_PER_PARTITION_MAX, TIMERS_PER_ENTRY_MAX};
 use weir_types::{
     At, KeyHash, LeaseClock, LeaseId, LogIndex, MessageId, Output, ProducerEpoch, ProducerId, QueuePolicy,
-    RequestId, RowChange, Term, WallClock,
+    RequestId, RowChange, TenantHash, Term, WallClock,
 };
 
 struct Partition {
@@ -157,6 +161,28 @@ fn a_key_with_a_million_waiting_messages_slows_no_other() {
     // Two messages, their spans, the request, the header: nothing of what waits was touched.
     assert_eq!(changes.len(), 6);
     assert_eq!(partition.queue.leasable_by(None), 0, "both keys have their lease");
+}
+
+#[test]
+fn a_queue_with_very_many_tenants_grants_without_looking_at_each() {
+    let policy = QueuePolicy { fair_by: Some("customer".to_owned()), ..QueuePolicy::default() };
+    let mut partition = Partition::new(policy);
+    let tenants = 50_000;
+    for first in (0..tenants).step_by(10_000) {
+        let of = (first + 1..=first + 10_000)
+            .map(|tenant| TenantRun { count: 1, tenant: NonZeroU64::new(tenant).map(TenantHash) });
+        partition.apply(Command::enqueue(batch(10_000, Attributes::default()), of.collect()));
+    }
+    // A span for each, its place in line, and the same by arrival; each batch's entry among the bodies.
+    assert_eq!(partition.queue.entries(), 3 * tenants as usize + 5);
+    let (granted, changes) = partition.lease(10, 1_000);
+    let messages: Vec<u64> = granted.iter().map(|granted| granted.message.0).collect();
+    assert_eq!(messages, (0..10).collect::<Vec<_>>());
+    // Ten messages and their ten spans, the turn, the request, the header.
+    assert_eq!(changes.len(), 23);
+    assert_eq!(partition.queue.next_ready(2).len(), 2);
+    assert_eq!(partition.queue.stats().oldest_ready, Some(WallClock(0)));
+    partition.queue.check_invariants();
 }
 
 #[test]

@@ -7,12 +7,13 @@ use std::path::Path;
 
 use weir_queue::{
     AckAndAppend, Action, Attributes, Command, DedupId, DedupRecord, Enqueue, Lease, Move, ParkKind,
-    ProducerBatch, Queue, Replay, Reply, Run, Select, SessionEnding, Settle, SettleItem, Transfer, Waiting,
+    ProducerBatch, Queue, Replay, Reply, Run, Select, SessionEnding, Settle, SettleItem, TenantRun, Transfer,
+    Waiting,
 };
 use weir_types::{
     At, GroupId, KeyHash, LeaseClock, LeaseId, LogIndex, MessageId, Output, OutputBatch, ParkPolicy,
-    ProducerEpoch, ProducerId, QueuePolicy, RequestId, SessionId, Term, TransferSequence, TransferSource,
-    WallClock,
+    ProducerEpoch, ProducerId, QueuePolicy, RequestId, SessionId, TenantHash, Term, TransferSequence,
+    TransferSource, WallClock,
 };
 
 fn hex(bytes: &[u8]) -> String {
@@ -43,6 +44,15 @@ fn batch() -> Enqueue {
         runs: vec![Run { count: 3, attributes: Attributes::default() }, Run { count: 1, attributes: urgent }],
         dedup: vec![DedupRecord { record: 0, id: DedupId(0xabcd) }],
     }
+}
+
+fn tenants() -> Vec<TenantRun> {
+    let run = |count, tenant| TenantRun { count, tenant };
+    vec![run(2, Some(TenantHash::of(b"acme"))), run(2, None)]
+}
+
+fn shared() -> QueuePolicy {
+    QueuePolicy { fair_by: Some("customer".to_owned()), ..QueuePolicy::default() }
 }
 
 fn lease(request: u64) -> Lease {
@@ -132,6 +142,10 @@ fn commands_are_logged_in_these_bytes() {
             },
         },
         Command::Replay(replay()),
+        Command::enqueue(batch(), tenants()),
+        Command::accept_transfer(transfer(), tenants()),
+        Command::replay(replay(), tenants()),
+        Command::SetPolicy { policy: shared() },
     ];
     let bytes: Vec<Vec<u8>> =
         commands.iter().map(|command| postcard::to_allocvec(command).unwrap()).collect();
@@ -170,13 +184,27 @@ fn rows_are_stored_in_these_bytes() {
     queue.apply(at(20, 9_500), ack, &mut out).unwrap().unwrap();
     queue.apply(at(21, 9_500), Command::Replay(replay()), &mut out).unwrap().unwrap();
 
-    let got: Vec<String> = out
-        .changes
-        .iter()
-        .map(|change| {
-            let value = change.value.as_ref().map_or_else(|| "-".to_owned(), |value| hex(value));
-            format!("{} {value} {}", hex(&change.key), weir_queue::describe(change).unwrap())
-        })
-        .collect();
-    check("rows.txt", &got);
+    check("rows.txt", &rows_in_words(&out));
+}
+
+fn rows_in_words<E>(out: &Output<E>) -> Vec<String> {
+    let words = out.changes.iter().map(|change| {
+        let value = change.value.as_ref().map_or_else(|| "-".to_owned(), |value| hex(value));
+        format!("{} {value} {}", hex(&change.key), weir_queue::describe(change).unwrap())
+    });
+    words.collect()
+}
+
+#[test]
+fn rows_of_tenants_are_stored_in_these_bytes() {
+    let mut queue = Queue::new(shared(), LeaseId(0));
+    let mut out = Output::default();
+    queue.apply(at(10, 1_000), Command::enqueue(batch(), tenants()), &mut out).unwrap().unwrap();
+    let unbound =
+        |request, max_messages| Command::Lease(Lease { session: None, max_messages, ..lease(request) });
+    queue.apply(at(11, 2_000), unbound(11, 1), &mut out).unwrap().unwrap();
+    queue.apply(at(12, 3_000), unbound(12, 1), &mut out).unwrap().unwrap();
+    // The last turn of the rank goes to a message without a tenant.
+    queue.apply(at(13, 3_000), unbound(13, 2), &mut out).unwrap().unwrap();
+    check("rows_of_tenants.txt", &rows_in_words(&out));
 }

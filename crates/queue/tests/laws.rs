@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod oracle;
+mod turns;
 
 use proptest::collection::vec;
 use proptest::option;
@@ -11,7 +12,7 @@ use proptest::prelude::*;
 use weir_queue::{Command, ParkKind, Queue};
 use weir_types::{Backoff, LeaseId, Output, ParkPolicy, QueuePolicy, Row};
 
-use oracle::{Oracle, Step};
+use oracle::{Oracle, Record, Step};
 
 /// One entry: time passes, then some steps are taken.
 #[derive(Clone, Debug)]
@@ -30,33 +31,37 @@ fn policies() -> impl Strategy<Value = QueuePolicy> {
     let limits = (option::of(1..6_u32), option::of(1..3_u32));
     let keep =
         (option::of(prop_oneof![Just(500), Just(2_000)]), prop_oneof![3 => Just(1 << 30), 1 => Just(300)]);
-    (any::<bool>(), 1..4_u32, 1..4_u32, park, backoff, ttl, limits, keep).prop_map(
-        |(fifo, max_inflight_per_key, attempts_max, park, base_ms, ttl_ms, limits, keep)| QueuePolicy {
-            fifo,
-            max_inflight_per_key,
-            attempts_max,
-            park,
-            backoff: Backoff { base_ms, max_ms: 200 },
-            ttl_ms,
-            messages_max: 60,
-            max_inflight: limits.0,
-            max_inflight_per_session: limits.1,
-            keep_ms: keep.0,
-            keep_bytes_max: keep.1,
-            ..QueuePolicy::default()
+    let fair_by = prop_oneof![Just(None), Just(Some("tenant".to_owned()))];
+    (any::<bool>(), 1..4_u32, 1..4_u32, park, backoff, ttl, limits, keep, fair_by).prop_map(
+        |(fifo, max_inflight_per_key, attempts_max, park, base_ms, ttl_ms, limits, keep, fair_by)| {
+            QueuePolicy {
+                fifo,
+                max_inflight_per_key,
+                attempts_max,
+                park,
+                backoff: Backoff { base_ms, max_ms: 200 },
+                ttl_ms,
+                messages_max: 60,
+                max_inflight: limits.0,
+                max_inflight_per_session: limits.1,
+                keep_ms: keep.0,
+                keep_bytes_max: keep.1,
+                fair_by,
+                ..QueuePolicy::default()
+            }
         },
     )
 }
 
 fn steps() -> impl Strategy<Value = Step> {
-    let key_and_priority = (0..4_u32, prop_oneof![3 => Just(0_u8), 1 => 0..10_u8]);
+    let key_and_priority = (0..4_u32, prop_oneof![3 => Just(0_u8), 1 => 0..10_u8], 0..4_u8);
     let times =
         (prop_oneof![4 => Just(0_u64), 1 => 1..300_u64], prop_oneof![4 => Just(0_u64), 1 => 1..400_u64]);
     let kinds = prop_oneof![Just(None), Just(Some(ParkKind::Rejected)), Just(Some(ParkKind::AttemptsUsedUp))];
     prop_oneof![
         6 => (vec((key_and_priority, times, 1..4_usize), 1..4), any::<bool>()).prop_map(|(runs, sequenced)| {
-            let records = runs.into_iter().flat_map(|((key, priority), (delay, ttl), count)| {
-                std::iter::repeat_n((key, priority, delay, ttl), count)
+            let records = runs.into_iter().flat_map(|((key, priority, tenant), (delay, ttl), count)| {
+                std::iter::repeat_n(Record { key, priority, delay, ttl, tenant }, count)
             });
             Step::Enqueue { records: records.collect(), sequenced }
         }),
@@ -79,7 +84,8 @@ fn steps() -> impl Strategy<Value = Step> {
             .prop_map(|(backs, destinations)| Step::AckAndAppend { backs, destinations }),
         1 => any::<u8>().prop_map(|back| Step::RepeatAckAndAppend { back }),
         3 => (1..4_u8, any::<bool>()).prop_map(|(destination, told)| Step::Send { destination, told }),
-        2 => (0..3_u8, 1..4_usize).prop_map(|(skew, records)| Step::Transfer { skew, records }),
+        2 => (0..3_u8, vec(0..4_u8, 1..4)).prop_map(|(skew, tenants)| Step::Transfer { skew, tenants }),
+        1 => any::<bool>().prop_map(Step::Share),
         2 => (0..2_u8, 1..4_usize, option::of(any::<u8>()))
             .prop_map(|(id, max, again)| Step::Replay { id, max, again }),
         2 => (any::<bool>(), 1..4_usize, 1..4_u8)
@@ -151,13 +157,13 @@ proptest! {
 
     #[test]
     fn no_bytes_make_restore_panic(
-        rows in vec((prop_oneof![Just(1_u8), Just(2), Just(0x10), Just(0x11), Just(0x12), Just(0x34), Just(0x20), Just(0x30), Just(0x31),
-            Just(0x32), Just(0x33), Just(0x40), Just(0x41), Just(0x42), any::<u8>()], vec(any::<u8>(), 0..18), vec(any::<u8>(), 0..40)), 0..6)
+        rows in vec((prop_oneof![Just(1_u8), Just(2), Just(3), Just(0x10), Just(0x11), Just(0x12), Just(0x34), Just(0x20), Just(0x30), Just(0x31),
+            Just(0x32), Just(0x33), Just(0x40), Just(0x41), Just(0x42), any::<u8>()], vec(any::<u8>(), 0..18), vec(any::<u8>(), 0..40), 1..3_u8), 0..6)
     ) {
-        let rows = rows.into_iter().map(|(kind, name, mut value)| {
+        let rows = rows.into_iter().map(|(kind, name, mut value, version)| {
             let mut key = vec![kind];
             key.extend(name);
-            value.insert(0, 1);
+            value.insert(0, version);
             Row { key, value }
         });
         drop(Queue::restore(rows));

@@ -1,6 +1,6 @@
 //! Every way that two consumers, two messages, lost answers, retries, a new leader, restores and time can be interleaved,
 //! within bounds: in each state that can be reached, P2 to P7 hold (`semantics`: at most one holder, none after an ack,
-//! rising leases, refused latecomers, FIFO, attempts). The walk is stateright's.
+//! rising leases, refused latecomers, FIFO, attempts), and tenants take turns. The walk is stateright's.
 //!
 //! A state holds the rows of the partition alone: each step restores the machine from them, so that a restore lies
 //! before every entry.
@@ -8,15 +8,16 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroU64;
 
 use stateright::{Checker, Model, Property};
 use weir_queue::{
     Action, Attributes, Command, Enqueue, Granted, Lease, Queue, Reply, Run, Select, SessionEnding, Settle,
-    SettleItem, Settled,
+    SettleItem, Settled, TenantRun,
 };
 use weir_types::{
     At, KeyHash, LeaseClock, LeaseId, LogIndex, MessageId, Output, QueuePolicy, RequestId, Row, SessionId,
-    Term, WallClock,
+    TenantHash, Term, WallClock,
 };
 
 const LEASE_MS: u64 = 4_000;
@@ -27,6 +28,8 @@ const SESSION: SessionId = SessionId(7);
 /// What is explored, and how far.
 struct Walk {
     fifo: bool,
+    /// Each message is another tenant's.
+    shared: bool,
     leases_max: u64,
     /// How often a lease may pass.
     pauses_max: u32,
@@ -71,6 +74,8 @@ struct State {
     /// Every grant that somebody heard of.
     grants: BTreeSet<(MessageId, LeaseId)>,
     last_lease: LeaseId,
+    /// In a shared queue, the message that had the last turn.
+    last_turn: Option<MessageId>,
     requests: [Option<RequestId>; 2],
     leases: u64,
     pauses: u32,
@@ -100,6 +105,12 @@ impl State {
         answer
     }
 
+    /// What could be handed out now.
+    fn waiting(&self) -> Vec<MessageId> {
+        let rows = self.rows.iter().map(|(key, value)| Row { key: key.clone(), value: value.clone() });
+        Queue::restore(rows).unwrap().next_ready(2).into_iter().map(|view| view.message).collect()
+    }
+
     fn breaks(&mut self, what: String) {
         self.broken.get_or_insert(what);
     }
@@ -125,6 +136,7 @@ fn batch(fifo: bool) -> Enqueue {
 impl Walk {
     fn lease(&self, state: &mut State, consumer: u8, request: RequestId, heard: bool) {
         let now = state.now;
+        let waiting = state.waiting();
         let lease = Lease {
             request,
             session: (consumer == 0).then_some(SESSION),
@@ -136,14 +148,14 @@ impl Walk {
         let Ok(reply) = state.commit(Command::Lease(lease)) else { return };
         let Reply::Leased { messages } = reply else { unreachable!("a lease is answered by messages") };
         for granted in messages {
-            self.granted(state, now, granted);
+            self.granted(state, now, &waiting, granted);
             if heard {
                 state.grants.insert((granted.message, granted.lease));
             }
         }
     }
 
-    fn granted(&self, state: &mut State, now: LeaseClock, granted: Granted) {
+    fn granted(&self, state: &mut State, now: LeaseClock, waiting: &[MessageId], granted: Granted) {
         let Granted { message, lease, attempt, deadline, .. } = granted;
         let told = *state.told(message);
         let is_repeated = told.held.is_some_and(|(held, _)| held == lease);
@@ -165,6 +177,12 @@ impl Walk {
         let first = state.told[0];
         if self.fifo && message.0 == 1 && first.acked.is_none() && !state.parked[0] {
             state.breaks("P4: the second of a key is delivered before the first is done".to_owned());
+        }
+        if self.shared {
+            if state.last_turn == Some(message) && waiting.iter().any(|other| *other != message) {
+                state.breaks(format!("the tenant of {message} has two turns while another one waits"));
+            }
+            state.last_turn = Some(message);
         }
         state.last_lease = lease;
         state.told(message).held = Some((lease, deadline));
@@ -213,6 +231,7 @@ impl Model for Walk {
             fifo: self.fifo,
             lease_ms: LEASE_MS,
             attempts_max: ATTEMPTS_MAX,
+            fair_by: self.shared.then(|| "tenant".to_owned()),
             ..QueuePolicy::default()
         };
         let mut state = State {
@@ -223,6 +242,7 @@ impl Model for Walk {
             told: [Told::default(); 2],
             grants: BTreeSet::new(),
             last_lease: LeaseId(0),
+            last_turn: None,
             requests: [None; 2],
             leases: 0,
             pauses: 0,
@@ -231,7 +251,9 @@ impl Model for Walk {
         };
         let queue = Queue::new(policy, LeaseId(0));
         state.apply(queue, Command::OpenSession { session: SESSION }).unwrap();
-        state.commit(Command::Enqueue(batch(self.fifo))).unwrap();
+        let of = |tenant| TenantRun { count: 1, tenant: NonZeroU64::new(tenant).map(TenantHash) };
+        let tenants = if self.shared { vec![of(1), of(2)] } else { Vec::new() };
+        state.commit(Command::enqueue(batch(self.fifo), tenants)).unwrap();
         vec![state]
     }
 
@@ -323,10 +345,15 @@ fn explore(walk: Walk) {
 
 #[test]
 fn no_interleaving_breaks_a_promise_of_a_queue() {
-    explore(Walk { fifo: false, leases_max: 2, pauses_max: 2 });
+    explore(Walk { fifo: false, shared: false, leases_max: 2, pauses_max: 2 });
+}
+
+#[test]
+fn no_interleaving_breaks_a_promise_of_a_queue_that_tenants_share() {
+    explore(Walk { fifo: false, shared: true, leases_max: 3, pauses_max: 1 });
 }
 
 #[test]
 fn no_interleaving_breaks_a_promise_of_a_fifo_queue() {
-    explore(Walk { fifo: true, leases_max: 3, pauses_max: 1 });
+    explore(Walk { fifo: true, shared: false, leases_max: 3, pauses_max: 1 });
 }

@@ -12,23 +12,24 @@
 //!   hint: 1 ready                      effects
 //! ```
 //!
-//! `peek`, `stats`, `next`, `kept`, `outbox` and `explain message=3` or `key=1` are questions, not commands, and stand alone. The first block may say `policy …`.
+//! `peek`, `stats`, `next`, `kept`, `outbox` and `explain message=3` or `key=1` are questions, not commands, and stand alone. A block that says `policy …` begins with an empty queue.
 //! `WEIR_UPDATE=1 cargo test -p weir-queue --test scenarios` writes the answers anew.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::num::NonZeroU64;
 use std::path::Path;
 
 use weir_queue::{
     AckAndAppend, Action, Attributes, Command, DedupId, DedupRecord, Effect, Enqueue, Granted, Lease,
     MessageState, MessageView, Move, ParkKind, ProducerBatch, Queue, Replay, Reply, Run, Select,
-    SessionEnding, Settle, SettleItem, Settled, Transfer, Waiting, describe,
+    SessionEnding, Settle, SettleItem, Settled, TenantRun, Transfer, Waiting, describe,
 };
 use weir_types::{
     At, Backoff, GroupId, KeyHash, LeaseClock, LeaseId, LogIndex, MessageId, Output, OutputBatch, ParkPolicy,
-    ProducerEpoch, ProducerId, QueuePolicy, RequestId, Row, SessionId, Term, TransferSequence,
+    ProducerEpoch, ProducerId, QueuePolicy, RequestId, Row, SessionId, TenantHash, Term, TransferSequence,
     TransferSource, WallClock,
 };
 
@@ -110,6 +111,7 @@ impl Story {
             match words.verb {
                 "policy" => {
                     self.queue = Queue::new(policy(&mut words), LeaseId(0));
+                    self.rows.clear();
                     return "ok".to_owned();
                 }
                 "peek" => return self.peek(),
@@ -176,7 +178,10 @@ impl Story {
         let session = SessionId(words.number("session").unwrap_or(0));
         let max = words.number("max").map_or(u32::MAX, |max| max as u32);
         match words.verb {
-            "enqueue" => Command::Enqueue(self.enqueue(words)),
+            "enqueue" => {
+                let tenants = tenants(words);
+                Command::enqueue(self.enqueue(words, tenants.len()), tenants)
+            }
             "lease" => Command::Lease(Lease {
                 request: RequestId(words.number("request").unwrap()),
                 session: (session.0 > 0).then_some(session),
@@ -197,22 +202,29 @@ impl Story {
             "ack-and-append" => Command::AckAndAppend(ack_and_append(words)),
             "move-ready" => Command::Move(move_on(Waiting::Ready, words)),
             "move-parked" => Command::Move(move_on(Waiting::Parked, words)),
-            "replay" => Command::Replay(self.replay(words, max.min(100) as usize)),
+            "replay" => {
+                let tenants = tenants(words);
+                Command::replay(self.replay(words, max.min(100) as usize), tenants)
+            }
             "confirm" => Command::ConfirmTransfer {
                 destination: GroupId(words.number("to").unwrap() as u32),
                 through: TransferSequence(words.number("through").unwrap()),
             },
-            "transfer" => Command::AcceptTransfer(Transfer {
-                source: TransferSource::outbox(GroupId(words.number("from").unwrap() as u32)),
-                after: TransferSequence(words.number("after").unwrap()),
-                sequence: TransferSequence(words.number("sequence").unwrap()),
-                batch: self.enqueue(words),
-            }),
+            "transfer" => {
+                let tenants = tenants(words);
+                let transfer = Transfer {
+                    source: TransferSource::outbox(GroupId(words.number("from").unwrap() as u32)),
+                    after: TransferSequence(words.number("after").unwrap()),
+                    sequence: TransferSequence(words.number("sequence").unwrap()),
+                    batch: self.enqueue(words, tenants.len()),
+                };
+                Command::accept_transfer(transfer, tenants)
+            }
             _ => Command::Settle(settle(words)),
         }
     }
 
-    fn enqueue(&self, words: &mut Words) -> Enqueue {
+    fn enqueue(&self, words: &mut Words, tenants: usize) -> Enqueue {
         let attributes = Attributes {
             key: words.number("key").map(|key| KeyHash(key as u32)),
             priority: words.number("priority").unwrap_or(0) as u8,
@@ -226,7 +238,7 @@ impl Story {
         let ids: Vec<u128> = words
             .value("ids")
             .map_or_else(Vec::new, |ids| ids.split(',').map(|id| id.parse().unwrap()).collect());
-        let many = keys.as_ref().map_or_else(|| ids.len().max(1), Vec::len) as u64;
+        let many = keys.as_ref().map_or_else(|| ids.len().max(tenants).max(1), Vec::len) as u64;
         let count = words.number("count").unwrap_or(many) as u32;
         Enqueue {
             position: 0,
@@ -301,6 +313,9 @@ impl Story {
         }
         if let Some(message) = explanation.key_blocked_by {
             write!(told, "\nits key is blocked by {message}").unwrap();
+        }
+        if let Some(tenants) = explanation.tenants_before {
+            write!(told, "\n{tenants} other tenants before its own").unwrap();
         }
         told
     }
@@ -400,6 +415,7 @@ fn policy(words: &mut Words) -> QueuePolicy {
     policy.max_inflight_per_key = words.number("inflight").map_or(1, |max| max as u32);
     policy.max_inflight = words.number("in-all").map(|max| max as u32);
     policy.max_inflight_per_session = words.number("per-session").map(|max| max as u32);
+    policy.fair_by = words.flag("fair").then(|| "tenant".to_owned());
     policy.keep_ms = words.time("keep");
     policy.keep_bytes_max = words.number("keep-bytes").unwrap_or(policy.keep_bytes_max);
     policy.attempts_max = words.number("attempts").map_or(policy.attempts_max, |max| max as u32);
@@ -410,6 +426,13 @@ fn policy(words: &mut Words) -> QueuePolicy {
         policy.backoff = Backoff { base_ms, max_ms: 60_000 };
     }
     policy
+}
+
+/// `tenants=1,2,0`: whose the records are; 0 for nobody's.
+fn tenants(words: &mut Words) -> Vec<TenantRun> {
+    let Some(numbers) = words.value("tenants") else { return Vec::new() };
+    let numbers = numbers.split(',').map(|number| NonZeroU64::new(number.parse().unwrap()));
+    numbers.map(|number| TenantRun { count: 1, tenant: number.map(TenantHash) }).collect()
 }
 
 fn select(words: &mut Words) -> Select {
@@ -535,6 +558,9 @@ fn view_in_words(view: &MessageView) -> String {
     }
     if let Some(key) = view.key {
         write!(words, ", key {}", key.0).unwrap();
+    }
+    if let Some(tenant) = view.tenant {
+        write!(words, ", tenant {}", tenant.0).unwrap();
     }
     if let Some(before) = view.waits_behind {
         write!(words, ", waits behind {before}").unwrap();

@@ -19,6 +19,7 @@ mod offset;
 pub mod outbox;
 mod policy;
 mod settings;
+mod tenant;
 mod token;
 mod transfer;
 
@@ -38,5 +39,6 @@ pub use offset::{LogIndex, Offset, Term, TransferSequence};
 pub use policy::{
     Backoff, Compaction, ParkPolicy, QueuePolicy, Retention, StreamPolicy, TopicKind, TopicPolicy,
 };
+pub use tenant::TenantHash;
 pub use token::{LeaseToken, TokenError};
 pub use transfer::{OutputBatch, TransferSource};

@@ -52,6 +52,8 @@ pub const DEDUP_WINDOW_MS: u64 = 5 * 60 * 1000;
 pub const TIMERS_PER_ENTRY_MAX: usize = 10_000;
 /// Most consumer groups that a stream's retention waits for.
 pub const RETENTION_GROUPS_MAX: usize = 16;
+/// Longest name of the header that names a message's tenant, in bytes.
+pub const TENANT_HEADER_BYTES_MAX: usize = 200;
 /// Longest time that compaction leaves a record, or a deleted key, alone: one year.
 pub const COMPACTION_MS_MAX: u64 = 366 * 24 * 3600 * 1000;
 /// Most members of one consumer group.

@@ -122,6 +122,8 @@ mutants! {
         at "crates/stream/src/apply/accept_transfer.rs" killed by "duplicate, P11";
     M33 true "a commit-and-append is taken wherever the group stands"
         at "crates/stream/src/apply/commit_and_append.rs" killed by "duplicate, P11";
+    M34 false "a queue forgets whose turn was last when it is restored"
+        at "crates/queue/src/queue.rs" killed by "L6 converge, Q0 unexplained-life, P12";
 }
 
 /// Whether the process acts on this planted bug.

@@ -142,6 +142,9 @@ pub struct QueuePolicy {
     pub keep_ms: Option<u64>,
     /// Bytes of kept messages in a partition; beyond it the oldest go before their time.
     pub keep_bytes_max: u64,
+    /// The header whose value names a message's tenant, at most `TENANT_HEADER_BYTES_MAX` bytes: tenants with ready
+    /// messages take turns. None means that nobody does.
+    pub fair_by: Option<String>,
 }
 
 stored_as_settings!(QueuePolicy {
@@ -160,6 +163,7 @@ stored_as_settings!(QueuePolicy {
     12 => max_inflight_per_session,
     13 => keep_ms,
     14 => keep_bytes_max,
+    15 => fair_by,
 });
 
 impl Default for QueuePolicy {
@@ -178,6 +182,7 @@ impl Default for QueuePolicy {
             max_inflight_per_session: None,
             keep_ms: None,
             keep_bytes_max: 1 << 30,
+            fair_by: None,
         }
     }
 }

@@ -1,4 +1,4 @@
-//! A partition of a queue: plain and FIFO.
+//! A partition of a queue: plain and FIFO, of one owner and shared by tenants.
 
 use weir_queue::{Command, Queue};
 use weir_types::{At, Corrupt, LeaseId, QueuePolicy, Row, RowChange};
@@ -14,6 +14,7 @@ impl Machine for Queue {
             fifo: variant & 1 == 1,
             attempts_max: 1 + u32::from(variant >> 1 & 3),
             max_inflight_per_key: 1 + u32::from(variant >> 3 & 3),
+            fair_by: (variant & 0x20 != 0).then(|| "tenant".to_owned()),
             ttl_ms: (variant & 0x80 != 0).then_some(5_000),
             ..QueuePolicy::default()
         };
@@ -41,5 +42,5 @@ pub fn law(data: &[u8]) {
 pub fn seeds() -> Vec<Vec<u8>> {
     let commands = golden::commands("queue");
     let commands = commands.iter().map(|bytes| postcard::from_bytes(bytes).expect("golden bytes"));
-    machine::seeds::<Queue>(&[0, 1, 0x80, 0x89], &commands.collect::<Vec<_>>(), &golden::rows("queue"))
+    machine::seeds::<Queue>(&[0, 1, 0x20, 0x21, 0x80, 0x89], &commands.collect::<Vec<_>>(), &golden::rows("queue"))
 }

@@ -12,6 +12,8 @@ use crate::Dice;
 const LONG_ONE_IN: u64 = 4;
 /// In one run of so many, workers ack and append; in as many, owners commit and append.
 const APPEND_ONE_IN: u64 = 3;
+/// In one run of so many, tenants share the queue.
+const SHARED_ONE_IN: u64 = 3;
 /// Millionths in a hundredth.
 const PPM_PER_PERCENT: u64 = 10_000;
 /// Between two looks at who leads.
@@ -53,6 +55,8 @@ pub struct Options {
     pub producers: u32,
     /// Deliveries after which a message is parked.
     pub attempts_max: u32,
+    /// Whether tenants share the queue, who take turns.
+    pub shared: bool,
     /// Whether some acks append a record to the stream in the same step.
     pub ack_and_append: bool,
     /// Whether some commits append a record to the stream in the same step.
@@ -111,6 +115,7 @@ impl Options {
             attempts_max: *dice.pick(&[2, 3, 6, 10_000, 10_000]),
             // Dice of its own: what else a seed stands for is what it was before there was this.
             ack_and_append: Dice::new(seed ^ 0x0a0a_u64.rotate_left(40)).below(APPEND_ONE_IN) == 0,
+            shared: Dice::new(seed ^ 0x7e0a_u64.rotate_left(40)).below(SHARED_ONE_IN) == 0,
             commit_and_append: Dice::new(seed ^ 0x0c0a_u64.rotate_left(40)).below(APPEND_ONE_IN) == 0,
             discards: dice.below(2) == 0,
             log_entries_kept: *dice.pick(&[1, 20, 100, 400, 10_000, 10_000, 50_000, 50_000, 50_000, 50_000]),

@@ -162,6 +162,7 @@ impl Workload {
         let queue = TopicPolicy::Queue(QueuePolicy {
             lease_ms: self.options.lease_ms,
             attempts_max: self.options.attempts_max,
+            fair_by: self.options.shared.then(|| produce::TENANT.to_owned()),
             ..QueuePolicy::default()
         });
         let stream = TopicPolicy::Stream(StreamPolicy::default());

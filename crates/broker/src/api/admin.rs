@@ -368,6 +368,7 @@ fn changes(old: &TopicPolicy, new: &TopicPolicy) -> Result<Vec<PolicyChange>, We
                 ),
                 (old.keep_ms != new.keep_ms, PolicyChange::KeepMs(new.keep_ms)),
                 (old.keep_bytes_max != new.keep_bytes_max, PolicyChange::KeepBytesMax(new.keep_bytes_max)),
+                (old.fair_by != new.fair_by, PolicyChange::FairBy(new.fair_by.clone())),
             ];
             changes.extend(pairs.into_iter().filter(|(differs, _)| *differs).map(|(_, change)| change));
         }

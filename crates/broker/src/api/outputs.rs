@@ -122,7 +122,7 @@ impl Broker {
             Some(Contents::Stream(policy)) => {
                 door::append(batch, policy.compaction.enabled)?.producer.is_some()
             }
-            Some(Contents::Queue(_)) => door::enqueue(batch, self.wall())?.producer.is_some(),
+            Some(Contents::Queue(_)) => door::enqueue(batch, self.wall(), None)?.0.producer.is_some(),
             Some(Contents::Coordinator) | None => {
                 let message = format!("partition {destination}, to append to, does not exist");
                 return Err(WeirError::new(ErrorKind::NotFound, "partition-not-found", message));

@@ -120,8 +120,9 @@ impl Broker {
     pub async fn enqueue(&self, group: GroupId, batch: Bytes) -> Result<PendingEnqueue, WeirError> {
         self.check_room()?;
         let partition = self.queue(group)?;
-        let enqueue = door::enqueue(&batch, partition.group().wall_clock())?;
-        partition.admit(Command::Enqueue(enqueue), batch).await.map(PendingEnqueue)
+        let (enqueue, tenants) =
+            door::enqueue(&batch, partition.group().wall_clock(), fair_by(&partition).as_deref())?;
+        partition.admit(Command::enqueue(enqueue, tenants), batch).await.map(PendingEnqueue)
     }
 
     /// Leases messages, waiting until `deadline` when none is ready, or a limit of leases is reached.
@@ -318,6 +319,11 @@ impl Broker {
         partition.barrier().await?;
         Ok(partition.read(|replica| (counts(replica.state()), replica.state().stats())))
     }
+}
+
+/// The header that names the tenants of a queue that they share.
+pub(crate) fn fair_by(partition: &Partition<Queue>) -> Option<String> {
+    partition.read(|replica| replica.state().policy().fair_by.clone())
 }
 
 pub(crate) fn counts(queue: &Queue) -> QueueCounts {

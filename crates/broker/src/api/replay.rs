@@ -6,7 +6,7 @@ use weir_types::batch::reserved_headers;
 use weir_types::{BatchBuilder, ErrorKind, GroupId, MessageId, RequestId, WallClock, WeirError};
 
 use super::bodies::Record;
-use super::queue::read_records;
+use super::queue::{fair_by, read_records};
 use crate::broker::Broker;
 use crate::door;
 use crate::links::add;
@@ -94,15 +94,17 @@ impl Broker {
                 add_replayed(&mut builder, record, &format!("{origin}/{}", kept.message))?;
             }
         }
-        let (mut batch, mut body) = (None, Bytes::new());
+        let (mut batch, mut tenants, mut body) = (None, Vec::new(), Bytes::new());
         if !builder.is_empty() {
             body = builder.build(None).expect("a batch with records and without a producer can be built");
-            let read = door::enqueue(&body, partition.group().wall_clock())?;
+            let fair_by = fair_by(partition);
+            let (read, whose) = door::enqueue(&body, partition.group().wall_clock(), fair_by.as_deref())?;
+            tenants = whose;
             // A message id that was sent with it makes no duplicate of it.
             batch = Some(Enqueue { dedup: Vec::new(), ..read });
         }
         let step = Replay { request, from: look.next, next: to, end: look.end, batch };
-        let (_, answer) = partition.admit(Command::Replay(step), body).await?.answer().await?;
+        let (_, answer) = partition.admit(Command::replay(step, tenants), body).await?.answer().await?;
         match answer.map_err(|rejection| Queue::error(&rejection))? {
             Reply::Replayed(now) => Ok(ReplayProgress { replayed: now.count, more: now.next < now.end }),
             other => Err(unexpected(&other)),

@@ -194,7 +194,7 @@ fn batch_of(broker: &Broker, records: &[&(Offset, Record)]) -> Result<bytes::Byt
     let failed =
         |error: weir_types::BatchError| WeirError::new(error.kind(), error.code(), error.to_string());
     let whole = build(|_| true).map_err(failed)?;
-    match door::enqueue(&whole, broker.wall()) {
+    match door::enqueue(&whole, broker.wall(), None) {
         Ok(_) => Ok(whole),
         Err(error) => {
             warn!(%error, "records of a subscription lose their reserved headers");

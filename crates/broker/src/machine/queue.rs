@@ -57,14 +57,17 @@ impl State for Queue {
 
     fn place_body(command: &mut Command, at: u32) {
         match command {
-            Command::Enqueue(batch) => batch.position = at,
-            Command::AcceptTransfer(transfer) => transfer.batch.position = at,
+            Command::Enqueue(batch) | Command::EnqueueShared { batch, .. } => batch.position = at,
+            Command::AcceptTransfer(transfer) | Command::AcceptTransferShared { transfer, .. } => {
+                transfer.batch.position = at;
+            }
             Command::AckAndAppend(AckAndAppend { outputs, .. }) | Command::Move(Move { outputs, .. }) => {
                 for output in outputs {
                     output.position += at;
                 }
             }
-            Command::Replay(Replay { batch, .. }) => {
+            Command::Replay(Replay { batch, .. })
+            | Command::ReplayShared { step: Replay { batch, .. }, .. } => {
                 if let Some(batch) = batch {
                     batch.position = at;
                 }
@@ -88,10 +91,53 @@ impl State for Queue {
 
 #[cfg(test)]
 mod tests {
-    use weir_queue::Waiting;
-    use weir_types::{GroupId, OutputBatch};
+    use weir_queue::{Enqueue, TenantRun, Transfer, Waiting};
+    use weir_types::{GroupId, MessageId, OutputBatch, RequestId, TransferSequence, TransferSource};
 
     use super::*;
+
+    #[test]
+    fn a_batch_lies_where_its_body_is_put_whoever_sends_it() {
+        let batch = Enqueue {
+            position: 0,
+            length: 10,
+            count: 1,
+            bytes: 10,
+            producer: None,
+            runs: Vec::new(),
+            dedup: Vec::new(),
+        };
+        let (source, sequence) = (TransferSource::outbox(GroupId(1)), TransferSequence(1));
+        let transfer = Transfer { source, after: TransferSequence(0), sequence, batch: batch.clone() };
+        let (from, request) = (MessageId(0), RequestId(1));
+        let step = Replay { request, from, next: from, end: from, batch: Some(batch.clone()) };
+        for tenants in [Vec::new(), vec![TenantRun { count: 1, tenant: None }]] {
+            let mut commands = [
+                Command::enqueue(batch.clone(), tenants.clone()),
+                Command::accept_transfer(transfer.clone(), tenants.clone()),
+                Command::replay(step.clone(), tenants),
+            ];
+            for command in &mut commands {
+                Queue::place_body(command, 300);
+                let (Command::Enqueue(Enqueue { position, .. })
+                | Command::EnqueueShared { batch: Enqueue { position, .. }, .. }
+                | Command::AcceptTransfer(Transfer { batch: Enqueue { position, .. }, .. })
+                | Command::AcceptTransferShared {
+                    transfer: Transfer { batch: Enqueue { position, .. }, .. },
+                    ..
+                }
+                | Command::Replay(Replay { batch: Some(Enqueue { position, .. }), .. })
+                | Command::ReplayShared {
+                    step: Replay { batch: Some(Enqueue { position, .. }), .. },
+                    ..
+                }) = command
+                else {
+                    panic!("it stays what it was")
+                };
+                assert_eq!(*position, 300);
+            }
+        }
+    }
 
     #[test]
     fn outputs_lie_behind_what_is_in_the_entry_already() {

@@ -107,6 +107,9 @@ pub struct Explanation {
     pub max_inflight: Option<u32>,
     /// How many messages one session may hold, if that has a bound.
     pub max_inflight_per_session: Option<u32>,
+    /// In a queue that tenants share, of a message that nothing keeps: how many other tenants have a turn before its own,
+    /// counted up to 100.
+    pub tenants_before: Option<u32>,
 }
 
 impl Admin {
@@ -163,6 +166,7 @@ fn explanation(partition: u32, answer: v1::ExplainResponse) -> Explanation {
         key_blocked_by: answer.key_blocked_by,
         max_inflight: answer.max_inflight,
         max_inflight_per_session: answer.max_inflight_per_session,
+        tenants_before: answer.tenants_before,
     }
 }
 

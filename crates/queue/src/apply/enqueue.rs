@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use weir_types::limits::{BATCH_RECORDS_MAX, DELAY_MS_MAX};
 use weir_types::{At, MessageId, Pointer, QueuePolicy, WallClock};
 
-use crate::command::{Attributes, DedupId, Enqueue, Run};
+use crate::command::{Attributes, DedupId, Enqueue, Run, TenantRun};
 use crate::limits::{DEDUP_IDS_REMEMBERED_MAX, PRIORITY_MAX};
 use crate::output::{Duplicate, Rejection, Reply};
 use crate::queue::{Header, Queue};
+use crate::ready::Tenant;
 use crate::span::Span;
 
 /// Whether a blocked key refuses a batch.
@@ -22,13 +23,25 @@ pub(super) enum Door {
 
 impl Queue {
     /// What a producer sends.
-    pub(crate) fn enqueue(&mut self, at: At, batch: &Enqueue) -> Result<Reply, Rejection> {
-        self.take_in(at, batch, Door::Guarded)
+    pub(crate) fn enqueue(
+        &mut self,
+        at: At,
+        batch: &Enqueue,
+        tenants: &[TenantRun],
+    ) -> Result<Reply, Rejection> {
+        self.take_in(at, batch, tenants, Door::Guarded)
     }
 
     /// A batch that was let in is stored whole, another one not at all.
-    pub(super) fn take_in(&mut self, at: At, batch: &Enqueue, door: Door) -> Result<Reply, Rejection> {
+    pub(super) fn take_in(
+        &mut self,
+        at: At,
+        batch: &Enqueue,
+        tenants: &[TenantRun],
+        door: Door,
+    ) -> Result<Reply, Rejection> {
         check_shape(at, batch)?;
+        check_tenants(batch, tenants)?;
         if let Some(producer) = batch.producer
             && let Some(earlier) = self.producers.admit(producer, batch.count)?
         {
@@ -41,7 +54,11 @@ impl Queue {
         self.check_room(u64::from(batch.count) - duplicates.len() as u64, bytes_each)?;
         self.check_dedup_room(batch.dedup.len() - duplicates.len())?;
 
-        let spans = cut(at, self.policy.get(), first, batch, &duplicates, bytes_each);
+        let pieces = pieces(at, self.policy.get(), batch, tenants);
+        let pointer =
+            Pointer { term: at.term, index: at.index, position: batch.position, length: batch.length };
+        let like = Alike { pointer, bytes_each, arrived: at.wall_clock };
+        let spans = cut(first, &pieces, &duplicates, like);
         if door == Door::Guarded {
             self.check_keys(&spans)?;
         }
@@ -139,25 +156,42 @@ fn check_shape(at: At, batch: &Enqueue) -> Result<(), Rejection> {
     Ok(())
 }
 
+fn check_tenants(batch: &Enqueue, tenants: &[TenantRun]) -> Result<(), Rejection> {
+    let in_runs: u64 = tenants.iter().map(|run| u64::from(run.count)).sum();
+    let covers = in_runs == u64::from(batch.count) && tenants.iter().all(|run| run.count > 0);
+    if !tenants.is_empty() && !covers {
+        return Err(Rejection::Invalid("tenants do not add up to the records of the batch"));
+    }
+    Ok(())
+}
+
 fn bytes_each(batch: &Enqueue) -> Result<u32, Rejection> {
     u32::try_from(batch.bytes.div_ceil(u64::from(batch.count)))
         .map_err(|_| Rejection::Invalid("records of 4 GiB and more"))
 }
 
-/// The batch as spans: cut where attributes change and around duplicates.
-fn cut(
-    at: At,
-    policy: &QueuePolicy,
-    first: MessageId,
-    batch: &Enqueue,
-    duplicates: &[Duplicate],
+/// What all spans of a batch share.
+#[derive(Clone, Copy)]
+struct Alike {
+    pointer: Pointer,
     bytes_each: u32,
-) -> Vec<(MessageId, Span)> {
-    let pointer = Pointer { term: at.term, index: at.index, position: batch.position, length: batch.length };
+    arrived: WallClock,
+}
+
+/// Consecutive records that are alike to this queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Piece {
+    count: u32,
+    attributes: Attributes,
+    tenant: Tenant,
+}
+
+/// The batch as spans: cut where pieces end and around duplicates.
+fn cut(first: MessageId, pieces: &[Piece], duplicates: &[Duplicate], alike: Alike) -> Vec<(MessageId, Span)> {
     let mut spans = Vec::new();
     let mut dropped = duplicates.iter().map(|duplicate| duplicate.record).peekable();
     let mut record = 0;
-    for Run { count, attributes } in merged_runs(at, policy, batch) {
+    for Piece { count, attributes, tenant } in pieces {
         let end = record + count;
         while record < end {
             let stop = dropped.peek().copied().filter(|stop| *stop < end);
@@ -166,13 +200,14 @@ fn cut(
                 let span = Span {
                     count: until - record,
                     record,
-                    pointer,
-                    bytes_each,
-                    arrived: at.wall_clock,
+                    pointer: alike.pointer,
+                    bytes_each: alike.bytes_each,
+                    arrived: alike.arrived,
                     key: attributes.key,
                     priority: attributes.priority,
                     expires_at: attributes.expires_at,
                     deliver_at: attributes.deliver_at,
+                    tenant: *tenant,
                 };
                 spans.push((MessageId(first.0 + u64::from(until) - 1), span));
             }
@@ -183,25 +218,38 @@ fn cut(
             }
         }
     }
-    assert_eq!(record, batch.count, "every record is in a span or dropped");
     assert!(dropped.peek().is_none(), "every duplicate was cut out");
     spans
 }
 
-/// The runs as this queue sees them, neighbours that became equal merged: the keys of a plain queue serve
-/// routing alone and must not cost a row each.
-fn merged_runs(at: At, policy: &QueuePolicy, batch: &Enqueue) -> Vec<Run> {
+/// The batch as this queue sees it, neighbours that became equal merged: the keys of a plain queue serve
+/// routing alone and must not cost a row each, nor must tenants in a queue that they do not share.
+fn pieces(at: At, policy: &QueuePolicy, batch: &Enqueue, tenants: &[TenantRun]) -> Vec<Piece> {
     let plain = [Run { count: batch.count, attributes: Attributes::default() }];
-    let given = if batch.runs.is_empty() { &plain[..] } else { &batch.runs };
-    let mut merged: Vec<Run> = Vec::new();
-    for run in given {
+    let runs = if batch.runs.is_empty() { &plain[..] } else { &batch.runs };
+    let nobody = [TenantRun { count: batch.count, tenant: None }];
+    let is_shared = policy.fair_by.is_some() && !tenants.is_empty();
+    let mut owners = if is_shared { tenants } else { &nobody[..] }.iter().copied();
+    let mut owner = TenantRun { count: 0, tenant: None };
+    let mut pieces: Vec<Piece> = Vec::new();
+    for run in runs {
         let attributes = seen_by(at, policy, run.attributes);
-        match merged.last_mut() {
-            Some(last) if last.attributes == attributes => last.count += run.count,
-            _ => merged.push(Run { count: run.count, attributes }),
+        let mut left = run.count;
+        while left > 0 {
+            if owner.count == 0 {
+                owner = owners.next().expect("tenants and runs add up to the batch");
+            }
+            let count = left.min(owner.count);
+            (left, owner.count) = (left - count, owner.count - count);
+            match pieces.last_mut() {
+                Some(last) if (last.attributes, last.tenant) == (attributes, owner.tenant) => {
+                    last.count += count;
+                }
+                _ => pieces.push(Piece { count, attributes, tenant: owner.tenant }),
+            }
         }
     }
-    merged
+    pieces
 }
 
 fn seen_by(at: At, policy: &QueuePolicy, given: Attributes) -> Attributes {

@@ -57,7 +57,7 @@ impl Queue {
         let mut granted: Vec<Granted> = Vec::new();
         let mut bytes = 0;
         for _ in 0..LEASE_MESSAGES_MAX as usize + TIMERS_PER_ENTRY_MAX {
-            let Some(name) = self.backlog.index.ready.first().filter(|_| granted.len() < max) else { break };
+            let Some(name) = self.next().filter(|_| granted.len() < max) else { break };
             if self.leaves_ready_list(at, name) {
                 continue;
             }
@@ -68,6 +68,13 @@ impl Queue {
             granted.push(self.grant_first_of(at, name, request));
         }
         granted
+    }
+
+    /// The item to lease from next.
+    fn next(&self) -> Option<MessageId> {
+        let ready = &self.backlog.index.ready;
+        let place = self.turns.next(ready)?;
+        ready.at(place).next()
     }
 
     fn leaves_ready_list(&mut self, at: At, name: MessageId) -> bool {
@@ -103,6 +110,7 @@ impl Queue {
             "P3: message {id} is handed out while {message:?}"
         );
         assert!(message.attempts < self.policy.get().attempts_max, "P7: message {id} has no attempt left");
+        self.turns.served(self.backlog.index.place(message.priority, message.tenant));
         let lease = LeaseId(self.header.get().last_lease.0 + 1);
         let redelivered = self.header.get().redelivered + u64::from(message.attempts > 0);
         self.header.set(Header { last_lease: lease, redelivered, ..*self.header.get() });

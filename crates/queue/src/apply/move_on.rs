@@ -32,7 +32,10 @@ impl Queue {
         }
         self.outbox.check_room(&step.outputs)?;
         for id in &step.messages {
-            self.backlog.detach(*id).expect("the message was just looked at");
+            let message = self.backlog.detach(*id).expect("the message was just looked at");
+            if step.waiting == Waiting::Ready {
+                self.turns.served(self.backlog.index.place(message.priority, message.tenant));
+            }
         }
         self.outbox.put(at, &step.outputs);
         Ok(Reply::Moved { count: step.messages.len() as u32 })

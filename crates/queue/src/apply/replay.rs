@@ -3,7 +3,7 @@
 use weir_types::At;
 
 use super::enqueue::Door;
-use crate::command::Replay;
+use crate::command::{Replay, TenantRun};
 use crate::output::{Rejection, Reply};
 use crate::queue::Queue;
 use crate::replays::Replayed;
@@ -12,7 +12,12 @@ impl Queue {
     /// One step of a replay. A step that does not begin where the replay is has been taken before, or another was:
     /// it changes nothing, and its answer says how far the replay is. What does not fit is rejected like any batch; a
     /// blocked key takes it in, behind the parked message.
-    pub(crate) fn replay(&mut self, at: At, step: &Replay) -> Result<Reply, Rejection> {
+    pub(crate) fn replay(
+        &mut self,
+        at: At,
+        step: &Replay,
+        tenants: &[TenantRun],
+    ) -> Result<Reply, Rejection> {
         if step.from > step.next || step.next > step.end || step.end > self.header.get().next_message {
             return Err(Rejection::Invalid("a step of a replay goes forward, and not beyond what arrived"));
         }
@@ -26,7 +31,7 @@ impl Queue {
             if batch.producer.is_some() || !batch.dedup.is_empty() {
                 return Err(Rejection::Invalid("a replay is deduplicated by its request alone"));
             }
-            self.take_in(at, batch, Door::Open)?;
+            self.take_in(at, batch, tenants, Door::Open)?;
             count = u64::from(batch.count);
         }
         let now = Replayed { next: step.next, count: known.count + count, used: at.index, ..known };

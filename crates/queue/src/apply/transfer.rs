@@ -3,7 +3,7 @@
 use weir_types::At;
 
 use super::enqueue::Door;
-use crate::command::Transfer;
+use crate::command::{TenantRun, Transfer};
 use crate::output::{Rejection, Reply};
 use crate::queue::Queue;
 
@@ -11,7 +11,12 @@ impl Queue {
     /// Takes a batch in when it is the next of its source; otherwise only says how far that source is (P11). A batch
     /// that does not fit is rejected like any other, and its source tries again. A blocked key takes it in: a producer
     /// was promised its place long ago.
-    pub(crate) fn accept_transfer(&mut self, at: At, transfer: &Transfer) -> Result<Reply, Rejection> {
+    pub(crate) fn accept_transfer(
+        &mut self,
+        at: At,
+        transfer: &Transfer,
+        tenants: &[TenantRun],
+    ) -> Result<Reply, Rejection> {
         let through = self.inbox.through(transfer.source);
         if transfer.sequence <= transfer.after {
             return Err(Rejection::Invalid("a transfer comes before the one that it follows"));
@@ -19,7 +24,7 @@ impl Queue {
         if through != transfer.after {
             return Ok(Reply::Transferred { through });
         }
-        self.take_in(at, &transfer.batch, Door::Open)?;
+        self.take_in(at, &transfer.batch, tenants, Door::Open)?;
         self.inbox.advance(transfer.source, transfer.sequence);
         Ok(Reply::Transferred { through: transfer.sequence })
     }

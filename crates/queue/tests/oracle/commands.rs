@@ -7,13 +7,23 @@ use weir_queue::{
 use weir_types::{KeyHash, MessageId, ProducerEpoch, ProducerId, RequestId, SessionId};
 
 use super::Oracle;
+use super::sharing::tenants;
+
+/// A record of a batch; 0 stands for none.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Record {
+    pub(crate) key: u32,
+    pub(crate) priority: u8,
+    pub(crate) delay: u64,
+    pub(crate) ttl: u64,
+    pub(crate) tenant: u8,
+}
 
 /// What to do next; what exactly depends on what happened so far.
 #[derive(Clone, Debug)]
 pub(crate) enum Step {
-    /// Key, priority, delay and TTL of each record; 0 for none.
     Enqueue {
-        records: Vec<(u32, u8, u64, u64)>,
+        records: Vec<Record>,
         sequenced: bool,
     },
     EnqueueWithIds {
@@ -72,8 +82,11 @@ pub(crate) enum Step {
     },
     Transfer {
         skew: u8,
-        records: usize,
+        /// The tenant of each record.
+        tenants: Vec<u8>,
     },
+    /// Tenants are seen from now on, or not.
+    Share(bool),
     /// Which replay, how much of it, and whether an earlier step is repeated instead.
     Replay {
         id: u8,
@@ -91,7 +104,10 @@ impl Oracle {
     pub(crate) fn command_for(&mut self, step: &Step, queue: &Queue) -> Option<Command> {
         let back = |back: u8, len: usize| len.checked_sub(1 + usize::from(back) % len.max(1));
         Some(match step {
-            Step::Enqueue { records, sequenced } => Command::Enqueue(self.batch(records, *sequenced)),
+            Step::Enqueue { records, sequenced } => {
+                let tenants = tenants(records.iter().map(|record| record.tenant));
+                Command::enqueue(self.batch(records, *sequenced), tenants)
+            }
             Step::EnqueueWithIds { ids } => Command::Enqueue(self.batch_with_ids(ids)),
             Step::RepeatBatch { back: b } => {
                 Command::Enqueue(self.batches.get(back(*b, self.batches.len())?)?.0.clone())
@@ -132,10 +148,11 @@ impl Oracle {
             Step::Send { destination, told } => self.send(*destination, *told, queue)?,
             Step::Move { parked, max, destination } => self.move_on(*parked, *max, *destination, queue)?,
             Step::Replay { id, max, again } => self.replay(*id, *max, *again, queue)?,
-            Step::Transfer { skew, records } => {
-                let batch = self.batch(&vec![(0, 0, 0, 0); *records], false);
-                self.transfer(*skew, batch)
+            Step::Transfer { skew, tenants: of } => {
+                let batch = self.batch(&vec![Record::default(); of.len()], false);
+                self.transfer(*skew, batch, tenants(of.iter().copied()))
             }
+            Step::Share(shared) => self.share(*shared),
         })
     }
 
@@ -151,9 +168,9 @@ impl Oracle {
         vec![Command::Settle(settle), Command::Lease(self.lease(100, 0, 10_000))]
     }
 
-    fn batch(&mut self, records: &[(u32, u8, u64, u64)], sequenced: bool) -> Enqueue {
+    fn batch(&mut self, records: &[Record], sequenced: bool) -> Enqueue {
         let time = |ms: u64| (ms > 0).then(|| self.at.wall_clock + ms);
-        let runs = records.iter().map(|(key, priority, delay, ttl)| {
+        let runs = records.iter().map(|Record { key, priority, delay, ttl, .. }| {
             let key = (*key > 0).then_some(KeyHash(*key));
             let (deliver_at, expires_at) = (time(*delay), time(*ttl));
             Run { count: 1, attributes: Attributes { key, priority: *priority, deliver_at, expires_at } }
@@ -175,7 +192,7 @@ impl Oracle {
     }
 
     fn batch_with_ids(&mut self, ids: &[u8]) -> Enqueue {
-        let records = vec![(0, 0, 0, 0); ids.len()];
+        let records = vec![Record::default(); ids.len()];
         let dedup = (0..).zip(ids).map(|(record, id)| DedupRecord { record, id: DedupId(u128::from(*id)) });
         Enqueue { dedup: dedup.collect(), ..self.batch(&records, false) }
     }

@@ -2,13 +2,14 @@
 
 mod commands;
 mod replays;
+mod sharing;
 mod transfers;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use weir_queue::{
     Action, Command, DedupId, Duplicate, Enqueue, Granted, Hold, Lease, MessageState, Queue, Rejection,
-    Reply, Select, Settle, SettleItem, Settled,
+    Reply, Select, Settle, SettleItem, Settled, TenantRun,
 };
 use weir_types::limits::{DEDUP_WINDOW_MS, SESSION_GRACE_MS};
 use weir_types::{
@@ -16,9 +17,11 @@ use weir_types::{
     WallClock,
 };
 
-pub(crate) use commands::Step;
+pub(crate) use commands::{Record, Step};
 use replays::Replays;
 use transfers::Transfers;
+
+use crate::turns::{LastTurns, Tenant};
 
 /// What is known of a message that came in.
 #[derive(Clone, Debug)]
@@ -26,6 +29,8 @@ struct Known {
     deliver_at: WallClock,
     ttl: Ttl,
     key: Option<KeyHash>,
+    priority: u8,
+    tenant: Tenant,
     attempts: u32,
     /// The last grant, and whether it must still be running.
     grant: Option<(Granted, Running)>,
@@ -65,6 +70,7 @@ pub(crate) struct Oracle {
     next_message: u64,
     transfers: Transfers,
     replays: Replays,
+    turns: LastTurns,
 }
 
 impl Oracle {
@@ -86,6 +92,7 @@ impl Oracle {
             next_message: 0,
             transfers: Transfers::default(),
             replays: Replays::default(),
+            turns: LastTurns::default(),
         }
     }
 
@@ -119,8 +126,13 @@ impl Oracle {
         let mut horizon = MessageId(0);
         for (command, answer) in commands.iter().zip(answers) {
             match (command, answer) {
-                (Command::Enqueue(batch), Ok(reply)) => self.judge_enqueue(batch, reply),
-                (Command::Enqueue(_), Err(rejection)) => self.judge_refusal(rejection),
+                (Command::Enqueue(batch), Ok(reply)) => self.judge_enqueue(batch, &[], reply),
+                (Command::EnqueueShared { batch, tenants }, Ok(reply)) => {
+                    self.judge_enqueue(batch, tenants, reply);
+                }
+                (Command::Enqueue(_) | Command::EnqueueShared { .. }, Err(rejection)) => {
+                    self.judge_refusal(rejection);
+                }
                 (Command::Lease(request), Ok(Reply::Leased { messages })) => {
                     self.judge_lease(request, messages);
                 }
@@ -142,8 +154,15 @@ impl Oracle {
                 (Command::Redrive { .. }, Ok(_)) => self.redriven(),
                 (Command::AckAndAppend(step), answer) => self.judge_step(step, answer),
                 (Command::Move(step), answer) => self.judge_move(step, answer),
-                (Command::Replay(step), answer) => self.judge_replay(step, answer),
-                (Command::AcceptTransfer(transfer), answer) => self.judge_transfer(transfer, answer),
+                (Command::Replay(step), answer) => self.judge_replay(step, &[], answer),
+                (Command::ReplayShared { step, tenants }, answer) => {
+                    self.judge_replay(step, tenants, answer);
+                }
+                (Command::AcceptTransfer(transfer), answer) => self.judge_transfer(transfer, &[], answer),
+                (Command::AcceptTransferShared { transfer, tenants }, answer) => {
+                    self.judge_transfer(transfer, tenants, answer);
+                }
+                (Command::SetPolicy { policy }, Ok(_)) => self.policy = policy.clone(),
                 _ => {}
             }
         }
@@ -154,11 +173,12 @@ impl Oracle {
         self.check_prefixes(queue);
         self.check_limits(queue);
         Self::check_explanations(queue);
+        self.check_order(queue);
         self.check_outbox(queue);
         self.check_kept(queue);
     }
 
-    fn judge_enqueue(&mut self, batch: &Enqueue, reply: &Reply) {
+    fn judge_enqueue(&mut self, batch: &Enqueue, tenants: &[TenantRun], reply: &Reply) {
         let Reply::Enqueued { first, count, duplicates, repeated } = reply else { panic!("{reply:?}") };
         assert_eq!(*count, batch.count);
         if *repeated {
@@ -177,7 +197,8 @@ impl Oracle {
         }
         assert_eq!(first.0, self.next_message, "message ids are dense");
         self.next_message += u64::from(*count);
-        self.add_messages(batch, *first, &duplicates.iter().map(|duplicate| duplicate.record).collect());
+        let dropped = duplicates.iter().map(|duplicate| duplicate.record).collect();
+        self.add_messages(batch, tenants, *first, &dropped);
     }
 
     /// It names the message that first carried its id: from before, or from earlier in the batch.
@@ -191,16 +212,25 @@ impl Oracle {
         assert_eq!(duplicate.original, original, "a duplicate names the original");
     }
 
-    fn add_messages(&mut self, batch: &Enqueue, first: MessageId, dropped: &BTreeSet<u32>) {
+    fn add_messages(
+        &mut self,
+        batch: &Enqueue,
+        tenants: &[TenantRun],
+        first: MessageId,
+        dropped: &BTreeSet<u32>,
+    ) {
+        let owners = self.owners(tenants, batch.count);
         let ttl = self.policy.ttl_ms.map(|ms| self.at.wall_clock + ms);
         let attributes =
             batch.runs.iter().flat_map(|run| std::iter::repeat_n(run.attributes, run.count as usize));
-        for (record, attributes) in (0..).zip(attributes) {
+        for ((record, attributes), tenant) in (0..).zip(attributes).zip(owners) {
             let message = MessageId(first.0 + u64::from(record));
             let known = Known {
                 deliver_at: attributes.deliver_at.unwrap_or_default(),
                 ttl: attributes.expires_at.into_iter().chain(ttl).min().map_or(Ttl::None, Ttl::Until),
                 key: attributes.key,
+                priority: attributes.priority,
+                tenant,
                 attempts: 0,
                 grant: None,
             };
@@ -234,6 +264,7 @@ impl Oracle {
             assert!(granted.lease > self.last_lease, "P5: lease {} after {}", granted.lease, self.last_lease);
             self.last_lease = granted.lease;
             self.judge_grant(*granted);
+            self.judge_turn(granted);
             self.grants.push(*granted);
         }
         self.leases.push((request.clone(), messages.to_vec()));

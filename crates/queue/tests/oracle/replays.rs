@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use weir_queue::{
-    Attributes, Command, Enqueue, Queue, Rejection, Replay, Reply, Run, limits::KEPT_TOGETHER_MS,
+    Attributes, Command, Enqueue, Queue, Rejection, Replay, Reply, Run, TenantRun, limits::KEPT_TOGETHER_MS,
 };
 use weir_types::{At, MessageId, QueuePolicy, RequestId, WallClock};
 
 use super::Oracle;
+use super::sharing::tenants;
 
 /// What was acked and is kept, and what replays made of it.
 #[derive(Default)]
@@ -33,13 +34,19 @@ impl Replays {
     }
 }
 
+/// The door reads it off the records: it is the same for a message each time.
+fn owners(seen: &[MessageId]) -> Vec<TenantRun> {
+    tenants(seen.iter().map(|message| (message.0 % 4) as u8))
+}
+
 impl Oracle {
     /// A step of one of two replays: as a leader prepares it, or one that was taken before.
     pub(crate) fn replay(&mut self, id: u8, max: usize, again: Option<u8>, queue: &Queue) -> Option<Command> {
         if let Some(back) = again {
             let steps = &self.replays.steps;
             let place = steps.len().checked_sub(1 + usize::from(back) % steps.len().max(1))?;
-            return Some(Command::Replay(steps[place].0.clone()));
+            let (step, seen) = &steps[place];
+            return Some(Command::replay(step.clone(), owners(seen)));
         }
         let request = RequestId(u64::from(id));
         let begun = queue.replayed(request).map(|known| (known.next, known.end));
@@ -57,12 +64,18 @@ impl Oracle {
             dedup: Vec::new(),
         });
         let step = Replay { request, from, next, end, batch };
-        let seen = kept.into_iter().map(|kept| kept.message).collect();
+        let seen: Vec<_> = kept.into_iter().map(|kept| kept.message).collect();
+        let owners = owners(&seen);
         self.replays.steps.push((step.clone(), seen));
-        Some(Command::Replay(step))
+        Some(Command::replay(step, owners))
     }
 
-    pub(crate) fn judge_replay(&mut self, step: &Replay, answer: &Result<Reply, Rejection>) {
+    pub(crate) fn judge_replay(
+        &mut self,
+        step: &Replay,
+        tenants: &[TenantRun],
+        answer: &Result<Reply, Rejection>,
+    ) {
         let Ok(Reply::Replayed(now)) = answer else {
             assert!(matches!(answer, Err(Rejection::QueueFull { .. })), "{answer:?}");
             return;
@@ -81,7 +94,7 @@ impl Oracle {
         assert_eq!(now.count, before.len() as u64, "as many as were kept, each once");
         let first = MessageId(self.next_message);
         assert!(seen.iter().all(|message| *message < first), "a replay repeats itself");
-        self.add_messages(&batch.clone(), first, &BTreeSet::new());
+        self.add_messages(&batch.clone(), tenants, first, &BTreeSet::new());
         self.next_message += u64::from(batch.count);
     }
 

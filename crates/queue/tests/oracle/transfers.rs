@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use weir_queue::{AckAndAppend, Command, Enqueue, Move, Queue, Rejection, Reply, Settled, Transfer, Waiting};
+use weir_queue::{
+    AckAndAppend, Command, Enqueue, Move, Queue, Rejection, Reply, Settled, TenantRun, Transfer, Waiting,
+};
 use weir_types::{GroupId, MessageId, OutputBatch, RequestId, TransferSequence, TransferSource};
 
 use super::{Oracle, Running};
@@ -72,6 +74,9 @@ impl Oracle {
             return;
         }
         for id in &step.messages {
+            if step.waiting == Waiting::Ready {
+                self.served(*id);
+            }
             let gone = self.alive.remove(id).unwrap_or_else(|| panic!("{id} is gone, and leaves"));
             assert!(gone.deliver_at <= self.at.wall_clock, "P8: message {id} leaves before its time");
             let runs = matches!(gone.grant, Some((_, Running::Surely)));
@@ -100,14 +105,10 @@ impl Oracle {
     }
 
     /// A batch of the other partition: the next one, one that is known, or one before its turn.
-    pub(crate) fn transfer(&mut self, skew: u8, batch: Enqueue) -> Command {
+    pub(crate) fn transfer(&mut self, skew: u8, batch: Enqueue, tenants: Vec<TenantRun>) -> Command {
         let after = TransferSequence((self.transfers.through.0 + u64::from(skew % 3)).saturating_sub(1));
-        Command::AcceptTransfer(Transfer {
-            source: TransferSource::outbox(GroupId(900)),
-            after,
-            sequence: after.next(),
-            batch,
-        })
+        let source = TransferSource::outbox(GroupId(900));
+        Command::accept_transfer(Transfer { source, after, sequence: after.next(), batch }, tenants)
     }
 
     pub(crate) fn judge_step(&mut self, step: &AckAndAppend, answer: &Result<Reply, Rejection>) {
@@ -139,7 +140,12 @@ impl Oracle {
         }
     }
 
-    pub(crate) fn judge_transfer(&mut self, transfer: &Transfer, answer: &Result<Reply, Rejection>) {
+    pub(crate) fn judge_transfer(
+        &mut self,
+        transfer: &Transfer,
+        tenants: &[TenantRun],
+        answer: &Result<Reply, Rejection>,
+    ) {
         let Ok(Reply::Transferred { through }) = answer else {
             assert!(matches!(answer, Err(Rejection::QueueFull { .. })), "{answer:?}");
             return;
@@ -147,7 +153,7 @@ impl Oracle {
         if transfer.after == self.transfers.through {
             assert_eq!(*through, transfer.sequence, "P11: the next batch is taken in");
             let first = MessageId(self.next_message);
-            self.add_messages(&transfer.batch, first, &std::collections::BTreeSet::new());
+            self.add_messages(&transfer.batch, tenants, first, &std::collections::BTreeSet::new());
             self.next_message += u64::from(transfer.batch.count);
             self.transfers.through = *through;
         }

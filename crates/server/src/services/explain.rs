@@ -20,6 +20,7 @@ pub(super) fn explained(explained: &Explained) -> v1::ExplainResponse {
         max_inflight: explained.policy.max_inflight,
         max_inflight_per_session: explained.policy.max_inflight_per_session,
         key_blocked_by: explanation.key_blocked_by.map(|message| message.0),
+        tenants_before: explanation.tenants_before,
     }
 }
 

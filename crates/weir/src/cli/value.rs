@@ -79,6 +79,15 @@ pub(super) fn names_or_none(text: &str) -> Result<Names, String> {
     Ok(Names(names))
 }
 
+/// The name of a header, or `none`, which is empty.
+pub(super) fn header_or_none(text: &str) -> Result<String, String> {
+    match text {
+        "none" => Ok(String::new()),
+        "" => Err("a header's name is not empty; write `none` for no header".to_owned()),
+        name => Ok(name.to_owned()),
+    }
+}
+
 /// A header `name=value`.
 pub(super) fn header(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {

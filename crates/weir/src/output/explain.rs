@@ -26,6 +26,8 @@ pub(crate) struct ExplanationView<'a> {
     max_inflight: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     max_inflight_per_session: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tenants_before: Option<u32>,
 }
 
 #[derive(Debug, Serialize)]
@@ -72,6 +74,7 @@ impl<'a> ExplanationView<'a> {
             key_blocked_by: explanation.key_blocked_by,
             max_inflight: explanation.max_inflight,
             max_inflight_per_session: explanation.max_inflight_per_session,
+            tenants_before: explanation.tenants_before,
         }
     }
 
@@ -168,12 +171,23 @@ fn hold_name(hold: Hold) -> &'static str {
 
 /// The one sentence that somebody is after, and a second one when producers are concerned too.
 fn why(explanation: &Explanation) -> String {
-    let hold = why_held(explanation);
+    let hold = why_held(explanation) + &turn(explanation);
     let Some(message) = explanation.key_blocked_by else { return hold };
     format!(
         "{hold} Its key is blocked: until {}/{message} is redriven or discarded, nothing of the key is delivered and sends of it are refused (key-blocked).",
         explanation.partition
     )
+}
+
+/// What tenants have to do with it.
+fn turn(explanation: &Explanation) -> String {
+    match explanation.tenants_before {
+        None => String::new(),
+        Some(0) => " Tenants take turns, and the next one is its own tenant's.".to_owned(),
+        Some(1) => " Tenants take turns, and another one has its turn before.".to_owned(),
+        Some(100..) => " Tenants take turns, and 100 others or more have theirs before.".to_owned(),
+        Some(tenants) => format!(" Tenants take turns, and {tenants} others have theirs before."),
+    }
 }
 
 fn why_held(explanation: &Explanation) -> String {

@@ -215,6 +215,7 @@ fn settings_json(policy: &TopicPolicy) -> Value {
             max_inflight_per_session,
             keep_ms,
             keep_bytes_max,
+            fair_by,
         }) => json!({
             "fifo": fifo,
             "max_inflight_per_key": max_inflight_per_key,
@@ -229,6 +230,7 @@ fn settings_json(policy: &TopicPolicy) -> Value {
             "max_inflight_per_session": max_inflight_per_session,
             "keep_ms": keep_ms,
             "keep_bytes_max": keep_bytes_max,
+            "fair_by": fair_by,
         }),
         TopicPolicy::Stream(StreamPolicy { retention, compaction }) => {
             let Retention { age_ms, bytes, groups } = retention;
@@ -286,7 +288,8 @@ fn settings_in_use(queue: &QueuePolicy) -> impl Iterator<Item = (&'static str, S
     let kept = queue.keep_ms.map(|ms| {
         ("kept after ack", format!("{}, at most {}", duration_ms(ms), bytes(queue.keep_bytes_max)))
     });
-    park.into_iter().chain(leased).chain(kept)
+    let shared = queue.fair_by.as_ref().map(|header| ("fair by", format!("header {header}")));
+    park.into_iter().chain(leased).chain(kept).chain(shared)
 }
 
 #[cfg(test)]
@@ -351,6 +354,7 @@ mod tests {
             max_inflight: Some(7),
             max_inflight_per_session: Some(2),
             keep_ms: Some(3_600_000),
+            fair_by: Some("customer".to_owned()),
             ..QueuePolicy::default()
         };
         let shown: Vec<String> =
@@ -359,6 +363,7 @@ mod tests {
             "dead letters: park_message",
             "leased at once: 7 per partition, 2 per session",
             "kept after ack: 1h, at most 1.0 GiB",
+            "fair by: header customer",
         ];
         assert_eq!(shown, expected);
         assert_eq!(settings_in_use(&QueuePolicy::default()).count(), 0);

@@ -17,6 +17,8 @@ use super::super::wire::{Answer, Question};
 use super::{Journal, QUEUE, STREAM, ended};
 use crate::recorder::{Begun, End};
 
+/// The header that names a record's tenant; only a queue that tenants share reads it.
+pub(super) const TENANT: &str = "tenant";
 /// Most records of one batch.
 const RECORDS_MAX: u64 = 4;
 /// Longest padding of a body.
@@ -118,10 +120,18 @@ pub(super) fn batch(values: &[Value], sequence: Option<ProducerSequence>) -> Res
     let mut builder = BatchBuilder::new();
     for value in values {
         let key = [(value.sequence % 16) as u8];
-        builder.push(Some(&key), Some(&body(*value)), &[], 0).map_err(bad_batch)?;
+        let tenant = tenant(*value);
+        let headers: Vec<_> = tenant.iter().map(|name| (TENANT, Some(&name[..]))).collect();
+        builder.push(Some(&key), Some(&body(*value)), &headers, 0).map_err(bad_batch)?;
     }
     let batch = builder.build(sequence).map_err(bad_batch)?;
     Ok(batch.to_vec())
+}
+
+/// Three tenants, and records that name none.
+fn tenant(value: Value) -> Option<[u8; 1]> {
+    let number = (value.sequence % 4) as u8;
+    (number > 0).then_some([number])
 }
 
 /// The body of a record tells its value, and shows damage.

@@ -44,6 +44,7 @@ Examples:
   weir topic create tasks --kind queue --partitions 3 --replicas 3
   weir topic create orders --kind queue --fifo --lease 1m --attempts 5
   weir topic create invoices --kind queue --fifo --park block_key
+  weir topic create jobs --kind queue --fair-by customer
   weir topic create events --kind stream --retention 7d --retention-bytes 100GiB
   weir topic create steps --kind stream --retain-until-read-by audit,billing --retention-bytes 100GiB
   weir topic create prices --kind stream --compact --compact-after 1h")]
@@ -154,6 +155,10 @@ struct SettingsArgs {
     /// Bytes of kept messages in a partition; beyond it the oldest go before their time [default: 1GiB]
     #[arg(long, value_name = "SIZE", value_parser = value::size, help_heading = "Queue settings")]
     keep_bytes: Option<u64>,
+    /// Tenants take turns: the header that names a message's tenant; messages without it are one tenant of their own. Alter
+    /// it at any time, for messages that come from then on; `none` ends it [default: none]
+    #[arg(long, value_name = "HEADER", value_parser = value::header_or_none, help_heading = "Queue settings")]
+    fair_by: Option<String>,
     /// Bytes a partition holds before it rejects producers [default: 10GiB]
     #[arg(long, value_name = "SIZE", value_parser = value::size, help_heading = "Queue settings")]
     max_bytes: Option<u64>,
@@ -200,6 +205,7 @@ impl SettingsArgs {
             max_inflight_per_session: self.max_inflight_per_session,
             keep_ms: self.keep,
             keep_bytes_max: self.keep_bytes,
+            fair_by: self.fair_by.clone(),
             park: self.park.map(|park| park as i32),
             bytes_max: self.max_bytes,
             messages_max: self.max_messages,
@@ -359,6 +365,18 @@ mod tests {
             ..QueueSettings::default()
         };
         assert_eq!(topic.settings, Some(Settings::Queue(settings)));
+    }
+
+    #[test]
+    fn a_queue_is_shared_by_a_header_or_by_nobody() {
+        let fair_by = |line: &str| match create(&format!("tasks --kind queue {line}")).unwrap().settings {
+            Some(Settings::Queue(settings)) => settings.fair_by,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(fair_by(""), None);
+        assert_eq!(fair_by("--fair-by customer").as_deref(), Some("customer"));
+        assert_eq!(fair_by("--fair-by none").as_deref(), Some(""));
+        assert!(create("events --kind stream --fair-by customer").is_err());
     }
 
     #[test]
