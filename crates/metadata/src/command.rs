@@ -209,6 +209,18 @@ pub enum Command {
         /// Nodes that are not heard: nothing is moved there.
         down: BTreeSet<NodeId>,
     },
+    /// Gives every partition of a topic as many replicas, and changes settings with it: all of that or nothing. Repeating
+    /// it changes nothing.
+    SetReplicas {
+        /// The topic.
+        topic: TopicId,
+        /// Replicas of each partition, at least 1.
+        replicas: u32,
+        /// The changes of settings, later ones of the same setting win.
+        changes: Vec<PolicyChange>,
+        /// Nodes that are not heard: nothing is placed there, and what is there goes first.
+        down: BTreeSet<NodeId>,
+    },
 }
 
 impl Command {

@@ -168,11 +168,11 @@ pub enum Rejection {
         by: NodeId,
     },
     /// Too few nodes for the replicas.
-    #[error("{wanted} replicas need {wanted} nodes, the cluster has {have}")]
+    #[error("{wanted} replicas need {wanted} nodes, {have} are in use")]
     NotEnoughNodes {
         /// Nodes needed.
         wanted: u32,
-        /// Nodes there are.
+        /// Nodes that are in use.
         have: u32,
     },
     /// The cluster has as many nodes as it may.
@@ -388,6 +388,26 @@ pub enum Rejection {
         /// The node.
         node: NodeId,
     },
+    /// The nodes that are heard and have no replica are too few to take more.
+    #[error(
+        "partition {group} cannot have {wanted} replicas: {heard} nodes hold one already, or are in use and heard"
+    )]
+    TooFewHeard {
+        /// The first partition that has nowhere to grow.
+        group: GroupId,
+        /// Replicas that it was to have.
+        wanted: u32,
+        /// Nodes that have one already, or are in use and heard.
+        heard: u32,
+    },
+    /// The node that could take one more replica is still giving one up.
+    #[error("the replica of partition {group} on node {node} is still being removed")]
+    ReplicaLeaving {
+        /// The partition's group.
+        group: GroupId,
+        /// The node.
+        node: NodeId,
+    },
     /// More moves than one command may have.
     #[error("{wanted} moves of replicas exceed the limit of {limit}")]
     TooManyMoves {
@@ -402,7 +422,7 @@ impl Rejection {
     /// What the caller does next.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::NotFormed => ErrorKind::Retry,
+            Self::NotFormed | Self::ReplicaLeaving { .. } => ErrorKind::Retry,
             Self::NodeUnknown { .. }
             | Self::TopicNotFound { .. }
             | Self::GroupUnknown { .. }
@@ -461,6 +481,8 @@ impl Rejection {
             Self::OnlyReplica { .. } => "only-replica",
             Self::NodeLeaves { .. } => "node-leaves",
             Self::TooManyMoves { .. } => "too-many-moves",
+            Self::TooFewHeard { .. } => "too-few-heard",
+            Self::ReplicaLeaving { .. } => "replica-leaving",
         }
     }
 }

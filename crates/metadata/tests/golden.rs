@@ -156,6 +156,12 @@ fn commands() -> Vec<Command> {
         Command::DrainNode { node: NodeId(7), down: BTreeSet::from([NodeId(4)]) },
         Command::CancelDrain { node: NodeId(7) },
         Command::RecoverNode { node: NodeId(1), down: BTreeSet::from([NodeId(1), NodeId(4)]) },
+        Command::SetReplicas {
+            topic: TopicId(3),
+            replicas: 3,
+            changes: vec![PolicyChange::LeaseMs(1_000)],
+            down: BTreeSet::from([NodeId(7)]),
+        },
     ]
 }
 

@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use stored::Stored;
 use weir_metadata::limits::MOVES_AT_ONCE;
 use weir_metadata::{
-    Addresses, Command, Fate, Founder, LinkKind, Node, NodeState, Phase, PolicyChange, Registry, ReplicaMove,
+    Addresses, Command, Fate, Founder, LinkKind, Node, NodeState, PolicyChange, Registry, ReplicaMove,
     ReplicaSet, Role, Step,
 };
 use weir_types::{
@@ -36,6 +36,7 @@ enum Wish {
     Elect { group: usize, voter: usize },
     Create { name: u8, partitions: u32, replicas: u32, request: u8 },
     Alter { topic: usize, attempts: u32 },
+    Replicate { topic: usize, replicas: u32, down: usize },
     Delete { topic: usize },
     Link { kind: u8, from: usize, to: usize, gone: bool },
     Produce { name: Option<u8>, request: u8 },
@@ -67,6 +68,7 @@ fn wish() -> impl Strategy<Value = Wish> {
             Wish::Create { name, partitions, replicas, request }
         }),
         1 => (pick.clone(), 0..4u32).prop_map(|(topic, attempts)| Wish::Alter { topic, attempts }),
+        3 => replicate(),
         1 => pick.clone().prop_map(|topic| Wish::Delete { topic }),
         4 => (0..3u8, pick.clone(), pick.clone(), prop::bool::weighted(0.2))
             .prop_map(|(kind, from, to, gone)| Wish::Link { kind, from, to, gone }),
@@ -82,6 +84,14 @@ fn wish() -> impl Strategy<Value = Wish> {
     ]
 }
 
+fn replicate() -> impl Strategy<Value = Wish> {
+    (0..64usize, 0..6u32, 0..64usize).prop_map(|(topic, replicas, down)| Wish::Replicate {
+        topic,
+        replicas,
+        down,
+    })
+}
+
 /// What is done to the members of few groups, and what is lost between them and the registry.
 fn unrest() -> impl Strategy<Value = Wish> {
     let pick = 0..64usize;
@@ -92,6 +102,7 @@ fn unrest() -> impl Strategy<Value = Wish> {
         2 => pick.clone().prop_map(|group| Wish::Cancel { group }),
         1 => pick.clone().prop_map(|node| Wish::LoseWrites { node, retry: false }),
         1 => pick.clone().prop_map(|node| Wish::Recover { node, down: 1 }),
+        3 => replicate(),
         1 => (pick.clone(), pick.clone()).prop_map(|(group, voter)| Wish::Elect { group, voter }),
         2 => Just(Wish::FallBehind),
         8 => (pick.clone(), any::<bool>(), any::<bool>())
@@ -237,6 +248,12 @@ impl World {
                 topic: self.topic(topic)?,
                 changes: vec![PolicyChange::AttemptsMax(attempts)],
             }),
+            Wish::Replicate { topic, replicas, down } => Some(Command::SetReplicas {
+                topic: self.topic(topic)?,
+                replicas,
+                changes: Vec::new(),
+                down: self.down(down),
+            }),
             Wish::Link { kind, from, to, gone } => {
                 let kind =
                     [LinkKind::Forward, LinkKind::DeadLetter, LinkKind::Subscription][usize::from(kind)];
@@ -369,10 +386,10 @@ impl World {
         }
         let led = self.led();
         let steps: Vec<(GroupId, Step)> = self.registry.steps(&led).into_iter().collect();
-        let copying = self.registry.moves().filter(|moving| moving.phase == Phase::CatchingUp).count();
+        let copying = led.keys().filter(|group| self.is_copying(**group)).count();
         let begins = |(group, step): &&(GroupId, Step)| {
-            let waits = self.registry.moves().any(|m| m.group == *group && m.phase == Phase::Waiting);
-            waits && matches!(step, Step::AddLearner { .. })
+            let copies = matches!(step, Step::AddLearner { replica, .. } if self.is_copy(*group, *replica));
+            copies && !self.is_copying(*group)
         };
         let begun = steps.iter().filter(begins).count();
         assert!(begun == 0 || copying + begun <= MOVES_AT_ONCE, "too many replicas are copied at once");
@@ -383,6 +400,23 @@ impl World {
         }
         self.groups.get_mut(&group).unwrap().commit();
         self.report()
+    }
+
+    /// Whether a replica that is to vote is a copy on another node, and not the same one under a fresh id.
+    fn is_copy(&self, group: GroupId, replica: ReplicaId) -> bool {
+        let membership = self.registry.membership(group).unwrap();
+        let node = membership.target.voters.get(&replica);
+        let moves = self.registry.moves().any(|m| m.group == group && Some(&m.to) == node);
+        let grows = membership.current.voters.len() < membership.target.voters.len();
+        moves || (grows && group != GroupId::METADATA)
+    }
+
+    /// Whether replicas of a group are being copied.
+    fn is_copying(&self, group: GroupId) -> bool {
+        let membership = self.registry.membership(group).unwrap();
+        let learners = membership.current.learners.keys();
+        let mut to_vote = learners.filter(|replica| membership.target.voters.contains_key(replica));
+        to_vote.any(|replica| self.is_copy(group, *replica))
     }
 
     /// The leader of a group takes a step, and the registry is not told yet.
@@ -560,6 +594,13 @@ impl World {
         for group in &whole {
             let membership = self.registry.membership(*group).unwrap();
             assert_eq!(&membership.current, &membership.target);
+        }
+        for topic in self.registry.topics() {
+            for partition in self.registry.partitions(topic.id).filter(|p| whole.contains(&p.group)) {
+                let voters = &self.registry.membership(partition.group).unwrap().current.voters;
+                let nodes: BTreeSet<NodeId> = voters.values().copied().collect();
+                assert_eq!((voters.len(), nodes.len()), (topic.replicas as usize, topic.replicas as usize));
+            }
         }
         let unfinished = self.registry.moves().find(|moving| whole.contains(&moving.group));
         assert_eq!(unfinished, None);

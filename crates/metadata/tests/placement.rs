@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use proptest::prelude::*;
 use weir_metadata::ReplicaMove;
 use weir_metadata::limits::MOVES_PER_COMMAND_MAX;
-use weir_metadata::placement::{Candidate, Placement, Spread, balance, place, place_one};
+use weir_metadata::placement::{Candidate, Placement, Rack, Spread, balance, place, place_one};
 use weir_types::{GroupId, NodeId};
 
 fn nodes(count: u64, rack: impl Fn(u64) -> Option<String>) -> Vec<Candidate> {
@@ -131,16 +131,19 @@ fn a_single_replica_goes_to_the_least_loaded_node_that_is_not_taken() {
     let mut candidates = nodes(3, |_| None);
     candidates[0].replicas = 5;
     candidates[1].replicas = 1;
-    assert_eq!(place_one(&candidates, &BTreeSet::new()), Some(NodeId(3)));
-    assert_eq!(place_one(&candidates, &BTreeSet::from([NodeId(3)])), Some(NodeId(2)));
-    assert_eq!(place_one(&candidates, &(1..=3).map(NodeId).collect()), None);
+    assert_eq!(place_one(&candidates, &BTreeSet::new(), &[]), Some(NodeId(3)));
+    assert_eq!(place_one(&candidates, &BTreeSet::from([NodeId(3)]), &[]), Some(NodeId(2)));
+    assert_eq!(place_one(&candidates, &(1..=3).map(NodeId).collect(), &[]), None);
 }
 
 #[test]
 fn a_rack_in_use_is_avoided_even_if_its_nodes_are_empty() {
     let mut candidates = nodes(3, |n| Some(if n == 3 { "b" } else { "a" }.to_owned()));
     candidates[2].replicas = 9;
-    assert_eq!(place_one(&candidates, &BTreeSet::from([NodeId(1)])), Some(NodeId(3)));
+    let taken = BTreeSet::from([NodeId(1)]);
+    assert_eq!(place_one(&candidates, &taken, &[Rack::of(NodeId(1), Some("a"))]), Some(NodeId(3)));
+    // The replica on node 1 is on its way out: nobody has to keep apart from it.
+    assert_eq!(place_one(&candidates, &taken, &[]), Some(NodeId(2)));
 }
 
 /// Partitions as `place` would spread them over the first `old` nodes.

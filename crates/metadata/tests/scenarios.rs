@@ -207,6 +207,12 @@ fn command(verb: &str, words: &Words<'_>) -> Command {
             replicas: words.number("replicas"),
         },
         "alter" => Command::AlterTopic { topic: TopicId(words.number("topic")), changes: changes(words) },
+        "replicate" => Command::SetReplicas {
+            topic: TopicId(words.number("topic")),
+            replicas: words.number("replicas"),
+            changes: changes(words),
+            down: words.nodes("down"),
+        },
         "delete" => Command::DeleteTopic { topic: TopicId(words.number("topic")) },
         "producer" => {
             Command::InitProducer { name: words.text("name"), request: RequestId(words.number("request")) }

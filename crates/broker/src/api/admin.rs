@@ -106,19 +106,29 @@ impl Broker {
         self.topic_by_id(topic)
     }
 
-    /// Changes settings of a topic.
-    pub async fn alter_topic(&self, name: &str, changed: TopicPolicy) -> Result<Topic, WeirError> {
+    /// Changes settings of a topic, and its number of replicas if one is given: all of that or nothing. The replicas come
+    /// and go afterwards.
+    pub async fn alter_topic(
+        &self,
+        name: &str,
+        changed: TopicPolicy,
+        replicas: Option<u32>,
+    ) -> Result<Topic, WeirError> {
         let topic = self.find_topic(name).await?;
         let changes = changes(&topic.policy, &changed)?;
-        if !changes.is_empty() {
-            self.metadata().propose(Command::AlterTopic { topic: topic.id, changes }).await?;
-            let altered = |policy: &TopicPolicy| *policy == changed;
-            self.metadata()
-                .wait_for(VIEW_TIMEOUT, |registry| {
-                    registry.topic(topic.id).is_none_or(|topic| altered(&topic.policy))
-                })
-                .await;
-        }
+        let command = match replicas {
+            // This copy of the registry may be old: whether there is anything to do, the registry knows.
+            Some(replicas) => {
+                let down = self.unheard();
+                Command::SetReplicas { topic: topic.id, replicas, changes, down }
+            }
+            None if changes.is_empty() => return self.topic_by_id(topic.id),
+            None => Command::AlterTopic { topic: topic.id, changes },
+        };
+        self.metadata().propose(command).await?;
+        let altered =
+            |topic: &Topic| topic.policy == changed && replicas.is_none_or(|wanted| topic.replicas == wanted);
+        self.metadata().wait_for(VIEW_TIMEOUT, |registry| registry.topic(topic.id).is_none_or(altered)).await;
         self.topic_by_id(topic.id)
     }
 

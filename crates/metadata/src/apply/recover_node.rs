@@ -63,7 +63,7 @@ impl Registry {
             if other_moves || !majority || !membership.formed {
                 continue;
             }
-            let Some(to) = self.place_beside(group, &mut rest) else { continue };
+            let Some(to) = self.place_beside(group, here, &mut rest) else { continue };
             plan.push(if redirects {
                 Recovery::Redirect { group, to }
             } else {

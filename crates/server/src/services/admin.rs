@@ -53,7 +53,8 @@ impl Admin for Services {
         let broker = self.broker()?;
         let topic = broker.find_topic(&request.name).await.map_err(error_to_status)?;
         let changed = settings(request.settings.as_ref(), &topic.policy)?;
-        let topic = broker.alter_topic(&request.name, changed).await.map_err(error_to_status)?;
+        let topic =
+            broker.alter_topic(&request.name, changed, request.replicas).await.map_err(error_to_status)?;
         Ok(Response::new(v1::AlterTopicResponse { topic: Some(status::topic(&topic)) }))
     }
 
