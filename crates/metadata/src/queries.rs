@@ -303,7 +303,10 @@ impl Registry {
             nodes: membership.target.voters.values().copied().collect(),
             leader: membership.target.voters.get(&membership.preferred_leader).copied(),
         });
-        Layout { candidates, partitions: spreads.collect() }
+        let usable: BTreeSet<NodeId> = candidates.iter().map(|candidate| candidate.node).collect();
+        let others = self.nodes.values().filter(|node| !usable.contains(&node.id));
+        let racks = others.filter_map(|node| Some((node.id, node.rack.clone()?))).collect();
+        Layout { candidates, racks, partitions: spreads.collect() }
     }
 
     /// The transfers of leadership that bring leaders to the preferred replicas, given who leads now and which

@@ -617,6 +617,40 @@ impl World {
     }
 }
 
+/// Racks.
+impl World {
+    /// Balances until nothing is left to move.
+    fn balance_out(&mut self) {
+        for _ in 0..20 {
+            let mut seen = BTreeSet::new();
+            let mut moves = self.registry.plan_balance(&BTreeSet::new());
+            if moves.is_empty() {
+                return;
+            }
+            moves.retain(|step| seen.insert(step.group));
+            self.apply(Command::MoveReplicas { moves });
+            self.settle();
+        }
+        panic!("a balance never ends");
+    }
+
+    /// Every partition whose replicas may move is in as many racks as can be.
+    fn check_racks(&self) {
+        let rack = |node: NodeId| {
+            let node = self.registry.node(node).unwrap();
+            node.rack.clone().unwrap_or_else(|| format!("alone {}", node.id))
+        };
+        let usable: BTreeSet<NodeId> =
+            self.registry.nodes().filter(|node| node.is_registered()).map(|node| node.id).collect();
+        let racks: BTreeSet<String> = usable.iter().map(|node| rack(*node)).collect();
+        let layout = self.registry.layout(&BTreeSet::new());
+        for spread in layout.partitions.iter().filter(|spread| spread.nodes.is_subset(&usable)) {
+            let used: BTreeSet<String> = spread.nodes.iter().map(|node| rack(*node)).collect();
+            assert_eq!(used.len(), spread.nodes.len().min(racks.len()), "{spread:?} shares a rack");
+        }
+    }
+}
+
 fn addresses(n: u64) -> Addresses {
     Addresses { peer: format!("n{n}:1"), client: format!("n{n}:2"), http: format!("n{n}:3") }
 }
@@ -637,6 +671,9 @@ proptest! {
         }
         world.settle();
         world.check_settled();
+        world.balance_out();
+        world.check_settled();
+        world.check_racks();
     }
 
     #[test]

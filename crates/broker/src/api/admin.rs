@@ -73,6 +73,8 @@ pub struct NodeView {
     pub state: NodeState,
     /// It was to be emptied, and is.
     pub drained: bool,
+    /// What it shares power or network with.
+    pub rack: Option<String>,
 }
 
 /// Who leads which group, as far as this node knows.
@@ -195,9 +197,9 @@ impl Broker {
             registry.members().map(|node| (node.clone(), registry.is_drained(node.id))).collect()
         });
         let views = members.into_iter().map(|(node, drained)| async move {
-            let weir_metadata::Node { id: node, name, addresses, state, .. } = node;
+            let weir_metadata::Node { id: node, name, addresses, state, rack, .. } = node;
             let version = self.version_of(node, &addresses).await;
-            NodeView { node, name, addresses, version, state, drained }
+            NodeView { node, name, addresses, version, state, drained, rack }
         });
         futures::future::join_all(views).await
     }
