@@ -3,8 +3,13 @@
 
 #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
-use weir_client::{ClusterStatus, NewTopic};
-use weir_tests::{Cluster, Load, LoadOptions, Settings, Site, Weir};
+use std::time::Duration;
+
+use weir_client::{ClusterStatus, NewTopic, PartitionStatus};
+use weir_tests::{Cluster, Load, LoadOptions, Node, Settings, Site, Weir, eventually};
+
+/// How long moves of a few small replicas may take.
+const MOVED: Duration = Duration::from_mins(2);
 
 /// The topics of the load.
 const TOPICS: [&str; 2] = ["tasks", "events"];
@@ -96,4 +101,74 @@ async fn a_number_of_replicas_that_cannot_be_is_refused_and_nothing_is_changed()
     assert_replicas(&status, 2);
     let topic = client.admin().describe_topic("tasks").await.unwrap();
     assert_eq!(topic.topic.replicas, 2);
+}
+
+/// A node that is told of its rack.
+fn set_rack(node: &Node, rack: &str) {
+    let text = std::fs::read_to_string(node.config()).unwrap();
+    let kept: Vec<&str> = text.lines().filter(|line| !line.starts_with("rack = ")).collect();
+    let text = kept.join("\n").replacen("[node]", &format!("[node]\nrack = {rack:?}"), 1);
+    std::fs::write(node.config(), text).unwrap();
+}
+
+/// The racks of each partition's replicas, in order.
+fn racks(status: &ClusterStatus) -> Vec<Vec<String>> {
+    let rack = |id: &u64| {
+        let node = status.nodes.iter().find(|node| node.node_id == *id).unwrap();
+        node.rack.clone().unwrap_or_default()
+    };
+    let of = |partition: &PartitionStatus| {
+        let mut racks: Vec<String> = partition.voters.iter().map(rack).collect();
+        racks.sort();
+        racks
+    };
+    status.coordinator.iter().chain(&status.partitions).map(of).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn replicas_keep_apart_in_racks_also_when_a_node_starts_in_another_one() {
+    let site = Site::take().await;
+    let mut cluster = Cluster::prepare(&site, "", 5, &Settings::default());
+    for (node, rack) in cluster.nodes().iter().zip(["a", "a", "b", "b", "c"]) {
+        set_rack(node, rack);
+    }
+    cluster.start_all();
+    cluster.ready().await;
+    let client = cluster.client().await;
+    client.admin().create_topic(NewTopic::queue("tasks").partitions(6).replicas(3)).await.unwrap();
+    let status = cluster.caught_up(&client).await;
+    assert!(racks(&status).iter().all(|racks| *racks == ["a", "b", "c"]), "{status:?}");
+    let weir = cluster.weir();
+    let shown = weir.run("cluster status").await;
+    assert!(shown.out.lines().any(|line| line.contains("version") && line.contains("rack")), "{shown:?}");
+
+    // The racks are cut anew: nothing moves by itself, and a balance puts it right.
+    for (node, rack) in [(1, "b"), (2, "a")] {
+        cluster.nodes()[node].stop().await;
+        set_rack(&cluster.nodes()[node], rack);
+        cluster.nodes()[node].start();
+    }
+    cluster.caught_up(&client).await;
+    let status = eventually("the new racks are known", MOVED, async || {
+        let status = client.admin().cluster_status().await.map_err(|error| error.to_string())?;
+        let mut racks: Vec<_> = status
+            .nodes
+            .iter()
+            .map(|node| (node.name.clone(), node.rack.clone().unwrap_or_default()))
+            .collect();
+        racks.sort();
+        let racks: Vec<String> = racks.into_iter().map(|(_, rack)| rack).collect();
+        if racks == ["a", "b", "a", "b", "c"] { Ok(status) } else { Err(format!("{racks:?}")) }
+    })
+    .await;
+    let shared = racks(&status).iter().filter(|racks| racks[0] == racks[1]).count();
+    assert!(shared > 0, "{status:?}");
+    let balance = weir.run("cluster balance").await;
+    assert_eq!(balance.exit, 0, "{balance:?}");
+    assert!(balance.out.contains(&format!("{shared} replicas moved")), "{shared} needed one: {balance:?}");
+    let status = cluster.caught_up(&client).await;
+    assert!(racks(&status).iter().all(|racks| *racks == ["a", "b", "c"]), "{status:?}");
+    let again = weir.run("cluster balance").await;
+    assert!(again.out.contains("0 replicas moved"), "{again:?}");
+    cluster.check();
 }
