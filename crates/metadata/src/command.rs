@@ -221,6 +221,16 @@ pub enum Command {
         /// Nodes that are not heard: nothing is placed there, and what is there goes first.
         down: BTreeSet<NodeId>,
     },
+    /// A node is gone for good, or drained: another one takes over all that it holds, and then it leaves the cluster. All
+    /// of that or nothing; repeating it changes nothing.
+    ReplaceNode {
+        /// The node that is gone.
+        node: NodeId,
+        /// The one that takes over.
+        by: NodeId,
+        /// Nodes that are not heard.
+        down: BTreeSet<NodeId>,
+    },
 }
 
 impl Command {

@@ -400,6 +400,51 @@ pub enum Rejection {
         /// Nodes that have one already, or are in use and heard.
         heard: u32,
     },
+    /// A node was to take the place of itself.
+    #[error("node {node} cannot take its own place")]
+    SameNode {
+        /// The node.
+        node: NodeId,
+    },
+    /// A node was to be replaced that is there.
+    #[error("node {node} is heard: drain it first, then another one can take its place")]
+    NodeAlive {
+        /// The node.
+        node: NodeId,
+    },
+    /// A node was to take over that is not there.
+    #[error("node {node} is not heard: nothing can be placed on it")]
+    NodeNotHeard {
+        /// The node.
+        node: NodeId,
+    },
+    /// A node was to take over from another with which it shares partitions.
+    #[error(
+        "node {node} cannot take over: it has a replica of partition {partition} of `{topic}` already, and of {more} \
+         more that are to be rebuilt"
+    )]
+    SuccessorHolds {
+        /// The node that was to take over.
+        node: NodeId,
+        /// The topic of the first partition that both have.
+        topic: String,
+        /// Its number.
+        partition: u32,
+        /// Further ones.
+        more: u32,
+    },
+    /// Too few voters of a partition are there to let a new one in.
+    #[error(
+        "partition {group} has {there} of {voters} voting replicas on nodes that are heard: that is no majority"
+    )]
+    MajorityDown {
+        /// The first such partition.
+        group: GroupId,
+        /// Voters that are there.
+        there: u32,
+        /// All of them.
+        voters: u32,
+    },
     /// The node that could take one more replica is still giving one up.
     #[error("the replica of partition {group} on node {node} is still being removed")]
     ReplicaLeaving {
@@ -432,6 +477,7 @@ impl Rejection {
             | Self::TopicExists { .. }
             | Self::TopicDiffers { .. }
             | Self::ReplicaExists { .. }
+            | Self::SuccessorHolds { .. }
             | Self::MoveInProgress { .. }
             | Self::LinkExists { .. } => ErrorKind::AlreadyExists,
             Self::NodeRemoved { .. } | Self::NodeReplaced { .. } | Self::WrongIncarnation { .. } => {
@@ -483,6 +529,11 @@ impl Rejection {
             Self::TooManyMoves { .. } => "too-many-moves",
             Self::TooFewHeard { .. } => "too-few-heard",
             Self::ReplicaLeaving { .. } => "replica-leaving",
+            Self::SameNode { .. } => "same-node",
+            Self::NodeAlive { .. } => "node-alive",
+            Self::NodeNotHeard { .. } => "node-not-heard",
+            Self::SuccessorHolds { .. } => "replica-exists",
+            Self::MajorityDown { .. } => "majority-down",
         }
     }
 }

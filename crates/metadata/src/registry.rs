@@ -129,6 +129,7 @@ impl Registry {
             Command::DrainNode { node, down } => self.drain_node(node, &down, out),
             Command::CancelDrain { node } => self.cancel_drain(node, out),
             Command::RecoverNode { node, down } => self.recover_node(node, &down, out),
+            Command::ReplaceNode { node, by, down } => self.replace_node(node, by, &down, out),
             Command::SetReplicas { topic, replicas, changes, down } => {
                 self.set_replicas(&SetReplicas { topic, replicas, changes, down }, out)
             }

@@ -162,6 +162,8 @@ fn commands() -> Vec<Command> {
             changes: vec![PolicyChange::LeaseMs(1_000)],
             down: BTreeSet::from([NodeId(7)]),
         },
+        registered(0x0303, "n8"),
+        Command::ReplaceNode { node: NodeId(7), by: NodeId(8), down: BTreeSet::from([NodeId(7)]) },
     ]
 }
 

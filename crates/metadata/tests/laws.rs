@@ -30,6 +30,7 @@ enum Wish {
     Drain { node: usize, down: usize },
     Undrain { node: usize },
     Recover { node: usize, down: usize },
+    Replace { node: usize, by: usize, down: usize, gone: bool },
     Move { group: usize, to: usize },
     Cancel { group: usize },
     Balance { take: usize },
@@ -60,6 +61,7 @@ fn wish() -> impl Strategy<Value = Wish> {
         2 => (pick.clone(), pick.clone()).prop_map(|(node, down)| Wish::Drain { node, down }),
         1 => pick.clone().prop_map(|node| Wish::Undrain { node }),
         2 => (pick.clone(), pick.clone()).prop_map(|(node, down)| Wish::Recover { node, down }),
+        2 => replace(),
         3 => (pick.clone(), pick.clone()).prop_map(|(group, to)| Wish::Move { group, to }),
         1 => pick.clone().prop_map(|group| Wish::Cancel { group }),
         2 => (1..5usize).prop_map(|take| Wish::Balance { take }),
@@ -84,6 +86,11 @@ fn wish() -> impl Strategy<Value = Wish> {
     ]
 }
 
+fn replace() -> impl Strategy<Value = Wish> {
+    (0..64usize, 0..64usize, 0..64usize, prop::bool::weighted(0.8))
+        .prop_map(|(node, by, down, gone)| Wish::Replace { node, by, down, gone })
+}
+
 fn replicate() -> impl Strategy<Value = Wish> {
     (0..64usize, 0..6u32, 0..64usize).prop_map(|(topic, replicas, down)| Wish::Replicate {
         topic,
@@ -103,6 +110,7 @@ fn unrest() -> impl Strategy<Value = Wish> {
         1 => pick.clone().prop_map(|node| Wish::LoseWrites { node, retry: false }),
         1 => pick.clone().prop_map(|node| Wish::Recover { node, down: 1 }),
         3 => replicate(),
+        1 => replace(),
         1 => (pick.clone(), pick.clone()).prop_map(|(group, voter)| Wish::Elect { group, voter }),
         2 => Just(Wish::FallBehind),
         8 => (pick.clone(), any::<bool>(), any::<bool>())
@@ -208,6 +216,11 @@ impl World {
                 let down: BTreeSet<_> = self.down(down).into_iter().chain([node]).collect();
                 let command = Command::RecoverNode { node, down: down.clone() };
                 Some(command).filter(|_| self.registry.is_recoverable(node, &down))
+            }
+            Wish::Replace { node, by, down, gone } => {
+                let (node, by) = (self.member(node)?.0, self.member(by)?.0);
+                let down = self.down(down).into_iter().chain(gone.then_some(node)).collect();
+                Some(Command::ReplaceNode { node, by, down })
             }
             Wish::Move { group, to } => self.a_move(group, to),
             Wish::Cancel { group } => {

@@ -207,6 +207,11 @@ fn command(verb: &str, words: &Words<'_>) -> Command {
             replicas: words.number("replicas"),
         },
         "alter" => Command::AlterTopic { topic: TopicId(words.number("topic")), changes: changes(words) },
+        "replace" => Command::ReplaceNode {
+            node: NodeId(words.number("node")),
+            by: NodeId(words.number("by")),
+            down: words.nodes("down"),
+        },
         "replicate" => Command::SetReplicas {
             topic: TopicId(words.number("topic")),
             replicas: words.number("replicas"),

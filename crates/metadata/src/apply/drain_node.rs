@@ -33,7 +33,7 @@ impl Registry {
         for (group, old, successor) in successors {
             self.start_move(group, old, successor, MoveReason::Drain, out);
         }
-        self.give_up_metadata_vote(id, down, out);
+        self.give_up_metadata_vote(id, down, None, out);
         self.routing_changed(out);
         Ok(Reply::NodeDraining { node: id })
     }
@@ -143,6 +143,7 @@ impl Registry {
         &mut self,
         id: NodeId,
         down: &BTreeSet<NodeId>,
+        heir: Option<NodeId>,
         out: &mut Output<Effect>,
     ) -> bool {
         let mut membership = self.metadata_membership();
@@ -151,7 +152,9 @@ impl Registry {
         let Some(voter) = voter else { return false };
         let able =
             |node: &NodeId| !down.contains(node) && self.nodes.get(node).is_some_and(Node::is_registered);
-        let successor = target.learners.iter().find(|(_, node)| able(node)).map(|(r, node)| (*r, *node));
+        let learners = || target.learners.iter().filter(|(_, node)| able(node));
+        let preferred = learners().find(|(_, node)| heir == Some(**node)).or_else(|| learners().next());
+        let successor = preferred.map(|(replica, node)| (*replica, *node));
         if successor.is_none() && target.voters.len() == 1 {
             return false;
         }

@@ -13,6 +13,7 @@ mod recover_node;
 mod register_node;
 mod reissue_replicas;
 mod remove_node;
+mod replace_node;
 mod report;
 mod set_replicas;
 

@@ -250,6 +250,16 @@ impl Admin for Services {
         Ok(Response::new(v1::RemoveNodeResponse {}))
     }
 
+    async fn replace_node(
+        &self,
+        request: Request<v1::ReplaceNodeRequest>,
+    ) -> Result<Response<v1::ReplaceNodeResponse>, Status> {
+        let v1::ReplaceNodeRequest { node_id, by_node_id } = request.into_inner();
+        let broker = self.broker()?;
+        broker.replace_node(NodeId(node_id), NodeId(by_node_id)).await.map_err(error_to_status)?;
+        Ok(Response::new(v1::ReplaceNodeResponse {}))
+    }
+
     async fn init_producer(
         &self,
         request: Request<v1::InitProducerRequest>,
