@@ -519,7 +519,7 @@ impl Rejection {
             Self::LinkCycle { .. } => "link-cycle",
             Self::TooManyLinks { .. } => "too-many-links",
             Self::TopicInUse { .. } => "topic-in-use",
-            Self::ReplicaExists { .. } => "replica-exists",
+            Self::ReplicaExists { .. } | Self::SuccessorHolds { .. } => "replica-exists",
             Self::ReplicaNotFound { .. } => "replica-not-found",
             Self::MoveInProgress { .. } => "move-in-progress",
             Self::TargetDraining { .. } => "target-draining",
@@ -532,7 +532,6 @@ impl Rejection {
             Self::SameNode { .. } => "same-node",
             Self::NodeAlive { .. } => "node-alive",
             Self::NodeNotHeard { .. } => "node-not-heard",
-            Self::SuccessorHolds { .. } => "replica-exists",
             Self::MajorityDown { .. } => "majority-down",
         }
     }

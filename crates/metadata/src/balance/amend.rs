@@ -48,7 +48,7 @@ impl Plan {
         let mut reached: BTreeMap<NodeIndex, Amendment> = BTreeMap::new();
         let mut queue = VecDeque::from([source]);
         while let Some(node) = queue.pop_front() {
-            let chain = self.chain_to(node, source, &reached);
+            let chain = chain_to(node, source, &reached);
             if self.carried[node].replicas + 2 <= self.carried[source].replicas {
                 return Some(chain);
             }
@@ -61,22 +61,6 @@ impl Plan {
             }
         }
         None
-    }
-
-    fn chain_to(
-        &self,
-        end: NodeIndex,
-        source: NodeIndex,
-        reached: &BTreeMap<NodeIndex, Amendment>,
-    ) -> Vec<Amendment> {
-        let mut chain = Vec::new();
-        let mut node = end;
-        while node != source {
-            let amendment = reached[&node];
-            chain.push(amendment);
-            node = amendment.less;
-        }
-        chain
     }
 
     /// The amendments that take a replica from a node, and the nodes that get one instead.
@@ -98,4 +82,15 @@ impl Plan {
             )
         })
     }
+}
+
+fn chain_to(end: NodeIndex, source: NodeIndex, reached: &BTreeMap<NodeIndex, Amendment>) -> Vec<Amendment> {
+    let mut chain = Vec::new();
+    let mut node = end;
+    while node != source {
+        let amendment = reached[&node];
+        chain.push(amendment);
+        node = amendment.less;
+    }
+    chain
 }
