@@ -43,8 +43,11 @@ impl Registry {
         let mut altered = self.altered(*topic, changes)?;
         check_replicas(*replicas)?;
         let mut nodes = self.candidates();
-        if *replicas > altered.replicas && *replicas as usize > nodes.len() {
-            return Err(Rejection::NotEnoughNodes { wanted: *replicas, have: nodes.len() as u32 });
+        if *replicas > altered.replicas {
+            if *replicas as usize > nodes.len() {
+                return Err(Rejection::NotEnoughNodes { wanted: *replicas, have: nodes.len() as u32 });
+            }
+            nodes.retain(|candidate| !down.contains(&candidate.node));
         }
         altered.replicas = *replicas;
         let groups: Vec<GroupId> = self.partitions(*topic).map(|partition| partition.group).collect();
@@ -76,28 +79,20 @@ impl Registry {
         }
         let mut resize = Resize::default();
         for _ in target..wanted {
-            self.plan_one_more(group, &mut resize, down, nodes)
+            self.plan_one_more(group, &mut resize, nodes)
                 .ok_or_else(|| self.no_room_to_grow(group, replicas, down))?;
         }
         Ok(resize)
     }
 
     /// One more replica: one that was on its way out and still votes, or else a fresh one.
-    fn plan_one_more(
-        &self,
-        group: GroupId,
-        resize: &mut Resize,
-        down: &BTreeSet<NodeId>,
-        nodes: &mut [Candidate],
-    ) -> Option<()> {
+    fn plan_one_more(&self, group: GroupId, resize: &mut Resize, nodes: &mut [Candidate]) -> Option<()> {
         let membership = &self.memberships[&group];
-        let usable = |node: &NodeId| {
-            !down.contains(node) && self.nodes.get(node).is_some_and(crate::Node::is_registered)
-        };
         let moves = |replica| self.moves.get(&group).is_some_and(|moving| moving.old == replica);
         let returns = membership.current.voters.iter().find(|(replica, node)| {
+            let usable = nodes.iter().any(|candidate| candidate.node == **node);
             let taken = membership.target.uses(**node) || resize.staying.contains_key(replica);
-            !taken && usable(node) && !moves(**replica) && !self.is_retired(group, **replica)
+            usable && !taken && !moves(**replica) && !self.is_retired(group, **replica)
         });
         let node = if let Some((replica, node)) = returns {
             resize.staying.insert(*replica, *node);
@@ -107,9 +102,7 @@ impl Registry {
                 membership.target.iter().map(|(_, node)| node).chain(resize.nodes()).collect();
             let taken = stay.iter().copied().chain(membership.current.iter().map(|(_, node)| node)).collect();
             let beside: Vec<Rack> = stay.iter().map(|node| self.rack_of(*node)).collect();
-            let heard: Vec<Candidate> =
-                nodes.iter().filter(|candidate| usable(&candidate.node)).cloned().collect();
-            let node = placement::place_one(&heard, &taken, &beside)?;
+            let node = placement::place_one(nodes, &taken, &beside)?;
             resize.fresh.insert(node);
             node
         };
