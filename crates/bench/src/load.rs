@@ -232,7 +232,11 @@ async fn publish<P: Publisher>(
             Some(arrivals) => tokio::select! {
                 biased;
                 () = course.over.cancelled() => break,
-                due = arrivals.recv() => due,
+                due = arrivals.recv() => match due {
+                    Some(due) => Some(due),
+                    // The schedule is through.
+                    None => break,
+                },
             },
             None => None,
         };

@@ -16,7 +16,7 @@ use crate::raft::{ConsensusRows, KIND_NORMAL, Payload, Responder, TypeConfig, Ty
 use crate::replica::{Replica, other_node};
 use crate::{
     EntryPosition, Error, GroupSpec, GroupStatus, Leadership, Machine, ProposeError, ReadError, barrier,
-    membership, status, transfer, wall,
+    liveness, membership, status, transfer, wall,
 };
 
 /// An entry that was committed and applied here.
@@ -80,7 +80,13 @@ impl<M: Machine> Group<M> {
         membership::initialize(&self.replica, voters).await
     }
 
-    /// Proposes an entry. It is queued before this returns, so that entries are proposed in the order of the
+    /// Wakes a group in which nothing happened for long: until then its leader's proposals may be refused. Waits for a majority's
+    /// answer, for a second at most; returns at once where the group is awake, or this replica does not lead it.
+    pub async fn wake(&self) {
+        liveness::wake(&self.replica).await;
+    }
+
+    /// Proposes an entry. [`Group::wake`] comes first. It is queued before this returns, so that entries are proposed in the order of the
     /// calls; the future gives the outcome. Dropping the future does not take the proposal back.
     pub fn submit(
         &self,

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use openraft::async_runtime::watch::WatchReceiver;
 use openraft::raft::{
     AppendEntriesRequest, AppendEntriesResponse, TransferLeaderError, TransferLeaderRequest, VoteRequest,
     VoteResponse,
@@ -36,6 +37,7 @@ impl Handler for Inbound {
             let answer = match call {
                 Call::Ping => Ok(Answer::Pong { wall: context.runtime.clock().wall() }),
                 Call::Survey(questions) => Ok(Answer::Survey(liveness::answer(&registry, &questions))),
+                Call::Roll(roll) => Ok(Answer::Roll(liveness::answer_roll(&registry, &roll))),
                 Call::Append(call) => append(&registry, call, payloads).await,
                 Call::Vote(call) => vote(&registry, call).await,
                 Call::PreVote(call) => pre_vote(&registry, call).await,
@@ -122,9 +124,22 @@ async fn vote(registry: &Registry, call: VoteCall) -> Result<Answer, Refusal> {
 }
 
 async fn pre_vote(registry: &Registry, call: VoteCall) -> Result<Answer, Refusal> {
-    let (_, core) = running(registry, call.target)?;
+    let (replica, core) = running(registry, call.target)?;
+    if !call.transfer
+        && let Some(vote) = followed(&replica, &core)
+    {
+        let last_log = core.raft.data_metrics().borrow_watched().last_log.as_ref().map(Into::into);
+        return Ok(Answer::Vote(VoteAnswer { vote: (&vote).into(), granted: false, last_log }));
+    }
     let response = core.raft.pre_vote(vote_request(&call)).await.map_err(|_| Refusal::Stopped)?;
     Ok(vote_answer(&response))
+}
+
+/// The vote of a leader that was heard lately. openraft's lease for it is renewed by entries and heartbeats alone, and a quiet
+/// group has neither.
+fn followed(replica: &Replica, core: &Core) -> Option<Vote> {
+    let vote = core.raft.server_metrics().borrow_watched().vote;
+    (vote.committed && replica.heard_leader_of(vote.leader_id.term)).then_some(vote)
 }
 
 fn vote_request(call: &VoteCall) -> VoteRequest<TypeConfig> {

@@ -11,6 +11,7 @@ use tokio::time::timeout;
 use weir_types::{NodeId, ReplicaId};
 
 use crate::Error;
+use crate::liveness::wake;
 use crate::raft::{Core, LogId, Member, TypeConfig};
 use crate::replica::{Replica, other_node};
 
@@ -32,6 +33,7 @@ pub(crate) async fn initialize(replica: &Replica, voters: BTreeMap<ReplicaId, No
 }
 
 pub(crate) async fn add_learner(replica: &Replica, new: ReplicaId, node: NodeId) -> Result<(), Error> {
+    wake(replica).await;
     let core = running(replica)?;
     let known = settled(&core)?.get_node(&new.0).map(|member| member.node);
     match known {
@@ -44,12 +46,14 @@ pub(crate) async fn add_learner(replica: &Replica, new: ReplicaId, node: NodeId)
 }
 
 pub(crate) async fn change_voters(replica: &Replica, voters: BTreeSet<ReplicaId>) -> Result<(), Error> {
+    wake(replica).await;
     let core = running(replica)?;
     let change = Change::ReplaceAllVoters(voters.into_iter().map(|id| id.0).collect());
     finish(replica, &core, core.raft.change_membership(change, true)).await
 }
 
 pub(crate) async fn remove(replica: &Replica, gone: ReplicaId) -> Result<(), Error> {
+    wake(replica).await;
     let core = running(replica)?;
     if settled(&core)?.voter_ids().any(|voter| voter == gone.0) {
         return Err(Error::Unfinished { reason: format!("replica {gone} has a vote") });

@@ -83,6 +83,14 @@ impl Default for Timings {
     }
 }
 
+impl Timings {
+    /// Pings in the time from one heartbeat of a group to the next.
+    pub(crate) fn pings_per_heartbeat(&self) -> u32 {
+        let pings = self.heartbeat.as_millis() / self.ping.as_millis().max(1);
+        u32::try_from(pings).unwrap_or(u32::MAX).max(1)
+    }
+}
+
 /// Bounds of one node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {

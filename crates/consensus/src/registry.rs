@@ -1,6 +1,7 @@
 //! The open groups of a node.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::sync::Arc;
 
 use parking_lot::RwLock;
@@ -20,6 +21,17 @@ impl Registry {
 
     pub(crate) fn all(&self) -> Vec<Arc<Replica>> {
         self.0.read().values().cloned().collect()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.0.read().len()
+    }
+
+    /// As many as there are, up to `count`, of those after `last`, in order of their groups.
+    pub(crate) fn after(&self, last: Option<GroupId>, count: usize) -> Vec<Arc<Replica>> {
+        let from = last.map_or(Bound::Unbounded, Bound::Excluded);
+        let groups = self.0.read();
+        groups.range((from, Bound::Unbounded)).take(count).map(|(_, replica)| Arc::clone(replica)).collect()
     }
 
     pub(crate) fn insert(&self, replica: Arc<Replica>) {

@@ -17,7 +17,7 @@ use crate::barrier::Barrier;
 use crate::context::Context;
 use crate::inflight::Inflight;
 use crate::intake::Intake;
-use crate::liveness::pace;
+use crate::liveness::{Rest, missing, pace, stir};
 use crate::raft::{AnyMachine, ConsensusRows, Core, Shared, TypeConfig};
 use crate::{Error, GroupSpec, Leadership, ProposeError};
 
@@ -30,6 +30,7 @@ pub(crate) struct Replica {
     pub(crate) inflight: Arc<Inflight>,
     pub(crate) intake: Intake,
     pub(crate) barrier: Barrier,
+    pub(crate) rest: Mutex<Rest>,
     /// None while the core is being rebuilt, and after closing.
     core: RwLock<Option<Core>>,
     closed: AtomicBool,
@@ -57,6 +58,7 @@ impl Replica {
             inflight: Inflight::new(limits.inflight_entries_max, limits.inflight_bytes_max),
             intake: Intake::default(),
             barrier: Barrier::default(),
+            rest: Mutex::default(),
             core: RwLock::new(None),
             closed: AtomicBool::new(false),
             keeper: Mutex::new(TaskGroup::new()),
@@ -157,7 +159,9 @@ impl Replica {
 
     /// The leader of `term` says that it does not lead.
     pub(crate) fn note_disclaimer(&self, term: Term) {
-        self.disclaimed_term.fetch_max(term.0, Ordering::AcqRel);
+        if self.disclaimed_term.fetch_max(term.0, Ordering::AcqRel) < term.0 {
+            self.context.pulses.doubt.notify_one();
+        }
     }
 
     pub(crate) fn is_disclaimed(&self, term: Term) -> bool {
@@ -173,8 +177,15 @@ async fn keep(replica: Arc<Replica>, core: Core) {
     loop {
         let leadership = leadership_of(&server.borrow_watched(), *applied_term.borrow_and_update());
         replica.set_leadership(leadership);
-        // A new leader must not wait for the detector's next look before its first heartbeat.
+        if leadership.here {
+            stir(&replica);
+        } else {
+            *replica.rest.lock() = Rest::default();
+        }
         pace(&replica);
+        if missing(&replica).is_some() {
+            replica.context.pulses.doubt.notify_one();
+        }
         tokio::select! {
             changed = server.changed() => if changed.is_err() { break },
             _ = applied_term.changed() => {}

@@ -76,6 +76,8 @@ pub struct GroupStatus {
     pub matched: BTreeMap<ReplicaId, Option<LogIndex>>,
     /// On the leader: how long ago a majority last answered.
     pub since_quorum: Option<Duration>,
+    /// On the leader: nothing happens in the group, so its heart rests.
+    pub quiet: bool,
 }
 
 /// Reads a replica's state from openraft's metrics.
@@ -100,7 +102,8 @@ pub(crate) fn of(replica: &Replica) -> GroupStatus {
         matched: matched
             .map(|(id, last)| (ReplicaId(*id), last.map(|last| LogIndex(last.index()))))
             .collect(),
-        since_quorum: contact(&metrics),
+        since_quorum: contact(replica, &metrics),
+        quiet: replica.rest.lock().is_quiet(),
     }
 }
 
@@ -126,10 +129,11 @@ pub(crate) fn quorum_contact(replica: &Replica) -> Option<Duration> {
     let core = replica.core()?;
     let metrics = core.raft.metrics();
     let metrics = metrics.borrow_watched();
-    contact(&metrics)
+    contact(replica, &metrics)
 }
 
-fn contact(metrics: &RaftMetrics<TypeConfig>) -> Option<Duration> {
+/// On the leader, the time since a majority answered a heartbeat, entries, or the roll of the quiet groups.
+pub(crate) fn contact(replica: &Replica, metrics: &RaftMetrics<TypeConfig>) -> Option<Duration> {
     if !metrics.state.is_leader() {
         return None;
     }
@@ -137,7 +141,10 @@ fn contact(metrics: &RaftMetrics<TypeConfig>) -> Option<Duration> {
     if metrics.membership_config.voter_ids().eq([metrics.id]) {
         return Some(Duration::ZERO);
     }
-    metrics.last_quorum_acked.map(|acked| acked.elapsed())
+    let acked = metrics.last_quorum_acked.map(|acked| acked.elapsed());
+    let now = tokio::time::Instant::now();
+    let rolled = replica.rest.lock().answered(now, |node| replica.context.pulses.rolled(node));
+    acked.into_iter().chain(rolled.map(|at| now.duration_since(at))).min()
 }
 
 fn role(state: ServerState) -> Role {
@@ -164,5 +171,6 @@ fn stopped(retained_from: LogIndex) -> GroupStatus {
         members: None,
         matched: BTreeMap::new(),
         since_quorum: None,
+        quiet: false,
     }
 }

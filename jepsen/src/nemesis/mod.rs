@@ -80,6 +80,8 @@ struct Shared {
     sick: Sick,
     /// Nodes that have lost data since the last heal.
     damaged: Mutex<BTreeSet<String>>,
+    /// Nodes that had damaged data at a heal: some of it may lie where nobody has looked yet.
+    once_damaged: Mutex<BTreeSet<String>>,
     /// Set while everything is being healed: whoever rests stops resting.
     healing: Mutex<bool>,
     healed: Condvar,
@@ -100,6 +102,7 @@ impl Nemesis {
             claims: Claims::new(founders),
             sick: Sick::default(),
             damaged: Mutex::default(),
+            once_damaged: Mutex::default(),
             healing: Mutex::new(false),
             healed: Condvar::new(),
             next: AtomicU64::new(1),
@@ -138,13 +141,21 @@ impl Nemesis {
         *self.shared.healing.lock() = true;
         self.shared.healed.notify_all();
         self.wait();
-        let replaced = self.shared.replace_refusing();
+        let damaged = self.shared.damaged.lock().clone();
+        let replaced = self.shared.replace_refusing(&damaged);
         let mut problems = self.shared.site.restore();
         problems.extend(replaced.err().map(|error| error.to_string()));
         self.shared.sick.clear();
         self.shared.damaged.lock().clear();
+        self.shared.once_damaged.lock().extend(damaged);
         *self.shared.healing.lock() = false;
         problems
+    }
+
+    /// Starts nodes again that found damage of before a heal, and ended for it; whether there were any.
+    pub fn replace_late(&self) -> Result<bool> {
+        let damaged = self.shared.once_damaged.lock().clone();
+        self.shared.replace_refusing(&damaged)
     }
 }
 
@@ -153,11 +164,13 @@ impl Shared {
         *self.healing.lock()
     }
 
-    /// A node that found its data damaged, and ended for it, is wiped: what its operator would do.
-    fn replace_refusing(&self) -> Result<()> {
-        let damaged = self.damaged.lock().clone();
-        let down = damaged.iter().filter_map(|name| self.site.node(name)).filter(|node| !node.is_running());
-        for node in down {
+    /// A node that found its data damaged, ended for it, and does so again, is wiped: what its operator would do. Whether
+    /// one of these had ended.
+    fn replace_refusing(&self, damaged: &BTreeSet<String>) -> Result<bool> {
+        let ended = damaged.iter().filter_map(|name| self.site.node(name)).filter(|node| !node.is_running());
+        let mut any = false;
+        for node in ended {
+            any = true;
             node.start()?;
             if node.ready(REFUSING, &|| false).is_err() {
                 node.kill()?;
@@ -165,7 +178,7 @@ impl Shared {
                 node.start()?;
             }
         }
-        Ok(())
+        Ok(any)
     }
 }
 

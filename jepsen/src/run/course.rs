@@ -212,7 +212,7 @@ impl Course {
             actors.abort_all();
         }
         self.enter(Phase::End, "last looks");
-        digests::note(&nodes(&self.site), stage.load.replicas, &self.history).await;
+        digests::note(&nodes(&self.site), stage.load.replicas, &self.history, &self.nemesis).await;
         self.look("end");
         Ok(())
     }

@@ -1,14 +1,17 @@
 //! What every replica holds when all is over, as the nodes tell it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep};
 use weir_checker::{Digested, Lost, MessageState, Op};
 use weir_proto::v1;
 use weir_proto::v1::admin_client::AdminClient;
 
 use crate::history::History;
+use crate::nemesis::Nemesis;
 use crate::wire::{Link, Trouble};
 
 /// How long replicas are given to apply the same entries.
@@ -21,10 +24,16 @@ const DEADLINE: Duration = Duration::from_secs(30);
 const ANSWER_BYTES_MAX: usize = 256 << 20;
 
 /// Writes down what every replica on these nodes (name and client address) holds, again and again until all replicas of a
-/// partition are there and have applied the same entries, or for so long. One that is missing then proves nothing good.
-pub(super) async fn note(nodes: &[(String, String)], replicas: u32, history: &History) {
+/// partition are there and have applied the same entries, or for so long. One that is missing then proves nothing good. A
+/// node that does not answer may have found damage just now: then it is replaced, and given time to catch up.
+pub(super) async fn note(
+    nodes: &[(String, String)],
+    replicas: u32,
+    history: &History,
+    nemesis: &Arc<Nemesis>,
+) {
     let mut link = Link::default();
-    let deadline = Instant::now() + PATIENCE;
+    let mut deadline = Instant::now() + PATIENCE;
     loop {
         let mut applied: BTreeMap<(String, u32), Vec<u64>> = BTreeMap::new();
         for (node, address) in nodes {
@@ -38,6 +47,7 @@ pub(super) async fn note(nodes: &[(String, String)], replicas: u32, history: &Hi
                         history.saw(from, node, Op::Digest(digested));
                     }
                 }
+                Err(_) if replace_late(nemesis, history).await => deadline = Instant::now() + PATIENCE,
                 Err(trouble) => {
                     let text = format!("digest of {node}: {}: {}", trouble.code, trouble.text);
                     history.lost(Lost::Task(text));
@@ -55,6 +65,22 @@ pub(super) async fn note(nodes: &[(String, String)], replicas: u32, history: &Hi
             return;
         }
         sleep(PAUSE).await;
+    }
+}
+
+/// Starts nodes again that ended for damage of before the heal; whether there were any.
+async fn replace_late(nemesis: &Arc<Nemesis>, history: &History) -> bool {
+    let nemesis = Arc::clone(nemesis);
+    match spawn_blocking(move || nemesis.replace_late()).await {
+        Ok(Ok(any)) => any,
+        Ok(Err(error)) => {
+            history.lost(Lost::Task(format!("replacing a damaged node: {error}")));
+            false
+        }
+        Err(error) => {
+            history.lost(Lost::Task(error.to_string()));
+            false
+        }
     }
 }
 

@@ -17,12 +17,11 @@ use weir_types::mutants::{self, Mutant};
 use weir_types::{Deadlines, ErrorKind, LogIndex, Term, WallClock, WeirError};
 
 use super::mailbox::{Proposal, Waiting};
+use super::pipeline::Pipeline;
 use super::{CONTACT_LOST, Proposals, not_leader, propose_error};
 use crate::directory::Directory;
 use crate::replica::{LeaderClock, Replica, Stamp, State, encode};
 
-/// Entries in flight: enough to keep the log busy while one syncs, few enough that commands gather meanwhile.
-const ENTRIES_INFLIGHT_MAX: usize = 4;
 /// How long an entry may take before its callers are told that the outcome is unknown.
 const ENTRY_TIMEOUT: Duration = Duration::from_secs(10);
 /// Pause after an entry that was refused: while leadership is handed over, every entry is.
@@ -39,6 +38,7 @@ pub(super) struct Driver<S: State> {
     applied: watch::Receiver<LogIndex>,
     leadership: watch::Receiver<Leadership>,
     directory: Directory,
+    pipeline: Pipeline,
     runtime: Runtime,
     stop: CancellationToken,
     /// Set while this replica leads.
@@ -61,6 +61,7 @@ impl<S: State> Driver<S> {
         proposals: Proposals<S>,
         applied: watch::Receiver<LogIndex>,
         directory: Directory,
+        pipeline: Pipeline,
         runtime: Runtime,
         stop: CancellationToken,
     ) -> Self {
@@ -72,6 +73,7 @@ impl<S: State> Driver<S> {
             applied,
             leadership,
             directory,
+            pipeline,
             runtime,
             stop,
             clock: None,
@@ -85,7 +87,7 @@ impl<S: State> Driver<S> {
         self.follow_leadership();
         loop {
             let wake = self.next_wake();
-            let room = self.inflight.len() < ENTRIES_INFLIGHT_MAX;
+            let room = self.pipeline.has_room(self.inflight.len());
             tokio::select! {
                 biased;
                 () = stop.cancelled() => break,
@@ -95,11 +97,14 @@ impl<S: State> Driver<S> {
                 },
                 Some(unspent) = self.inflight.next(), if !self.inflight.is_empty() => self.take_back(unspent),
                 proposal = next_proposal(&mut self.held, &mut self.proposals), if room => match proposal {
-                    Some(first) => self.drain(first),
+                    Some(first) => {
+                        self.group.wake().await;
+                        self.drain(first);
+                    }
                     None => break,
                 },
                 Ok(()) = self.applied.changed() => {}
-                () = sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => self.tick_if_due(),
+                () = sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => self.tick_if_due().await,
             }
         }
         // Whoever still waits learns that the outcome is unknown, by the dropped answers.
@@ -154,7 +159,9 @@ impl<S: State> Driver<S> {
         let applied = self.group.submit(payload);
         let directory = self.directory.clone();
         let waiting = batch.waiting;
+        let in_flight = self.pipeline.enter();
         self.inflight.push(Box::pin(async move {
+            let _in_flight = in_flight;
             match timeout(ENTRY_TIMEOUT, applied).await {
                 Ok(Ok(applied)) => {
                     let position = weir_consensus::EntryPosition { term: applied.term, index: applied.index };
@@ -191,7 +198,7 @@ impl<S: State> Driver<S> {
         (ms > 0 || self.inflight.is_empty()).then_some(wake)
     }
 
-    fn tick_if_due(&mut self) {
+    async fn tick_if_due(&mut self) {
         let Some(clock) = &mut self.clock else { return };
         clock.observe(self.runtime.clock().now(), in_contact(&self.group));
         let lease_clock = clock.now();
@@ -200,6 +207,7 @@ impl<S: State> Driver<S> {
         let wall_due = deadlines.wall.is_some_and(|at| at <= wall);
         if (lease_due || wall_due) && self.inflight.is_empty() {
             let Some(tick) = S::tick() else { return };
+            self.group.wake().await;
             self.propose(Batch { commands: vec![tick], ..Batch::default() });
         }
     }

@@ -13,6 +13,8 @@ use weir_types::{GroupId, NodeId};
 use super::campaign::{CAMPAIGNS_MAX, campaign, give_up_lease};
 use super::decision::{Decision, decide, is_beaten};
 use super::doze::pace;
+use super::pulses::Heard;
+use super::quiet::{call_roll, turn};
 use super::reach::{Doubt, reaches_majority};
 use super::survey::{Cause, Missing, missing, other_voters, view};
 use crate::context::Context;
@@ -20,8 +22,8 @@ use crate::registry::Registry;
 use crate::replica::Replica;
 use crate::transport::{Answer, Call, LaneKind, SurveyAnswer, SurveyQuestion};
 
-/// Pings between two looks at all groups while every peer is as it was and every group led.
-const PINGS_PER_LOOK: u32 = 5;
+/// Pings between two rolls of the quiet groups.
+const PINGS_PER_ROLL: u32 = 10;
 /// Groups asked about in one message.
 const QUESTIONS_MAX: usize = 4_096;
 
@@ -31,12 +33,44 @@ pub(crate) struct Detector {
     registry: Arc<Registry>,
     /// Since when each leaderless group is known, and when this replica last campaigned for it.
     leaderless: BTreeMap<GroupId, Spell>,
-    /// The peers that were heard at the last look.
-    heard: Vec<NodeId>,
-    /// Pings since the last look at all groups.
-    pings: u32,
+    /// The peers that were heard at the last look, and those of them whose entries came through.
+    heard: Vec<Heard>,
+    rounds: Rounds,
+    /// Pings since the roll of the quiet groups was called.
+    since_roll: u32,
     slots: Arc<Semaphore>,
-    campaigns: TaskGroup,
+    tasks: TaskGroup,
+}
+
+/// What makes the detector look before its time.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Rung {
+    Not,
+    /// A connection broke.
+    Alarm,
+    /// A replica misses its leader.
+    Doubt,
+}
+
+/// Whose turn it is: every group once in so many pings.
+#[derive(Default)]
+struct Rounds {
+    turn: u32,
+    each: usize,
+    last: Option<GroupId>,
+}
+
+impl Rounds {
+    fn next(&mut self, registry: &Registry, turns: u32) -> Vec<Arc<Replica>> {
+        if self.turn == 0 {
+            self.each = registry.len().div_ceil(turns as usize);
+            self.last = None;
+        }
+        self.turn = (self.turn + 1) % turns;
+        let next = registry.after(self.last, self.each);
+        self.last = next.last().map_or(self.last, |replica| Some(replica.spec.group));
+        next
+    }
 }
 
 /// One spell without a leader.
@@ -57,9 +91,10 @@ impl Detector {
             registry,
             leaderless: BTreeMap::new(),
             heard: Vec::new(),
-            pings: 0,
+            rounds: Rounds::default(),
+            since_roll: 0,
             slots: Arc::new(Semaphore::new(CAMPAIGNS_MAX)),
-            campaigns: TaskGroup::new(),
+            tasks: TaskGroup::new(),
         }
     }
 
@@ -67,18 +102,27 @@ impl Detector {
     pub(crate) async fn run(mut self) {
         let mut pings = interval(self.context.timings.ping);
         pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let turns = self.context.timings.pings_per_heartbeat();
         loop {
-            tokio::select! {
-                _ = pings.tick() => {
-                    self.context.pulses.drop_silent();
-                    self.context.pulses.own_time(self.context.runtime.clock().wall());
+            let rung = tokio::select! {
+                _ = pings.tick() => Rung::Not,
+                () = self.context.pulses.alarm.notified() => Rung::Alarm,
+                () = self.context.pulses.doubt.notified() => Rung::Doubt,
+            };
+            let mut seen = Vec::new();
+            if rung == Rung::Not {
+                self.context.pulses.drop_silent();
+                self.context.pulses.own_time(self.context.runtime.clock().wall());
+                seen = self.rounds.next(&self.registry, turns);
+                for replica in &seen {
+                    turn(replica);
                 }
-                () = self.context.pulses.alarm.notified() => {}
+                self.call_roll_if_due();
             }
-            if !self.should_look() {
-                continue;
+            if self.must_look_at_all(rung) {
+                seen = self.registry.all();
             }
-            let lost = self.find_lost();
+            let lost = self.find_lost(seen);
             if lost.is_empty() {
                 continue;
             }
@@ -89,25 +133,37 @@ impl Detector {
         }
     }
 
-    /// Looking at hundreds of groups ten times a second would cost more than all the rest of an idle node.
-    fn should_look(&mut self) -> bool {
+    /// A roll is answered, or given up, before the next one.
+    fn call_roll_if_due(&mut self) {
+        self.since_roll += 1;
+        if self.since_roll < PINGS_PER_ROLL {
+            return;
+        }
+        self.since_roll = 0;
+        let patience = self.context.timings.ping * (PINGS_PER_ROLL - 1);
+        self.tasks.spawn(call_roll(Arc::clone(&self.context), Arc::clone(&self.registry), patience));
+    }
+
+    /// Looking at hundreds of groups ten times a second would cost more than all the rest of an idle node. So it is done
+    /// only when something has happened; otherwise those are looked at whose turn it is.
+    fn must_look_at_all(&mut self, rung: Rung) -> bool {
         let heard = self.context.pulses.heard_now();
         let changed = heard != self.heard;
         self.heard = heard;
-        self.pings += 1;
-        let look = changed || !self.leaderless.is_empty() || self.pings >= PINGS_PER_LOOK;
-        if look {
-            self.pings = 0;
+        match rung {
+            Rung::Alarm => true,
+            Rung::Not => changed || !self.leaderless.is_empty(),
+            // While some are known to be leaderless, the next ping looks at all.
+            Rung::Doubt => changed || self.leaderless.is_empty(),
         }
-        look
     }
 
-    fn find_lost(&mut self) -> Lost {
-        let all = self.registry.all();
-        for replica in &all {
+    /// Of these replicas, those that miss their leader.
+    fn find_lost(&mut self, seen: Vec<Arc<Replica>>) -> Lost {
+        for replica in &seen {
             pace(replica);
         }
-        let lost: Lost = all
+        let lost: Lost = seen
             .into_iter()
             .filter_map(|replica| missing(&replica).map(|missing| (replica, missing)))
             .collect();
@@ -190,6 +246,6 @@ impl Detector {
             return;
         }
         spell.campaigned = Some(Instant::now());
-        self.campaigns.spawn(campaign(replica, missing, own.ready, Arc::clone(&self.slots)));
+        self.tasks.spawn(campaign(replica, missing, own.ready, Arc::clone(&self.slots)));
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! pulses: pings on control and data lanes ──► is a peer heard, and do its entries come through?  (pulses.rs, signs.rs)
-//! every ping interval, or at once when a connection breaks:
+//! at once when a connection breaks, a peer falls silent or a replica misses its leader; else every group in its turn:
 //!   which groups miss their leader? ──► ask the other voters     (detector.rs, survey.rs)
 //!   a majority misses it too        ──► one candidate, paced     (decision.rs, campaign.rs)
 //! ```
@@ -22,6 +22,7 @@ mod decision;
 mod detector;
 mod doze;
 mod pulses;
+mod quiet;
 mod reach;
 mod signs;
 mod survey;
@@ -30,7 +31,8 @@ mod told;
 pub(crate) use detector::Detector;
 pub(crate) use doze::pace;
 pub(crate) use pulses::Pulses;
+pub(crate) use quiet::{Rest, answer_roll, stir, wake};
 pub(crate) use reach::{Doubt, reaches_majority};
 pub(crate) use signs::Way;
-pub(crate) use survey::answer;
+pub(crate) use survey::{answer, missing};
 pub(crate) use told::Reading;

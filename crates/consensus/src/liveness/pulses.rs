@@ -20,12 +20,24 @@ pub(crate) struct Pulses {
     own: Mutex<Option<Told>>,
     /// Rung when a connection breaks: no need to wait for silence.
     pub(crate) alarm: Notify,
+    /// Rung when a replica misses its leader.
+    pub(crate) doubt: Notify,
+}
+
+/// A peer that is heard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Heard {
+    node: NodeId,
+    mute_in: bool,
+    mute_out: bool,
 }
 
 struct Pulse {
     signs: Signs,
     /// What its wall clock showed.
     told: Option<Told>,
+    /// When the last roll was called that it answered.
+    rolled: Option<Instant>,
     /// Raised once per spell of silence of the control lanes, which are then dropped.
     control_silences: watch::Sender<u64>,
     /// Raised once per spell of silence of the whole node; all its connections are then dropped.
@@ -34,7 +46,13 @@ struct Pulse {
 
 impl Pulses {
     pub(crate) fn new(suspect: Duration) -> Self {
-        Self { suspect, peers: Mutex::default(), own: Mutex::default(), alarm: Notify::new() }
+        Self {
+            suspect,
+            peers: Mutex::default(),
+            own: Mutex::default(),
+            alarm: Notify::new(),
+            doubt: Notify::new(),
+        }
     }
 
     pub(crate) fn add(&self, node: NodeId) {
@@ -59,6 +77,16 @@ impl Pulses {
     /// `node` says what its wall clock shows.
     pub(crate) fn told_time(&self, node: NodeId, wall: WallClock) {
         self.with(node, |pulse| tell(&mut pulse.told, wall));
+    }
+
+    /// `node` answered the roll that was called at that moment.
+    pub(crate) fn note_rolled(&self, node: NodeId, sent: Instant) {
+        self.with(node, |pulse| pulse.rolled = pulse.rolled.max(Some(sent)));
+    }
+
+    /// When the last roll was called that `node` answered.
+    pub(crate) fn rolled(&self, node: NodeId) -> Option<Instant> {
+        self.with(node, |pulse| pulse.rolled)?
     }
 
     /// What the wall clock of `node` shows now. A jump of our own wall clock moves nothing here.
@@ -99,11 +127,18 @@ impl Pulses {
         self.with(node, |pulse| pulse.signs.is_mute(way, Instant::now())).unwrap_or(false)
     }
 
-    /// The peers that are heard now.
-    pub(crate) fn heard_now(&self) -> Vec<NodeId> {
+    /// The peers that are heard now, and whether their data lanes carry something.
+    pub(crate) fn heard_now(&self) -> Vec<Heard> {
         let now = Instant::now();
         let peers = self.peers.lock();
-        peers.iter().filter(|(_, pulse)| pulse.signs.hears(now)).map(|(node, _)| *node).collect()
+        let heard = peers.iter().filter(|(_, pulse)| pulse.signs.hears(now));
+        heard
+            .map(|(node, pulse)| Heard {
+                node: *node,
+                mute_in: pulse.signs.is_mute(Way::DataIn, now),
+                mute_out: pulse.signs.is_mute(Way::DataOut, now),
+            })
+            .collect()
     }
 
     /// Drops the connections of peers that have been silent for long.
@@ -151,6 +186,7 @@ impl Pulse {
         Self {
             signs: Signs::new(suspect, Instant::now()),
             told: None,
+            rolled: None,
             control_silences: watch::Sender::new(0),
             silences: watch::Sender::new(0),
         }

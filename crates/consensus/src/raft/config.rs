@@ -31,8 +31,8 @@ pub(crate) fn raft_config(group: GroupId, timings: &Timings) -> Config {
         state_machine_channel_size: Some(256),
         // A snapshot takes as long as it takes; our own stall timeouts watch its connection.
         install_snapshot_timeout: 3_600_000,
-        // A leader in a one-way partition must fall silent long enough for the others to elect.
-        quorum_loss_probe_interval: Some(2 * ms(timings.election_max) + ms(timings.heartbeat)),
+        // Ours is where hearts are made to beat (liveness/quiet.rs): openraft would take a quiet group for one without majority.
+        quorum_loss_probe_interval: None,
         backoff: "50ms 100ms 200ms 400ms ...1s".to_owned(),
         allow_log_reversion: None,
         ..Config::default()

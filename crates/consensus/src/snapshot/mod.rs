@@ -38,8 +38,8 @@ const MESSAGE_BYTES_MAX: usize = 64 << 10;
 
 /// Between two signs of an installation that goes on.
 const INSTALLING_SIGN: Duration = Duration::from_secs(1);
-/// How long the sender waits for the next one.
-const INSTALLING_SILENCE_MAX: Duration = Duration::from_secs(10);
+/// How long the sender waits for a word from the receiver: the answer to its offer, or the next such sign.
+const SILENCE_MAX: Duration = Duration::from_secs(10);
 
 /// What openraft passes around as a snapshot.
 pub(crate) enum SnapshotHandle {

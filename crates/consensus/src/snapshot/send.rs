@@ -9,7 +9,7 @@ use weir_storage::Export;
 use weir_types::mutants::{self, Mutant};
 use weir_types::{LogIndex, NodeId};
 
-use super::{CHUNK_BYTES_MAX, INSTALLING_SILENCE_MAX, MESSAGE_BYTES_MAX, Offer, Reply, decode, encode};
+use super::{CHUNK_BYTES_MAX, MESSAGE_BYTES_MAX, Offer, Reply, SILENCE_MAX, decode, encode};
 use crate::raft::{Shared, SnapshotMeta, Vote};
 use crate::transport::{Connected, Peers, Target, WireVote};
 
@@ -43,7 +43,7 @@ pub(crate) async fn send(
     }
     let offer = Offer { target, vote: vote.into(), meta: view.meta, retained_from: view.retained_from };
     write(&mut connected, encode(&offer)).await?;
-    match reply(&mut connected, CHUNK_TIMEOUT).await? {
+    match reply(&mut connected).await? {
         Reply::Send => {}
         Reply::HaveIt { vote } => return Ok(vote),
         other => return Err(io::Error::other(format!("peer answered {other:?}"))),
@@ -58,7 +58,7 @@ pub(crate) async fn send(
 /// Until the peer has installed what it got, as long as it says that it is at it.
 async fn installed(connected: &mut Connected) -> io::Result<WireVote> {
     loop {
-        match reply(connected, INSTALLING_SILENCE_MAX).await? {
+        match reply(connected).await? {
             Reply::Installing => {}
             Reply::Installed { vote } => return Ok(vote),
             other => return Err(io::Error::other(format!("peer answered {other:?}"))),
@@ -92,8 +92,8 @@ async fn write(connected: &mut Connected, frame: Bytes) -> io::Result<()> {
     timeout(CHUNK_TIMEOUT, write).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
 }
 
-async fn reply(connected: &mut Connected, patience: Duration) -> io::Result<Reply> {
+async fn reply(connected: &mut Connected) -> io::Result<Reply> {
     let read = connected.reader.read(MESSAGE_BYTES_MAX);
-    let frame = timeout(patience, read).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
+    let frame = timeout(SILENCE_MAX, read).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
     decode(&frame)
 }

@@ -49,6 +49,7 @@ pub(crate) enum Call {
     PreVote(VoteCall),
     Transfer(TransferCall),
     Survey(Vec<SurveyQuestion>),
+    Roll(Vec<RollCall>),
 }
 
 /// Entries that follow `previous`, or a heartbeat when there are none.
@@ -89,6 +90,13 @@ pub(crate) struct SurveyQuestion {
     pub(crate) disclaims: bool,
 }
 
+/// "I lead this group in this term, and nothing happens in it."
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct RollCall {
+    pub(crate) group: GroupId,
+    pub(crate) term: Term,
+}
+
 /// A response.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Answer {
@@ -101,6 +109,8 @@ pub(crate) enum Answer {
     Transfer(TransferAnswer),
     Survey(Vec<SurveyAnswer>),
     Refused(Refusal),
+    /// The groups of a roll of which the answering node knows otherwise.
+    Roll(Vec<GroupId>),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -247,6 +247,7 @@ impl Cluster {
         loop {
             assert!(tokio::time::Instant::now() < deadline, "a proposal in time");
             let leader = self.leader().await;
+            self.group(leader).wake().await;
             match self.group(leader).submit(payload.clone()).await {
                 Ok(applied) => return (applied.term, applied.index),
                 Err(

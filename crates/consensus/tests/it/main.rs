@@ -7,6 +7,7 @@ mod groups;
 mod hostile;
 mod membership;
 mod partitions;
+mod quiet;
 mod replication;
 mod single_thread;
 mod snapshots;

@@ -8,6 +8,7 @@ use weir_consensus::{Limits, ReadError};
 use weir_types::LogIndex;
 
 use crate::cluster::{Cluster, Disk, RETIRE, wait_until};
+use crate::switchboard::Switchboard;
 
 /// So little log is kept that a follower that misses a moment needs a snapshot.
 fn limits() -> Limits {
@@ -93,19 +94,28 @@ async fn returns_by_snapshot(mut cluster: Cluster) -> Cluster {
 /// Bytes of a snapshot after which it is held up: some, and by far not all of the 300 KB that are retained.
 const MIDWAY: u64 = 100_000;
 
-/// Leaves a stopped node behind and boots it, until a snapshot to it is held up midway. A leader purges its log in
-/// the background, so a node may find what it lacks there once more; then it is left behind again. Gives the
-/// last entry.
-async fn boot_into_held_snapshot(cluster: &mut Cluster, away: u64, mut disk: Disk) -> LogIndex {
+/// Leaves a stopped node behind and boots it, until a snapshot to it is held up midway. Gives the last entry.
+async fn boot_into_held_snapshot(cluster: &mut Cluster, away: u64, disk: Disk) -> LogIndex {
     cluster.board.hold_snapshots_after(Some(MIDWAY));
+    boot_into_snapshot(cluster, away, disk, async |board| board.snapshot_held_up().await).await
+}
+
+/// Leaves a stopped node behind and boots it, until a snapshot to it comes so far. A leader purges its log in the
+/// background, so a node may find what it lacks there once more; then it is left behind again. Gives the last entry.
+async fn boot_into_snapshot(
+    cluster: &mut Cluster,
+    away: u64,
+    mut disk: Disk,
+    comes_so_far: impl AsyncFn(&Switchboard),
+) -> LogIndex {
     for _ in 0..5 {
         let last = leave_behind(cluster).await;
         cluster.boot(away, disk).await;
-        let held_up = tokio::select! {
-            () = cluster.board.snapshot_held_up() => true,
+        let sent = tokio::select! {
+            () = comes_so_far(&cluster.board) => true,
             () = cluster.wait_applied(away, last) => false,
         };
-        if held_up {
+        if sent {
             return last;
         }
         disk = cluster.kill(away).await;
@@ -130,6 +140,24 @@ async fn a_receiver_killed_midway_starts_over() {
     }
     cluster.board.hold_snapshots_after(None);
     cluster.boot(away, disk).await;
+    cluster.wait_applied(away, last).await;
+    serves_everything_retained(&cluster, away).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_receiver_that_falls_silent_while_it_installs_is_sent_another_snapshot() {
+    let mut cluster = Cluster::start_with(3, limits()).await;
+    cluster.settle().await;
+    let leader = cluster.leader().await;
+    let away = (1..=3).find(|id| *id != leader).unwrap();
+    let disk = cluster.kill(away).await;
+    cluster.board.silence_receivers(true);
+    boot_into_snapshot(&mut cluster, away, disk, async |board| board.receiver_silenced().await).await;
+    // Its power fails, and it is back before it is missed: nothing but the silence tells the sender.
+    let disk = cluster.kill(away).await;
+    cluster.board.silence_receivers(false);
+    cluster.boot(away, disk).await;
+    let last = leave_behind(&cluster).await;
     cluster.wait_applied(away, last).await;
     serves_everything_retained(&cluster, away).await;
 }

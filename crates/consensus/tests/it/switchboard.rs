@@ -6,7 +6,7 @@ use std::io;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, copy_bidirectional, duplex};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, DuplexStream, copy_bidirectional, duplex};
 use tokio::sync::watch;
 use weir_runtime::{BoxFuture, BoxListener, BoxStream, Network, TcpNetwork};
 
@@ -27,6 +27,10 @@ pub(crate) struct Switchboard {
     snapshot_bytes: watch::Sender<Option<u64>>,
     /// Snapshots that were held up so far, each with as many bytes through.
     held_up: watch::Sender<u64>,
+    /// Whether a snapshot's receiver is heard no more once it has accepted the offer.
+    receivers_silent: watch::Sender<bool>,
+    /// Receivers that have sent what nobody will hear, so far.
+    silenced: watch::Sender<u64>,
     addresses: Mutex<BTreeMap<String, u64>>,
 }
 
@@ -59,6 +63,18 @@ impl Switchboard {
         let seen = held_up.wait_for(|count| *count > 0);
         tokio::time::timeout(std::time::Duration::from_secs(20), seen).await.unwrap().unwrap();
         self.held_up.send_replace(0);
+    }
+
+    /// Snapshots go through whole, and their senders hear nothing of it: as when the receiver's machine loses its power
+    /// while it installs.
+    pub(crate) fn silence_receivers(&self, silent: bool) {
+        self.receivers_silent.send_replace(silent);
+    }
+
+    /// Waits until a receiver has said in vain that it is installing, or has installed.
+    pub(crate) async fn receiver_silenced(&self) {
+        let mut silenced = self.silenced.subscribe();
+        silenced.wait_for(|count| *count > 0).await.unwrap();
     }
 
     pub(crate) fn heal(&self) {
@@ -121,8 +137,11 @@ async fn while_thawed<T>(
     }
 }
 
-/// The hello of a connection: its frame's length, checksum and content, which ends with the kind of lane.
-const HELLO_PREFIX: usize = 8;
+/// Before a frame's content: its length and checksum.
+const FRAME_PREFIX: usize = 8;
+/// The answers on a snapshot connection before the snapshot itself: to the hello and to the offer.
+const ANSWERS_BEFORE: usize = 2;
+/// What the hello of such a connection ends with.
 const LANE_SNAPSHOT: u8 = 2;
 
 /// Copies both ways; what a dialer sends on a snapshot connection as far as the board lets it.
@@ -132,12 +151,8 @@ async fn carry(
     board: &Switchboard,
     link: (u64, u64),
 ) -> io::Result<()> {
-    let mut prefix = [0; HELLO_PREFIX];
-    far.read_exact(&mut prefix).await?;
-    let length = u32::from_le_bytes(prefix[..4].try_into().unwrap());
-    let mut hello = vec![0; length as usize];
-    far.read_exact(&mut hello).await?;
-    stream.write_all(&[&prefix[..], &hello].concat()).await?;
+    let hello = read_frame(far).await?;
+    stream.write_all(&hello).await?;
     let lane = *hello.last().unwrap();
     if lane != LANE_SNAPSHOT {
         let mut muted = board.muted[usize::from(lane)].subscribe();
@@ -160,9 +175,30 @@ async fn carry(
         }
         tokio::io::copy(&mut from_dialer, &mut to_acceptor).await
     };
+    let back = async {
+        if *board.receivers_silent.borrow() {
+            for _ in 0..ANSWERS_BEFORE {
+                let answer = read_frame(&mut from_acceptor).await?;
+                to_dialer.write_all(&answer).await?;
+            }
+            let _unheard = read_frame(&mut from_acceptor).await;
+            board.silenced.send_modify(|count| *count += 1);
+            std::future::pending::<()>().await;
+        }
+        tokio::io::copy(&mut from_acceptor, &mut to_dialer).await
+    };
     tokio::select! {
         copied = forth => copied?,
-        copied = tokio::io::copy(&mut from_acceptor, &mut to_dialer) => copied?,
+        copied = back => copied?,
     };
     Ok(())
+}
+
+async fn read_frame(from: &mut (impl AsyncRead + Unpin)) -> io::Result<Vec<u8>> {
+    let mut frame = vec![0; FRAME_PREFIX];
+    from.read_exact(&mut frame).await?;
+    let length = u32::from_le_bytes(frame[..4].try_into().unwrap()) as usize;
+    frame.resize(FRAME_PREFIX + length, 0);
+    from.read_exact(&mut frame[FRAME_PREFIX..]).await?;
+    Ok(frame)
 }
