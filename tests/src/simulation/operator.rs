@@ -84,13 +84,14 @@ impl Operator {
         }
     }
 
-    /// A topic gets more replicas, or as many as it had in the beginning.
+    /// A topic gets one replica more than it had in the beginning, or as many. Not two: who looks on knows a change of the
+    /// voters by their even number.
     async fn change_replicas(&self) -> Result<String, WeirError> {
         let topics = self.broker.topics();
         let Some(topic) = topics.get(self.below(topics.len().max(1) as u64) as usize) else {
             return Ok("there are no topics".to_owned());
         };
-        let replicas = self.replicas + self.below(3) as u32;
+        let replicas = self.replicas + self.below(2) as u32;
         self.broker.alter_topic(&topic.name, topic.policy.clone(), Some(replicas)).await?;
         Ok(format!("gives topic {} {replicas} replicas", topic.id))
     }
