@@ -85,6 +85,15 @@ impl Cluster {
         self.nodes.push(node);
     }
 
+    /// Starts another blank node, which is told of all that there are.
+    pub fn join(&mut self, site: &Site, name: &str) {
+        let sections = Settings::default().sections();
+        let folder = site.path().join(name);
+        let mut node = Node::prepare(&folder, Ports::free(), &self.seeds(), 3, &sections);
+        node.start();
+        self.add(node);
+    }
+
     /// How many nodes there are, running or not.
     pub fn len(&self) -> usize {
         self.nodes.len()

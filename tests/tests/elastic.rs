@@ -11,14 +11,6 @@ use weir_tests::{Cluster, Load, LoadOptions, Node, Ports, Settings, Site, eventu
 /// How long moves of a few small replicas may take, with kills in between.
 const MOVED: Duration = Duration::from_mins(2);
 
-/// Another blank node that is told of all that there are.
-fn join(site: &Site, cluster: &mut Cluster, name: &str) {
-    let sections = Settings::default().sections();
-    let mut node = Node::prepare(&site.path().join(name), Ports::free(), &cluster.seeds(), 3, &sections);
-    node.start();
-    cluster.add(node);
-}
-
 fn id_of(status: &ClusterStatus, name: &str) -> u64 {
     status.nodes.iter().find(|node| node.name == name).unwrap().node_id
 }
@@ -53,7 +45,7 @@ async fn a_cluster_grows_to_four_and_gives_up_one_of_the_first_under_load() {
     let mut cluster = Cluster::start(&site, 3).await;
     let load = Load::start(&cluster, LoadOptions::default()).await;
     load.flows(200).await;
-    join(&site, &mut cluster, "n4");
+    cluster.join(&site, "n4");
     let status = cluster.whole(load.client()).await;
     let fourth = id_of(&status, "n4");
     assert_eq!(held(&status, fourth), 0);
@@ -108,7 +100,7 @@ async fn a_drain_goes_on_whoever_is_killed_in_the_middle_of_it() {
         let topic = NewTopic::queue(format!("more-{number}")).partitions(6).replicas(3);
         load.client().admin().create_topic(topic).await.unwrap();
     }
-    join(&site, &mut cluster, "n4");
+    cluster.join(&site, "n4");
     let status = cluster.whole(load.client()).await;
     load.flows(100).await;
     let victim = id_of(&status, "n2");
@@ -173,7 +165,7 @@ async fn what_cannot_be_done_to_nodes_is_refused_and_a_drain_is_taken_back() {
     refused("cluster remove n1 --force --yes", 5, "[node-alive]").await;
     refused("cluster move tasks 0 --from n1 --to n2", 4, "[replica-exists]").await;
 
-    join(&site, &mut cluster, "n4");
+    cluster.join(&site, "n4");
     cluster.whole(&client).await;
     let moved = weir.run("cluster move tasks 0 --from n1 --to n4").await;
     assert_eq!(moved.exit, 0, "{moved:?}");

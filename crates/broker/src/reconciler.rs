@@ -82,14 +82,15 @@ async fn watch_metadata(broker: Broker, nudge: Arc<Notify>) {
     }
 }
 
-/// Tells the registry this node's addresses, if they are not those that it knows.
+/// Tells the registry this node's name, addresses and rack, if they are not those that it knows.
 async fn register(broker: Broker, options: NodeOptions, incarnation: Incarnation) {
     let patience = Duration::from_hours(1);
     broker.metadata().wait_for(patience, |registry| registry.cluster_id().is_some()).await;
     let known = broker.registry(|registry| {
-        registry.node_of_incarnation(incarnation).map(|node| (node.addresses.clone(), node.name.clone()))
+        let node = registry.node_of_incarnation(incarnation)?;
+        Some((node.addresses.clone(), node.name.clone(), node.rack.clone()))
     });
-    if known == Some((options.addresses.clone(), options.name.clone())) {
+    if known == Some((options.addresses.clone(), options.name.clone(), options.rack.clone())) {
         return;
     }
     let command = Command::RegisterNode {

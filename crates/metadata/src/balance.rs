@@ -1,6 +1,8 @@
 //! The planner of a balance: which replicas move, so that every node carries its share. Its plan is proposed, not applied
 //! by every replica, so it may take its time; it stops at as many moves as one command takes.
 
+mod amend;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use weir_types::{GroupId, NodeId};
@@ -21,43 +23,49 @@ pub struct Spread {
 }
 
 /// What a balance starts from.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Layout {
     /// The nodes that replicas may move between.
     pub candidates: Vec<Candidate>,
+    /// The racks of other nodes: their replicas stay where they are, and others keep apart from them.
+    pub racks: BTreeMap<NodeId, String>,
     /// The partitions that may move.
     pub partitions: Vec<Spread>,
 }
 
 impl Layout {
-    /// See [`balance`].
+    /// The moves that bring every partition to as many racks as can be, and then the nodes within one replica of each
+    /// other, as far as the racks allow; the first [`MOVES_PER_COMMAND_MAX`] of them. Each move is needed, and where
+    /// nothing is to gain nothing moves. Replicas on nodes that are not among the candidates stay where they are. Several
+    /// moves of one partition are to be made one after the other.
     pub fn balance(&self) -> Vec<ReplicaMove> {
-        balance(&self.candidates, &self.partitions)
+        let mut plan = Plan::new(self);
+        plan.spread_racks();
+        plan.amend();
+        plan.level();
+        plan.moves.iter().map(|planned| plan.shown(planned)).collect()
     }
-}
-
-/// The moves that bring every partition to as many racks as can be, and then the nodes within one replica of each
-/// other, as far as the racks allow; the first [`MOVES_PER_COMMAND_MAX`] of them. Each move is needed, and where nothing
-/// is to gain nothing moves. Replicas on nodes that are not among the candidates stay where they are. Several moves of
-/// one partition are to be made one after the other.
-pub fn balance(candidates: &[Candidate], partitions: &[Spread]) -> Vec<ReplicaMove> {
-    let mut plan = Plan::new(candidates, partitions);
-    plan.spread_racks();
-    plan.level();
-    plan.moves
 }
 
 /// A node's place in the tables; its order is that of the ids among the candidates, which come first.
 type NodeIndex = usize;
 /// A partition's place in the tables; its order is that of the groups.
 type PartIndex = usize;
-/// Stands for a rack. Nodes that are no candidates are racks of their own.
+/// Stands for a rack.
 type RackIndex = usize;
 
 struct Part {
     group: GroupId,
     nodes: Vec<NodeIndex>,
     leader: Option<NodeIndex>,
+}
+
+/// A move of the plan.
+#[derive(Clone, Copy)]
+struct Planned {
+    part: PartIndex,
+    from: NodeIndex,
+    to: NodeIndex,
 }
 
 /// What a candidate carries after the moves so far.
@@ -80,11 +88,12 @@ struct Plan {
     parts: Vec<Part>,
     /// Pairs of nodes of which it is known that no partition may go from the first to the second.
     barren: BTreeSet<(NodeIndex, NodeIndex)>,
-    moves: Vec<ReplicaMove>,
+    moves: Vec<Planned>,
 }
 
 impl Plan {
-    fn new(candidates: &[Candidate], partitions: &[Spread]) -> Self {
+    fn new(layout: &Layout) -> Self {
+        let Layout { candidates, racks, partitions } = layout;
         let mut sorted: Vec<&Candidate> = candidates.iter().collect();
         sorted.sort_by_key(|candidate| candidate.node);
         let mut plan = Self {
@@ -100,11 +109,19 @@ impl Plan {
         for candidate in sorted {
             plan.add_candidate(candidate, &mut named);
         }
+        for rack in racks.values() {
+            let fresh = plan.racks.len();
+            if *named.entry(rack).or_insert(fresh) == fresh {
+                plan.racks.push((0, 0));
+            }
+        }
+        let outside: BTreeMap<NodeId, RackIndex> =
+            racks.iter().map(|(node, rack)| (*node, named[rack.as_str()])).collect();
         let mut indexes: BTreeMap<NodeId, NodeIndex> = (0..).zip(&plan.nodes).map(|(i, n)| (*n, i)).collect();
         let mut sorted: Vec<&Spread> = partitions.iter().collect();
         sorted.sort_by_key(|spread| spread.group);
         for spread in sorted {
-            plan.add_part(spread, &mut indexes);
+            plan.add_part(spread, &mut indexes, &outside);
         }
         plan
     }
@@ -123,7 +140,12 @@ impl Plan {
         self.carried.push(Carried { replicas, leaders, ..Carried::default() });
     }
 
-    fn add_part(&mut self, spread: &Spread, indexes: &mut BTreeMap<NodeId, NodeIndex>) {
+    fn add_part(
+        &mut self,
+        spread: &Spread,
+        indexes: &mut BTreeMap<NodeId, NodeIndex>,
+        outside: &BTreeMap<NodeId, RackIndex>,
+    ) {
         let part = self.parts.len();
         let mut leader = None;
         let mut nodes = Vec::with_capacity(spread.nodes.len());
@@ -131,8 +153,8 @@ impl Plan {
             let index = *indexes.entry(*node).or_insert(self.nodes.len());
             if index == self.nodes.len() {
                 self.nodes.push(*node);
-                // Past the racks of the candidates, of which there are no more than nodes.
-                self.rack_of.push(self.racks.len() + index);
+                // Without a name it is a rack of its own, past those with one.
+                self.rack_of.push(outside.get(node).copied().unwrap_or(self.racks.len() + index));
             }
             nodes.push(index);
             let leads = spread.leader == Some(*node);
@@ -243,10 +265,15 @@ impl Plan {
     }
 
     fn carry_out(&mut self, part: PartIndex, from: NodeIndex, to: NodeIndex) {
+        self.shift(part, from, to);
+        self.moves.push(Planned { part, from, to });
+    }
+
+    /// A replica is on another node from here on.
+    fn shift(&mut self, part: PartIndex, from: NodeIndex, to: NodeIndex) {
         self.racks[self.rack_of[from]].0 -= 1;
         self.racks[self.rack_of[to]].0 += 1;
-        let Part { group, nodes, leader } = &mut self.parts[part];
-        let group = *group;
+        let Part { nodes, leader, .. } = &mut self.parts[part];
         nodes.retain(|node| *node != from);
         nodes.push(to);
         let leads = *leader == Some(from);
@@ -264,7 +291,11 @@ impl Plan {
                 self.barren.remove(&pair);
             }
         }
-        self.moves.push(ReplicaMove { group, from: self.nodes[from], to: self.nodes[to] });
+    }
+
+    fn shown(&self, planned: &Planned) -> ReplicaMove {
+        let Planned { part, from, to } = *planned;
+        ReplicaMove { group: self.parts[part].group, from: self.nodes[from], to: self.nodes[to] }
     }
 }
 

@@ -211,6 +211,28 @@ pub enum Command {
         /// Nodes that are not heard: nothing is moved there.
         down: BTreeSet<NodeId>,
     },
+    /// Gives every partition of a topic as many replicas, and changes settings with it: all of that or nothing. Repeating
+    /// it changes nothing.
+    SetReplicas {
+        /// The topic.
+        topic: TopicId,
+        /// Replicas of each partition, at least 1.
+        replicas: u32,
+        /// The changes of settings, later ones of the same setting win.
+        changes: Vec<PolicyChange>,
+        /// Nodes that are not heard: nothing is placed there, and what is there goes first.
+        down: BTreeSet<NodeId>,
+    },
+    /// A node is gone for good, or drained: another one takes over all that it holds, and then it leaves the cluster. All
+    /// of that or nothing; repeating it changes nothing.
+    ReplaceNode {
+        /// The node that is gone.
+        node: NodeId,
+        /// The one that takes over.
+        by: NodeId,
+        /// Nodes that are not heard.
+        down: BTreeSet<NodeId>,
+    },
 }
 
 impl Command {

@@ -93,6 +93,12 @@ impl Registry {
             holds(partitions == topic.partitions as usize, || {
                 format!("topic {id} has {partitions} partitions, not {}", topic.partitions)
             })?;
+            // Whatever moves, drains and recoveries do meanwhile, each of them puts one in the place of another.
+            let wanted = |membership: &Membership| membership.target.voters.len() == topic.replicas as usize;
+            let mut memberships = self.partitions(id).map(|partition| self.memberships.get(&partition.group));
+            holds(memberships.all(|membership| membership.is_none_or(wanted)), || {
+                format!("a partition of topic {id} is not to have {} replicas", topic.replicas)
+            })?;
         }
         holds(self.topic_by_name.len() == self.topics.len(), || "two topics share a name".into())
     }

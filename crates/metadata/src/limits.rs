@@ -20,8 +20,9 @@ pub const COORDINATOR_SHARDS_MAX: u32 = 64;
 pub const COORDINATOR_REPLICAS: usize = 3;
 /// Most links between topics.
 pub const LINKS_MAX: usize = 10_000;
-/// Moves of replicas that a node has under way at once in the groups that it leads. Each copies a whole replica, so
-/// this is what bounds the work that a drain or a balance makes; leaderships are handed over without it.
+/// Groups that a node leads and whose replicas are copied to other nodes at once: one replica that moves, or all that a
+/// group is to have more. Each copies a whole replica, so this is what bounds the work that a drain, a balance or a
+/// higher number of replicas makes; leaderships are handed over without it.
 pub const MOVES_AT_ONCE: usize = 4;
 /// Most moves of replicas in one command.
 pub const MOVES_PER_COMMAND_MAX: usize = 10_000;

@@ -105,6 +105,11 @@ impl Membership {
         }
     }
 
+    /// Whether the group is to have more voters than it has.
+    pub fn grows(&self) -> bool {
+        self.current.voters.len() < self.target.voters.len()
+    }
+
     /// Whether any replica, present or planned, is on the node.
     pub fn uses(&self, node: NodeId) -> bool {
         self.current.uses(node) || self.target.uses(node)

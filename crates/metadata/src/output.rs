@@ -168,11 +168,11 @@ pub enum Rejection {
         by: NodeId,
     },
     /// Too few nodes for the replicas.
-    #[error("{wanted} replicas need {wanted} nodes, the cluster has {have}")]
+    #[error("{wanted} replicas need {wanted} nodes, {have} are in use")]
     NotEnoughNodes {
         /// Nodes needed.
         wanted: u32,
-        /// Nodes there are.
+        /// Nodes that are in use.
         have: u32,
     },
     /// The cluster has as many nodes as it may.
@@ -388,6 +388,71 @@ pub enum Rejection {
         /// The node.
         node: NodeId,
     },
+    /// The nodes that are heard and have no replica are too few to take more.
+    #[error(
+        "partition {group} cannot have {wanted} replicas: {heard} nodes hold one already, or are in use and heard"
+    )]
+    TooFewHeard {
+        /// The first partition that has nowhere to grow.
+        group: GroupId,
+        /// Replicas that it was to have.
+        wanted: u32,
+        /// Nodes that have one already, or are in use and heard.
+        heard: u32,
+    },
+    /// A node was to take the place of itself.
+    #[error("node {node} cannot take its own place")]
+    SameNode {
+        /// The node.
+        node: NodeId,
+    },
+    /// A node was to be replaced that is there.
+    #[error("node {node} is heard: drain it first, then another one can take its place")]
+    NodeAlive {
+        /// The node.
+        node: NodeId,
+    },
+    /// A node was to take over that is not there.
+    #[error("node {node} is not heard: nothing can be placed on it")]
+    NodeNotHeard {
+        /// The node.
+        node: NodeId,
+    },
+    /// A node was to take over from another with which it shares partitions.
+    #[error(
+        "node {node} cannot take over: it has a replica of partition {partition} of `{topic}` already, and of {more} \
+         more that are to be rebuilt"
+    )]
+    SuccessorHolds {
+        /// The node that was to take over.
+        node: NodeId,
+        /// The topic of the first partition that both have.
+        topic: String,
+        /// Its number.
+        partition: u32,
+        /// Further ones.
+        more: u32,
+    },
+    /// Too few voters of a partition are there to let a new one in.
+    #[error(
+        "partition {group} has {there} of {voters} voting replicas on nodes that are heard: that is no majority"
+    )]
+    MajorityDown {
+        /// The first such partition.
+        group: GroupId,
+        /// Voters that are there.
+        there: u32,
+        /// All of them.
+        voters: u32,
+    },
+    /// The node that could take one more replica is still giving one up.
+    #[error("the replica of partition {group} on node {node} is still being removed")]
+    ReplicaLeaving {
+        /// The partition's group.
+        group: GroupId,
+        /// The node.
+        node: NodeId,
+    },
     /// More moves than one command may have.
     #[error("{wanted} moves of replicas exceed the limit of {limit}")]
     TooManyMoves {
@@ -402,7 +467,7 @@ impl Rejection {
     /// What the caller does next.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::NotFormed => ErrorKind::Retry,
+            Self::NotFormed | Self::ReplicaLeaving { .. } => ErrorKind::Retry,
             Self::NodeUnknown { .. }
             | Self::TopicNotFound { .. }
             | Self::GroupUnknown { .. }
@@ -412,6 +477,7 @@ impl Rejection {
             | Self::TopicExists { .. }
             | Self::TopicDiffers { .. }
             | Self::ReplicaExists { .. }
+            | Self::SuccessorHolds { .. }
             | Self::MoveInProgress { .. }
             | Self::LinkExists { .. } => ErrorKind::AlreadyExists,
             Self::NodeRemoved { .. } | Self::NodeReplaced { .. } | Self::WrongIncarnation { .. } => {
@@ -453,7 +519,7 @@ impl Rejection {
             Self::LinkCycle { .. } => "link-cycle",
             Self::TooManyLinks { .. } => "too-many-links",
             Self::TopicInUse { .. } => "topic-in-use",
-            Self::ReplicaExists { .. } => "replica-exists",
+            Self::ReplicaExists { .. } | Self::SuccessorHolds { .. } => "replica-exists",
             Self::ReplicaNotFound { .. } => "replica-not-found",
             Self::MoveInProgress { .. } => "move-in-progress",
             Self::TargetDraining { .. } => "target-draining",
@@ -461,6 +527,12 @@ impl Rejection {
             Self::OnlyReplica { .. } => "only-replica",
             Self::NodeLeaves { .. } => "node-leaves",
             Self::TooManyMoves { .. } => "too-many-moves",
+            Self::TooFewHeard { .. } => "too-few-heard",
+            Self::ReplicaLeaving { .. } => "replica-leaving",
+            Self::SameNode { .. } => "same-node",
+            Self::NodeAlive { .. } => "node-alive",
+            Self::NodeNotHeard { .. } => "node-not-heard",
+            Self::MajorityDown { .. } => "majority-down",
         }
     }
 }

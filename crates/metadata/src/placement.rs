@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use weir_types::{GroupId, NodeId, ReplicaId};
 
-pub use crate::balance::{Layout, Spread, balance};
+pub use crate::balance::{Layout, Spread};
 
 /// A node that replicas may be placed on, and what it carries already.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,7 +60,8 @@ pub fn place(candidates: &[Candidate], partitions: usize, replicas: usize) -> Op
     for _ in 0..partitions {
         let mut set = BTreeSet::new();
         for _ in 0..replicas {
-            let node = load.pick(&set).expect("there are at least as many nodes as replicas");
+            let racks = set.iter().map(|node| &load.nodes[node].0);
+            let node = load.pick(&set, racks).expect("there are at least as many nodes as replicas");
             load.add(node);
             set.insert(node);
         }
@@ -72,15 +73,26 @@ pub fn place(candidates: &[Candidate], partitions: usize, replicas: usize) -> Op
     Some(sets.into_iter().zip(leaders).map(placement).collect())
 }
 
-/// The best node for one more replica beside `others`; none when every candidate is among them.
-pub fn place_one(candidates: &[Candidate], others: &BTreeSet<NodeId>) -> Option<NodeId> {
-    Load::of(candidates).pick(others)
+/// The best node for one more replica beside those in the racks `beside`; none when every candidate is `taken`. A node
+/// whose replica is on its way out is taken, and nobody has to keep apart from it.
+pub fn place_one(candidates: &[Candidate], taken: &BTreeSet<NodeId>, beside: &[Rack]) -> Option<NodeId> {
+    Load::of(candidates).pick(taken, beside.iter())
 }
 
+/// What nodes share power or network in.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Rack {
+pub enum Rack {
+    /// A rack with a name.
     Named(String),
+    /// The node shares with nobody.
     Alone(NodeId),
+}
+
+impl Rack {
+    /// Where a node is.
+    pub fn of(node: NodeId, rack: Option<&str>) -> Self {
+        rack.map_or(Self::Alone(node), |name| Self::Named(name.to_owned()))
+    }
 }
 
 /// What nodes and racks carry while a plan grows.
@@ -94,10 +106,7 @@ impl Load {
     fn of(candidates: &[Candidate]) -> Self {
         let mut load = Self { nodes: BTreeMap::new(), racks: BTreeMap::new() };
         for candidate in candidates {
-            let rack = match &candidate.rack {
-                Some(name) => Rack::Named(name.clone()),
-                None => Rack::Alone(candidate.node),
-            };
+            let rack = Rack::of(candidate.node, candidate.rack.as_deref());
             let total = load.racks.entry(rack.clone()).or_insert((0, 0));
             total.0 += candidate.replicas;
             total.1 += 1;
@@ -106,12 +115,12 @@ impl Load {
         load
     }
 
-    fn pick(&self, set: &BTreeSet<NodeId>) -> Option<NodeId> {
+    fn pick<'a>(&self, taken: &BTreeSet<NodeId>, beside: impl Iterator<Item = &'a Rack>) -> Option<NodeId> {
         let mut used: BTreeMap<&Rack, u64> = BTreeMap::new();
-        for (rack, _) in set.iter().filter_map(|node| self.nodes.get(node)) {
+        for rack in beside {
             *used.entry(rack).or_default() += 1;
         }
-        let free = self.nodes.iter().filter(|(node, _)| !set.contains(node));
+        let free = self.nodes.iter().filter(|(node, _)| !taken.contains(node));
         let best = free.min_by_key(|(node, (rack, replicas))| {
             let (total, size) = self.racks[rack];
             // Replicas per node of the rack, in millionths, since floats are not for replicated decisions.

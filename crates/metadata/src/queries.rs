@@ -7,7 +7,7 @@ use weir_types::{ClusterId, GroupId, Incarnation, KeyHash, NodeId, ReplicaId, To
 use crate::limits::MOVES_AT_ONCE;
 use crate::link::{Link, LinkKind};
 use crate::membership::{Membership, ReplicaSet};
-use crate::moves::{self, MoveState, Phase, ReplicaMove, Step};
+use crate::moves::{self, MoveState, ReplicaMove, Step};
 use crate::node::Node;
 use crate::placement::{Layout, Spread, Transfer};
 use crate::registry::Registry;
@@ -219,7 +219,7 @@ impl Registry {
     }
 
     /// What a node has to do now in the groups that it leads, each under this replica, while it hears every node. It
-    /// begins to copy at most [`MOVES_AT_ONCE`] replicas at a time; what restores lost replicas under their node is not
+    /// copies replicas of at most [`MOVES_AT_ONCE`] groups at a time; what restores lost replicas under their node is not
     /// held back.
     pub fn steps(&self, led: &BTreeMap<GroupId, ReplicaId>) -> BTreeMap<GroupId, Step> {
         let turns = self.turns(led, &BTreeSet::new());
@@ -231,21 +231,35 @@ impl Registry {
         led.iter().filter_map(step).collect()
     }
 
-    /// The groups whose turn it is to begin a move, for a node that leads these and does not hear those that are
-    /// `down`: a move to one of them does not begin, and one that has begun is not waited for.
+    /// The groups whose turn it is to begin copying replicas, for a node that leads these and does not hear those that
+    /// are `down`: a copy for one of them does not begin, and one that has begun is not waited for.
     pub fn turns(&self, led: &BTreeMap<GroupId, ReplicaId>, down: &BTreeSet<NodeId>) -> BTreeSet<GroupId> {
-        let target = |group: GroupId| {
-            let membership = self.memberships.get(&group)?;
-            membership.node_of(self.moves.get(&group)?.new)
+        let heard = |node: NodeId| !down.contains(&node);
+        let copying = led.keys().filter(|group| self.copies(**group).any(heard)).count();
+        let begins = |(group, leader): &(&GroupId, &ReplicaId)| {
+            let step = self.step(**group, **leader);
+            let to = |step: &Step| matches!(step, Step::AddLearner { node, .. } if heard(*node));
+            step.is_some_and(|step| to(&step) && self.begins_copy(**group, &step))
         };
-        let heard = |group: &GroupId| target(*group).is_some_and(|node| !down.contains(&node));
-        let moving = || led.keys().filter(|group| heard(group)).copied();
-        let copying = moving().filter(|group| self.phase(*group) == Some(Phase::CatchingUp)).count();
-        let begins = |group: &GroupId| {
-            let step = self.step(*group, led[group]);
-            step.is_some_and(|step| self.begins_copy(*group, &step))
-        };
-        moving().filter(begins).take(MOVES_AT_ONCE.saturating_sub(copying)).collect()
+        let turns = led.iter().filter(begins).map(|(group, _)| *group);
+        turns.take(MOVES_AT_ONCE.saturating_sub(copying)).collect()
+    }
+
+    /// The nodes to which replicas of a group are being copied.
+    fn copies(&self, group: GroupId) -> impl Iterator<Item = NodeId> {
+        let learners = self.memberships.get(&group).into_iter().flat_map(|known| {
+            let to_vote = |(replica, _): &(&ReplicaId, &NodeId)| known.target.voters.contains_key(replica);
+            known.current.learners.iter().filter(to_vote)
+        });
+        learners.filter(move |(replica, _)| self.is_copy(group, **replica)).map(|(_, node)| *node)
+    }
+
+    /// Whether a replica that is to vote is one more, or on its way to another node, and not one that makes up for a
+    /// lost one under its node.
+    fn is_copy(&self, group: GroupId, replica: ReplicaId) -> bool {
+        let moves = self.moves.get(&group).is_some_and(|moving| moving.new == replica);
+        let grows = || self.memberships.get(&group).is_some_and(Membership::grows);
+        moves || (group != GroupId::METADATA && grows())
     }
 
     /// The next step of one group, for the replica that leads it. Whether a move may begin, [`Registry::turns`] tells.
@@ -254,9 +268,11 @@ impl Registry {
         moves::next_step(self.memberships.get(&group)?, leader, retired)
     }
 
-    /// Whether a step begins the move of a replica.
+    /// Whether with a step the group begins to copy replicas to other nodes. A group that has begun to grow goes on: its
+    /// new replicas come to vote all at once, so it must not wait for one of them.
     pub fn begins_copy(&self, group: GroupId, step: &Step) -> bool {
-        matches!(step, Step::AddLearner { .. }) && self.phase(group) == Some(Phase::Waiting)
+        let adds = matches!(step, Step::AddLearner { replica, .. } if self.is_copy(group, *replica));
+        adds && self.copies(group).next().is_none()
     }
 
     /// The moves of replicas that are under way, in order of group.
@@ -287,11 +303,10 @@ impl Registry {
             nodes: membership.target.voters.values().copied().collect(),
             leader: membership.target.voters.get(&membership.preferred_leader).copied(),
         });
-        Layout { candidates, partitions: spreads.collect() }
-    }
-
-    fn phase(&self, group: GroupId) -> Option<Phase> {
-        Some(self.moves.get(&group)?.phase(self.memberships.get(&group)?))
+        let usable: BTreeSet<NodeId> = candidates.iter().map(|candidate| candidate.node).collect();
+        let others = self.nodes.values().filter(|node| !usable.contains(&node.id));
+        let racks = others.filter_map(|node| Some((node.id, node.rack.clone()?))).collect();
+        Layout { candidates, racks, partitions: spreads.collect() }
     }
 
     /// The transfers of leadership that bring leaders to the preferred replicas, given who leads now and which

@@ -8,7 +8,7 @@ use weir_types::{
     TopicId,
 };
 
-use crate::apply::{CreateLink, CreateTopic, FormCluster, MembershipChanged, RegisterNode};
+use crate::apply::{CreateLink, CreateTopic, FormCluster, MembershipChanged, RegisterNode, SetReplicas};
 use crate::command::Command;
 use crate::link::Link;
 use crate::membership::Membership;
@@ -129,6 +129,10 @@ impl Registry {
             Command::DrainNode { node, down } => self.drain_node(node, &down, out),
             Command::CancelDrain { node } => self.cancel_drain(node, out),
             Command::RecoverNode { node, down } => self.recover_node(node, &down, out),
+            Command::ReplaceNode { node, by, down } => self.replace_node(node, by, &down, out),
+            Command::SetReplicas { topic, replicas, changes, down } => {
+                self.set_replicas(&SetReplicas { topic, replicas, changes, down }, out)
+            }
         })
     }
 

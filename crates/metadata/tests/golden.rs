@@ -160,6 +160,14 @@ fn commands() -> Vec<Command> {
             topic: TopicId(3),
             changes: vec![PolicyChange::FairBy(Some("customer".to_owned()))],
         },
+        Command::SetReplicas {
+            topic: TopicId(3),
+            replicas: 3,
+            changes: vec![PolicyChange::LeaseMs(1_000)],
+            down: BTreeSet::from([NodeId(7)]),
+        },
+        registered(0x0303, "n8"),
+        Command::ReplaceNode { node: NodeId(7), by: NodeId(8), down: BTreeSet::from([NodeId(7)]) },
     ]
 }
 

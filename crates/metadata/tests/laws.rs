@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use stored::Stored;
 use weir_metadata::limits::MOVES_AT_ONCE;
 use weir_metadata::{
-    Addresses, Command, Fate, Founder, LinkKind, Node, NodeState, Phase, PolicyChange, Registry, ReplicaMove,
+    Addresses, Command, Fate, Founder, LinkKind, Node, NodeState, PolicyChange, Registry, ReplicaMove,
     ReplicaSet, Role, Step,
 };
 use weir_types::{
@@ -30,12 +30,14 @@ enum Wish {
     Drain { node: usize, down: usize },
     Undrain { node: usize },
     Recover { node: usize, down: usize },
+    Replace { node: usize, by: usize, down: usize, gone: bool },
     Move { group: usize, to: usize },
     Cancel { group: usize },
     Balance { take: usize },
     Elect { group: usize, voter: usize },
     Create { name: u8, partitions: u32, replicas: u32, request: u8 },
     Alter { topic: usize, attempts: u32 },
+    Replicate { topic: usize, replicas: u32, down: usize },
     Delete { topic: usize },
     Link { kind: u8, from: usize, to: usize, gone: bool },
     Produce { name: Option<u8>, request: u8 },
@@ -59,6 +61,7 @@ fn wish() -> impl Strategy<Value = Wish> {
         2 => (pick.clone(), pick.clone()).prop_map(|(node, down)| Wish::Drain { node, down }),
         1 => pick.clone().prop_map(|node| Wish::Undrain { node }),
         2 => (pick.clone(), pick.clone()).prop_map(|(node, down)| Wish::Recover { node, down }),
+        2 => replace(),
         3 => (pick.clone(), pick.clone()).prop_map(|(group, to)| Wish::Move { group, to }),
         1 => pick.clone().prop_map(|group| Wish::Cancel { group }),
         2 => (1..5usize).prop_map(|take| Wish::Balance { take }),
@@ -67,6 +70,7 @@ fn wish() -> impl Strategy<Value = Wish> {
             Wish::Create { name, partitions, replicas, request }
         }),
         1 => (pick.clone(), 0..4u32).prop_map(|(topic, attempts)| Wish::Alter { topic, attempts }),
+        3 => replicate(),
         1 => pick.clone().prop_map(|topic| Wish::Delete { topic }),
         4 => (0..3u8, pick.clone(), pick.clone(), prop::bool::weighted(0.2))
             .prop_map(|(kind, from, to, gone)| Wish::Link { kind, from, to, gone }),
@@ -82,6 +86,19 @@ fn wish() -> impl Strategy<Value = Wish> {
     ]
 }
 
+fn replace() -> impl Strategy<Value = Wish> {
+    (0..64usize, 0..64usize, 0..64usize, prop::bool::weighted(0.8))
+        .prop_map(|(node, by, down, gone)| Wish::Replace { node, by, down, gone })
+}
+
+fn replicate() -> impl Strategy<Value = Wish> {
+    (0..64usize, 0..6u32, 0..64usize).prop_map(|(topic, replicas, down)| Wish::Replicate {
+        topic,
+        replicas,
+        down,
+    })
+}
+
 /// What is done to the members of few groups, and what is lost between them and the registry.
 fn unrest() -> impl Strategy<Value = Wish> {
     let pick = 0..64usize;
@@ -92,6 +109,8 @@ fn unrest() -> impl Strategy<Value = Wish> {
         2 => pick.clone().prop_map(|group| Wish::Cancel { group }),
         1 => pick.clone().prop_map(|node| Wish::LoseWrites { node, retry: false }),
         1 => pick.clone().prop_map(|node| Wish::Recover { node, down: 1 }),
+        3 => replicate(),
+        1 => replace(),
         1 => (pick.clone(), pick.clone()).prop_map(|(group, voter)| Wish::Elect { group, voter }),
         2 => Just(Wish::FallBehind),
         8 => (pick.clone(), any::<bool>(), any::<bool>())
@@ -198,6 +217,11 @@ impl World {
                 let command = Command::RecoverNode { node, down: down.clone() };
                 Some(command).filter(|_| self.registry.is_recoverable(node, &down))
             }
+            Wish::Replace { node, by, down, gone } => {
+                let (node, by) = (self.member(node)?.0, self.member(by)?.0);
+                let down = self.down(down).into_iter().chain(gone.then_some(node)).collect();
+                Some(Command::ReplaceNode { node, by, down })
+            }
             Wish::Move { group, to } => self.a_move(group, to),
             Wish::Cancel { group } => {
                 let moving: Vec<GroupId> = self.registry.moves().map(|moving| moving.group).collect();
@@ -236,6 +260,12 @@ impl World {
             Wish::Alter { topic, attempts } => Some(Command::AlterTopic {
                 topic: self.topic(topic)?,
                 changes: vec![PolicyChange::AttemptsMax(attempts)],
+            }),
+            Wish::Replicate { topic, replicas, down } => Some(Command::SetReplicas {
+                topic: self.topic(topic)?,
+                replicas,
+                changes: Vec::new(),
+                down: self.down(down),
             }),
             Wish::Link { kind, from, to, gone } => {
                 let kind =
@@ -369,10 +399,10 @@ impl World {
         }
         let led = self.led();
         let steps: Vec<(GroupId, Step)> = self.registry.steps(&led).into_iter().collect();
-        let copying = self.registry.moves().filter(|moving| moving.phase == Phase::CatchingUp).count();
+        let copying = led.keys().filter(|group| self.is_copying(**group)).count();
         let begins = |(group, step): &&(GroupId, Step)| {
-            let waits = self.registry.moves().any(|m| m.group == *group && m.phase == Phase::Waiting);
-            waits && matches!(step, Step::AddLearner { .. })
+            let copies = matches!(step, Step::AddLearner { replica, .. } if self.is_copy(*group, *replica));
+            copies && !self.is_copying(*group)
         };
         let begun = steps.iter().filter(begins).count();
         assert!(begun == 0 || copying + begun <= MOVES_AT_ONCE, "too many replicas are copied at once");
@@ -383,6 +413,23 @@ impl World {
         }
         self.groups.get_mut(&group).unwrap().commit();
         self.report()
+    }
+
+    /// Whether a replica that is to vote is a copy on another node, and not the same one under a fresh id.
+    fn is_copy(&self, group: GroupId, replica: ReplicaId) -> bool {
+        let membership = self.registry.membership(group).unwrap();
+        let node = membership.target.voters.get(&replica);
+        let moves = self.registry.moves().any(|m| m.group == group && Some(&m.to) == node);
+        let grows = membership.current.voters.len() < membership.target.voters.len();
+        moves || (grows && group != GroupId::METADATA)
+    }
+
+    /// Whether replicas of a group are being copied.
+    fn is_copying(&self, group: GroupId) -> bool {
+        let membership = self.registry.membership(group).unwrap();
+        let learners = membership.current.learners.keys();
+        let mut to_vote = learners.filter(|replica| membership.target.voters.contains_key(replica));
+        to_vote.any(|replica| self.is_copy(group, *replica))
     }
 
     /// The leader of a group takes a step, and the registry is not told yet.
@@ -561,6 +608,13 @@ impl World {
             let membership = self.registry.membership(*group).unwrap();
             assert_eq!(&membership.current, &membership.target);
         }
+        for topic in self.registry.topics() {
+            for partition in self.registry.partitions(topic.id).filter(|p| whole.contains(&p.group)) {
+                let voters = &self.registry.membership(partition.group).unwrap().current.voters;
+                let nodes: BTreeSet<NodeId> = voters.values().copied().collect();
+                assert_eq!((voters.len(), nodes.len()), (topic.replicas as usize, topic.replicas as usize));
+            }
+        }
         let unfinished = self.registry.moves().find(|moving| whole.contains(&moving.group));
         assert_eq!(unfinished, None);
         // A group that can be formed is; a node is leaving only while a group that cannot move holds it.
@@ -572,6 +626,40 @@ impl World {
         for node in self.registry.nodes().filter(leaving) {
             let stuck = groups.clone().filter(|group| lost(*group));
             assert!(stuck.filter_map(|g| self.registry.membership(g)).any(|m| m.uses(node.id)));
+        }
+    }
+}
+
+/// Racks.
+impl World {
+    /// Balances until nothing is left to move.
+    fn balance_out(&mut self) {
+        for _ in 0..20 {
+            let mut seen = BTreeSet::new();
+            let mut moves = self.registry.plan_balance(&BTreeSet::new());
+            if moves.is_empty() {
+                return;
+            }
+            moves.retain(|step| seen.insert(step.group));
+            self.apply(Command::MoveReplicas { moves });
+            self.settle();
+        }
+        panic!("a balance never ends");
+    }
+
+    /// Every partition whose replicas may move is in as many racks as can be.
+    fn check_racks(&self) {
+        let rack = |node: NodeId| {
+            let node = self.registry.node(node).unwrap();
+            node.rack.clone().unwrap_or_else(|| format!("alone {}", node.id))
+        };
+        let usable: BTreeSet<NodeId> =
+            self.registry.nodes().filter(|node| node.is_registered()).map(|node| node.id).collect();
+        let racks: BTreeSet<String> = usable.iter().map(|node| rack(*node)).collect();
+        let layout = self.registry.layout(&BTreeSet::new());
+        for spread in layout.partitions.iter().filter(|spread| spread.nodes.is_subset(&usable)) {
+            let used: BTreeSet<String> = spread.nodes.iter().map(|node| rack(*node)).collect();
+            assert_eq!(used.len(), spread.nodes.len().min(racks.len()), "{spread:?} shares a rack");
         }
     }
 }
@@ -596,6 +684,9 @@ proptest! {
         }
         world.settle();
         world.check_settled();
+        world.balance_out();
+        world.check_settled();
+        world.check_racks();
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use proptest::prelude::*;
 use weir_metadata::ReplicaMove;
 use weir_metadata::limits::MOVES_PER_COMMAND_MAX;
-use weir_metadata::placement::{Candidate, Placement, Spread, balance, place, place_one};
+use weir_metadata::placement::{Candidate, Layout, Placement, Rack, Spread, place, place_one};
 use weir_types::{GroupId, NodeId};
 
 fn nodes(count: u64, rack: impl Fn(u64) -> Option<String>) -> Vec<Candidate> {
@@ -131,16 +131,19 @@ fn a_single_replica_goes_to_the_least_loaded_node_that_is_not_taken() {
     let mut candidates = nodes(3, |_| None);
     candidates[0].replicas = 5;
     candidates[1].replicas = 1;
-    assert_eq!(place_one(&candidates, &BTreeSet::new()), Some(NodeId(3)));
-    assert_eq!(place_one(&candidates, &BTreeSet::from([NodeId(3)])), Some(NodeId(2)));
-    assert_eq!(place_one(&candidates, &(1..=3).map(NodeId).collect()), None);
+    assert_eq!(place_one(&candidates, &BTreeSet::new(), &[]), Some(NodeId(3)));
+    assert_eq!(place_one(&candidates, &BTreeSet::from([NodeId(3)]), &[]), Some(NodeId(2)));
+    assert_eq!(place_one(&candidates, &(1..=3).map(NodeId).collect(), &[]), None);
 }
 
 #[test]
 fn a_rack_in_use_is_avoided_even_if_its_nodes_are_empty() {
     let mut candidates = nodes(3, |n| Some(if n == 3 { "b" } else { "a" }.to_owned()));
     candidates[2].replicas = 9;
-    assert_eq!(place_one(&candidates, &BTreeSet::from([NodeId(1)])), Some(NodeId(3)));
+    let taken = BTreeSet::from([NodeId(1)]);
+    assert_eq!(place_one(&candidates, &taken, &[Rack::of(NodeId(1), Some("a"))]), Some(NodeId(3)));
+    // The replica on node 1 is on its way out: nobody has to keep apart from it.
+    assert_eq!(place_one(&candidates, &taken, &[]), Some(NodeId(2)));
 }
 
 /// Partitions as `place` would spread them over the first `old` nodes.
@@ -173,6 +176,11 @@ fn moved(spreads: &[Spread], moves: &[ReplicaMove]) -> Vec<Spread> {
         }
     }
     after
+}
+
+fn balance(candidates: &[Candidate], partitions: &[Spread]) -> Vec<ReplicaMove> {
+    let (candidates, partitions) = (candidates.to_vec(), partitions.to_vec());
+    Layout { candidates, racks: BTreeMap::new(), partitions }.balance()
 }
 
 fn racks_of(nodes: &[Candidate], spread: &Spread) -> usize {
@@ -241,4 +249,70 @@ fn a_plan_for_a_large_cluster_stops_at_what_one_command_takes() {
     assert_eq!(moves.len(), MOVES_PER_COMMAND_MAX);
     let after = moved(&before[..200], &moves.into_iter().filter(|m| m.group.0 <= 200).collect::<Vec<_>>());
     assert!(after.iter().all(|spread| racks_of(&all, spread) == 3));
+}
+
+/// Everything that `replicas` replicas of a partition could be on.
+fn subsets(nodes: u64, replicas: usize) -> Vec<BTreeSet<NodeId>> {
+    let all =
+        (0..1u32 << nodes).map(|bits| (1..=nodes).filter(move |n| bits >> (n - 1) & 1 == 1).map(NodeId));
+    all.map(Iterator::collect).filter(|set: &BTreeSet<NodeId>| set.len() == replicas).collect()
+}
+
+/// Racks that partitions have less than they could, and how uneven the nodes are.
+fn badness(nodes: &[Candidate], sets: &[&BTreeSet<NodeId>], replicas: usize) -> (usize, u64) {
+    let rack = |node: &NodeId| nodes[node.0 as usize - 1].rack.clone();
+    let racks: BTreeSet<_> = nodes.iter().map(|candidate| candidate.rack.clone()).collect();
+    let lacking = sets
+        .iter()
+        .map(|set| racks.len().min(replicas) - set.iter().map(rack).collect::<BTreeSet<_>>().len());
+    let held = |node: &Candidate| sets.iter().filter(|set| set.contains(&node.node)).count() as u64;
+    (lacking.sum(), nodes.iter().map(|node| held(node).pow(2)).sum())
+}
+
+proptest! {
+    #[test]
+    fn no_plan_with_fewer_moves_ends_as_well(
+        racks in prop::collection::vec(0u8..3, 3..6),
+        replicas in 1usize..4,
+        picks in prop::collection::vec(any::<prop::sample::Index>(), 1..4),
+    ) {
+        let all = nodes(racks.len() as u64, |n| Some(racks[n as usize - 1].to_string()));
+        let sets = subsets(racks.len() as u64, replicas);
+        let before: Vec<Spread> = (1..)
+            .zip(&picks)
+            .map(|(group, pick)| {
+                let nodes = pick.get(&sets).clone();
+                Spread { group: GroupId(group), leader: nodes.first().copied(), nodes }
+            })
+            .collect();
+        let moves = balance(&loaded(&all, &before), &before);
+        let after = moved(&before, &moves);
+        let ends: Vec<_> = after.iter().map(|spread| &spread.nodes).collect();
+        let reached = badness(&all, &ends, replicas);
+        // Every layout that is at least as good, and what it takes to get there.
+        let mut best = usize::MAX;
+        for at in 0..sets.len().pow(before.len() as u32) {
+            let chosen: Vec<_> =
+                (0..before.len() as u32).map(|part| &sets[at / sets.len().pow(part) % sets.len()]).collect();
+            if badness(&all, &chosen, replicas) <= reached {
+                let moves = before.iter().zip(&chosen).map(|(was, is)| was.nodes.difference(is).count());
+                best = best.min(moves.sum());
+            }
+        }
+        prop_assert_eq!(moves.len(), best, "{:?} from {:?}", moves, before);
+    }
+}
+
+#[test]
+fn nobody_moves_into_the_rack_of_a_replica_on_a_node_that_is_down() {
+    // Two share rack a, and the third, on a node that is down, has rack b: nothing is to gain with another node of b.
+    let all = nodes(4, |n| Some(if n <= 2 { "a" } else { "b" }.to_owned()));
+    let spread = Spread { group: GroupId(1), nodes: (1..=3).map(NodeId).collect(), leader: Some(NodeId(1)) };
+    let heard: Vec<_> =
+        loaded(&all, std::slice::from_ref(&spread)).into_iter().filter(|c| c.node != NodeId(3)).collect();
+    let down = BTreeMap::from([(NodeId(3), "b".to_owned())]);
+    let layout = Layout { candidates: heard, racks: down, partitions: vec![spread] };
+    assert_eq!(layout.balance(), []);
+    let unknown = Layout { racks: BTreeMap::new(), ..layout };
+    assert_eq!(unknown.balance().len(), 1, "a rack of its own");
 }

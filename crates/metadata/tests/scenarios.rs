@@ -207,6 +207,17 @@ fn command(verb: &str, words: &Words<'_>) -> Command {
             replicas: words.number("replicas"),
         },
         "alter" => Command::AlterTopic { topic: TopicId(words.number("topic")), changes: changes(words) },
+        "replace" => Command::ReplaceNode {
+            node: NodeId(words.number("node")),
+            by: NodeId(words.number("by")),
+            down: words.nodes("down"),
+        },
+        "replicate" => Command::SetReplicas {
+            topic: TopicId(words.number("topic")),
+            replicas: words.number("replicas"),
+            changes: changes(words),
+            down: words.nodes("down"),
+        },
         "delete" => Command::DeleteTopic { topic: TopicId(words.number("topic")) },
         "producer" => {
             Command::InitProducer { name: words.text("name"), request: RequestId(words.number("request")) }

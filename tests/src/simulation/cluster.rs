@@ -266,7 +266,8 @@ impl Machine {
         self.life.lock().broker = Some(broker.clone());
         if let Some(until) = self.operated {
             let (random, trace) = (Arc::clone(&self.random), self.trace.clone());
-            tokio::spawn(Operator { broker: broker.clone(), random, trace, until }.run());
+            let (broker, replicas) = (broker.clone(), self.replicas);
+            tokio::spawn(Operator { broker, random, trace, replicas, until }.run());
         }
         let group = broker.dead_group().await;
         self.failed(format!("group {group} could not be kept alive")).await

@@ -1,5 +1,5 @@
-//! An operator who never rests: drains nodes and takes that back, balances, moves replicas and cancels moves, from
-//! whichever node leads the registry, whatever else happens.
+//! An operator who never rests: drains nodes and takes that back, balances, moves replicas, cancels moves and
+//! changes how many there are, from whichever node leads the registry, whatever else happens.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,6 +20,8 @@ pub(super) struct Operator {
     pub(super) broker: Broker,
     pub(super) random: Arc<SeededRandom>,
     pub(super) trace: Trace,
+    /// The fewest replicas that he leaves a topic: as many as the faults of the run reckon with.
+    pub(super) replicas: u32,
     /// When he goes home, so that all can come to rest.
     pub(super) until: Duration,
 }
@@ -46,7 +48,7 @@ impl Operator {
     /// Something; what it was, and how it ended.
     async fn act(&self) -> Result<String, WeirError> {
         let view = self.broker.moves(0, Duration::ZERO).await?;
-        match self.below(6) {
+        match self.below(7) {
             0 | 1 => {
                 let nodes = self.broker.nodes().await;
                 let node = nodes[self.below(nodes.len() as u64) as usize].node;
@@ -63,6 +65,7 @@ impl Operator {
                 let groups: Vec<GroupId> = view.moves.iter().map(|moving| moving.group).collect();
                 self.broker.cancel_moves(groups).await.map(|groups| format!("cancelled {groups:?}"))
             }
+            4 => self.change_replicas().await,
             _ => {
                 let mut plan = self.broker.plan_balance().await?;
                 let mut seen = std::collections::BTreeSet::new();
@@ -79,6 +82,18 @@ impl Operator {
                 self.broker.move_replicas(moves.collect()).await.map(|()| format!("moves {count}"))
             }
         }
+    }
+
+    /// A topic gets one replica more than it had in the beginning, or as many. Not two: who looks on knows a change of the
+    /// voters by their even number.
+    async fn change_replicas(&self) -> Result<String, WeirError> {
+        let topics = self.broker.topics();
+        let Some(topic) = topics.get(self.below(topics.len().max(1) as u64) as usize) else {
+            return Ok("there are no topics".to_owned());
+        };
+        let replicas = self.replicas + self.below(2) as u32;
+        self.broker.alter_topic(&topic.name, topic.policy.clone(), Some(replicas)).await?;
+        Ok(format!("gives topic {} {replicas} replicas", topic.id))
     }
 
     /// A move that may make no sense, or be refused.

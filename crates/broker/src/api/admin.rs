@@ -73,6 +73,8 @@ pub struct NodeView {
     pub state: NodeState,
     /// It was to be emptied, and is.
     pub drained: bool,
+    /// What it shares power or network with.
+    pub rack: Option<String>,
 }
 
 /// Who leads which group, as far as this node knows.
@@ -106,19 +108,29 @@ impl Broker {
         self.topic_by_id(topic)
     }
 
-    /// Changes settings of a topic.
-    pub async fn alter_topic(&self, name: &str, changed: TopicPolicy) -> Result<Topic, WeirError> {
+    /// Changes settings of a topic, and its number of replicas if one is given: all of that or nothing. The replicas come
+    /// and go afterwards.
+    pub async fn alter_topic(
+        &self,
+        name: &str,
+        changed: TopicPolicy,
+        replicas: Option<u32>,
+    ) -> Result<Topic, WeirError> {
         let topic = self.find_topic(name).await?;
         let changes = changes(&topic.policy, &changed)?;
-        if !changes.is_empty() {
-            self.metadata().propose(Command::AlterTopic { topic: topic.id, changes }).await?;
-            let altered = |policy: &TopicPolicy| *policy == changed;
-            self.metadata()
-                .wait_for(VIEW_TIMEOUT, |registry| {
-                    registry.topic(topic.id).is_none_or(|topic| altered(&topic.policy))
-                })
-                .await;
-        }
+        let command = match replicas {
+            // This copy of the registry may be old: whether there is anything to do, the registry knows.
+            Some(replicas) => {
+                let down = self.unheard();
+                Command::SetReplicas { topic: topic.id, replicas, changes, down }
+            }
+            None if changes.is_empty() => return self.topic_by_id(topic.id),
+            None => Command::AlterTopic { topic: topic.id, changes },
+        };
+        self.metadata().propose(command).await?;
+        let altered =
+            |topic: &Topic| topic.policy == changed && replicas.is_none_or(|wanted| topic.replicas == wanted);
+        self.metadata().wait_for(VIEW_TIMEOUT, |registry| registry.topic(topic.id).is_none_or(altered)).await;
         self.topic_by_id(topic.id)
     }
 
@@ -185,9 +197,9 @@ impl Broker {
             registry.members().map(|node| (node.clone(), registry.is_drained(node.id))).collect()
         });
         let views = members.into_iter().map(|(node, drained)| async move {
-            let weir_metadata::Node { id: node, name, addresses, state, .. } = node;
+            let weir_metadata::Node { id: node, name, addresses, state, rack, .. } = node;
             let version = self.version_of(node, &addresses).await;
-            NodeView { node, name, addresses, version, state, drained }
+            NodeView { node, name, addresses, version, state, drained, rack }
         });
         futures::future::join_all(views).await
     }

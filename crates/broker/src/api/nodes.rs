@@ -161,6 +161,19 @@ impl Broker {
         }
     }
 
+    /// Another node takes over all that a node holds which is gone for good, or drained; then that one leaves the cluster.
+    /// Returns when that is planned.
+    pub async fn replace_node(&self, node: NodeId, by: NodeId) -> Result<(), WeirError> {
+        let down = self.unheard();
+        let leaves = |registry: &Registry| {
+            registry.node(node).is_none_or(|known| !known.is_member() || known.state == NodeState::Draining)
+        };
+        match self.change(Command::ReplaceNode { node, by, down }, leaves).await? {
+            Reply::NodeLeaving { .. } => Ok(()),
+            other => Err(unexpected(&other)),
+        }
+    }
+
     /// What is under way, as soon as the registry is newer than `after`, or after `patience`; never what was before
     /// `after`.
     pub async fn moves(&self, after: u64, patience: Duration) -> Result<MovesView, WeirError> {

@@ -89,6 +89,7 @@ fn node(node: v1::NodeStatus) -> NodeInfo {
             v1::NodeUse::Leaving => NodeUse::Leaving,
         },
         version: node.version,
+        rack: Some(node.rack).filter(|rack| !rack.is_empty()),
     }
 }
 

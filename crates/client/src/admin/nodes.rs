@@ -145,6 +145,21 @@ impl Admin {
             .await
             .map(|_| ())
     }
+
+    /// Another node takes over all that a node holds which is gone for good, or drained. Returns when that is planned; the
+    /// node is gone when the status lists it no more.
+    ///
+    /// # Errors
+    /// `NotFound`; `AlreadyExists` when both have a replica of one partition, or one of them is on the move; `Invalid` when
+    /// the first is heard and not drained, the second is not in use or not heard, or a partition has no majority left.
+    pub async fn replace_node(&self, node_id: u64, by_node_id: u64) -> Result<()> {
+        let core = &self.client.core;
+        let call = core.operation(Target::Any, format!("replace node {node_id} by node {by_node_id}"));
+        let request = v1::ReplaceNodeRequest { node_id, by_node_id };
+        core.call(call, |channel| async move { AdminClient::new(channel).replace_node(request).await })
+            .await
+            .map(|_| ())
+    }
 }
 
 fn moving(wire: v1::ReplicaMove) -> MoveInfo {

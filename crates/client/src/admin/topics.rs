@@ -52,8 +52,33 @@ impl Admin {
     /// # Errors
     /// `NotFound`; `Invalid` for settings of the other kind, or of one that is fixed.
     pub async fn alter_topic(&self, name: &str, settings: Settings) -> Result<TopicInfo> {
+        self.alter(name, Some(settings), None).await
+    }
+
+    /// Gives every partition of a topic as many replicas, and changes settings with it: all of that or nothing. Returns
+    /// when it is planned; [`describe_topic`](Self::describe_topic) shows the replicas come and go.
+    ///
+    /// # Errors
+    /// `NotFound`; `Invalid` for no replicas, more than 7, or more than nodes that are in use and heard; what
+    /// [`alter_topic`](Self::alter_topic) refuses.
+    pub async fn set_replicas(
+        &self,
+        name: &str,
+        replicas: u32,
+        settings: Option<Settings>,
+    ) -> Result<TopicInfo> {
+        self.alter(name, settings, Some(replicas)).await
+    }
+
+    async fn alter(
+        &self,
+        name: &str,
+        settings: Option<Settings>,
+        replicas: Option<u32>,
+    ) -> Result<TopicInfo> {
         let core = &self.client.core;
-        let request = v1::AlterTopicRequest { name: name.to_owned(), settings: Some(settings.into_wire()) };
+        let settings = settings.map(Settings::into_wire);
+        let request = v1::AlterTopicRequest { name: name.to_owned(), settings, replicas };
         let answer = core
             .call(core.operation(Target::Any, format!("alter topic `{name}`")), |channel| {
                 let request = request.clone();

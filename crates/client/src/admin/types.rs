@@ -206,6 +206,8 @@ pub struct NodeInfo {
     pub version: String,
     /// Whether it is in use.
     pub node_use: NodeUse,
+    /// What it shares power or network with: replicas of a partition keep apart. None: with nobody.
+    pub rack: Option<String>,
 }
 
 /// Whether a node is in use.

@@ -89,6 +89,13 @@ impl Admin for Services {
         not_faked()
     }
 
+    async fn replace_node(
+        &self,
+        _: Request<v1::ReplaceNodeRequest>,
+    ) -> Result<Response<v1::ReplaceNodeResponse>, Status> {
+        not_faked()
+    }
+
     async fn create_topic(
         &self,
         _: Request<v1::CreateTopicRequest>,

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use weir_types::limits::{NAME_BYTES_MAX, REPLICAS_MAX, TOPIC_PARTITIONS_MAX, name_is_valid};
+use weir_types::limits::{NAME_BYTES_MAX, TOPIC_PARTITIONS_MAX, name_is_valid};
 use weir_types::{GroupId, KeyRange, NodeId, Output, RequestId, TopicId, TopicPolicy, WallClock};
 
+use super::set_replicas::check_replicas;
 use crate::limits::{PARTITIONS_MAX, TOPICS_MAX};
 use crate::membership::Membership;
 use crate::output::{Effect, Rejection, Reply};
@@ -54,12 +55,7 @@ impl Registry {
         if wanted as usize > PARTITIONS_MAX {
             return Err(Rejection::TooManyPartitions { wanted, limit: PARTITIONS_MAX as u32 });
         }
-        if replicas == 0 {
-            return Err(Rejection::NoReplicas);
-        }
-        if replicas > REPLICAS_MAX {
-            return Err(Rejection::TooManyReplicas { wanted: replicas, limit: REPLICAS_MAX });
-        }
+        check_replicas(replicas)?;
         if self.topics.len() >= TOPICS_MAX {
             return Err(Rejection::TooManyTopics { limit: TOPICS_MAX });
         }

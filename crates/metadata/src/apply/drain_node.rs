@@ -8,7 +8,7 @@ use super::register_node::check_member;
 use crate::moves::{Move, MoveReason};
 use crate::node::{Node, NodeState};
 use crate::output::{Effect, Rejection, Reply};
-use crate::placement::{self, Candidate};
+use crate::placement::{self, Candidate, Rack};
 use crate::registry::Registry;
 
 /// A replica that is to go, and the node that gets its successor.
@@ -33,7 +33,7 @@ impl Registry {
         for (group, old, successor) in successors {
             self.start_move(group, old, successor, MoveReason::Drain, out);
         }
-        self.give_up_metadata_vote(id, down, out);
+        self.give_up_metadata_vote(id, down, None, out);
         self.routing_changed(out);
         Ok(Reply::NodeDraining { node: id })
     }
@@ -78,7 +78,7 @@ impl Registry {
             if down.contains(&leaving) && only.is_some_and(|(replica, _)| replica == old) {
                 return Err(Rejection::OnlyReplica { node: leaving, group });
             }
-            let successor = self.place_beside(group, &mut rest);
+            let successor = self.place_beside(group, old, &mut rest);
             let successor = successor.ok_or_else(|| self.no_place_for(group, leaving, &rest))?;
             successors.push((group, old, successor));
         }
@@ -113,17 +113,28 @@ impl Registry {
         places.collect()
     }
 
-    /// The best of `rest` for one more replica of a group, which then carries it.
-    pub(super) fn place_beside(&self, group: GroupId, rest: &mut [Candidate]) -> Option<NodeId> {
+    /// The best of `rest` for a replica of a group that takes the place of `leaving`, and then carries it.
+    pub(super) fn place_beside(
+        &self,
+        group: GroupId,
+        leaving: ReplicaId,
+        rest: &mut [Candidate],
+    ) -> Option<NodeId> {
         let membership = &self.memberships[&group];
         // One that is on its way out of the group counts as well: no node has two replicas of a group.
-        let others: BTreeSet<NodeId> =
+        let taken: BTreeSet<NodeId> =
             membership.current.iter().chain(membership.target.iter()).map(|(_, node)| node).collect();
-        let successor = placement::place_one(rest, &others)?;
+        let staying = membership.target.iter().filter(|(replica, _)| *replica != leaving);
+        let beside: Vec<Rack> = staying.map(|(_, node)| self.rack_of(node)).collect();
+        let successor = placement::place_one(rest, &taken, &beside)?;
         if let Some(candidate) = rest.iter_mut().find(|candidate| candidate.node == successor) {
             candidate.replicas += 1;
         }
         Some(successor)
+    }
+
+    pub(super) fn rack_of(&self, node: NodeId) -> Rack {
+        Rack::of(node, self.nodes.get(&node).and_then(|node| node.rack.as_deref()))
     }
 
     /// The node's vote in the metadata group goes to another node, which follows already; the node follows on, since
@@ -132,6 +143,7 @@ impl Registry {
         &mut self,
         id: NodeId,
         down: &BTreeSet<NodeId>,
+        heir: Option<NodeId>,
         out: &mut Output<Effect>,
     ) -> bool {
         let mut membership = self.metadata_membership();
@@ -140,7 +152,9 @@ impl Registry {
         let Some(voter) = voter else { return false };
         let able =
             |node: &NodeId| !down.contains(node) && self.nodes.get(node).is_some_and(Node::is_registered);
-        let successor = target.learners.iter().find(|(_, node)| able(node)).map(|(r, node)| (*r, *node));
+        let learners = || target.learners.iter().filter(|(_, node)| able(node));
+        let preferred = learners().find(|(_, node)| heir == Some(**node)).or_else(|| learners().next());
+        let successor = preferred.map(|(replica, node)| (*replica, *node));
         if successor.is_none() && target.voters.len() == 1 {
             return false;
         }

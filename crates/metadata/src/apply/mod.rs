@@ -13,10 +13,13 @@ mod recover_node;
 mod register_node;
 mod reissue_replicas;
 mod remove_node;
+mod replace_node;
 mod report;
+mod set_replicas;
 
 pub(crate) use create_topic::{CreateTopic, check_name};
 pub(crate) use form_cluster::FormCluster;
 pub(crate) use links::CreateLink;
 pub(crate) use register_node::RegisterNode;
 pub(crate) use report::MembershipChanged;
+pub(crate) use set_replicas::SetReplicas;

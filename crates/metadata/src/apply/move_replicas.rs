@@ -53,19 +53,23 @@ impl Registry {
         let known = self.memberships.get(&group).filter(|_| group != GroupId::METADATA);
         let membership = known.ok_or(Rejection::GroupUnknown { group })?;
         self.check_not_moving(group)?;
-        let target = self.nodes.get(&to).ok_or(Rejection::NodeUnknown { node: to })?;
-        match target.state {
-            NodeState::Registered => {}
-            NodeState::Draining | NodeState::Cordoned => return Err(Rejection::TargetDraining { node: to }),
-            NodeState::Removed => return Err(Rejection::NodeRemoved { node: to }),
-            NodeState::Replaced { by } => return Err(Rejection::NodeReplaced { node: to, by }),
-        }
+        self.check_usable(to)?;
         if membership.uses(to) {
             return Err(Rejection::ReplicaExists { group, node: to });
         }
         let voters = &membership.target.voters;
         let old = voters.iter().find(|(_, node)| **node == from).map(|(replica, _)| *replica);
         old.ok_or(Rejection::ReplicaNotFound { group, node: from })
+    }
+
+    /// Whether replicas may be placed on a node.
+    pub(super) fn check_usable(&self, node: NodeId) -> Result<(), Rejection> {
+        match self.nodes.get(&node).ok_or(Rejection::NodeUnknown { node })?.state {
+            NodeState::Registered => Ok(()),
+            NodeState::Draining | NodeState::Cordoned => Err(Rejection::TargetDraining { node }),
+            NodeState::Removed => Err(Rejection::NodeRemoved { node }),
+            NodeState::Replaced { by } => Err(Rejection::NodeReplaced { node, by }),
+        }
     }
 
     /// One move of a partition at a time: the next may begin when the new replica of the last one votes.

@@ -35,7 +35,7 @@ impl Registry {
                 Recovery::Redirect { group, to } => self.redirect(group, to, out),
             }
         }
-        let voted = self.metadata_vote_has_heir(id, down) && self.give_up_metadata_vote(id, down, out);
+        let voted = self.metadata_vote_has_heir(id, down) && self.give_up_metadata_vote(id, down, None, out);
         if voted || !plan.is_empty() {
             self.routing_changed(out);
         }
@@ -63,7 +63,7 @@ impl Registry {
             if other_moves || !majority || !membership.formed {
                 continue;
             }
-            let Some(to) = self.place_beside(group, &mut rest) else { continue };
+            let Some(to) = self.place_beside(group, here, &mut rest) else { continue };
             plan.push(if redirects {
                 Recovery::Redirect { group, to }
             } else {
@@ -73,7 +73,7 @@ impl Registry {
         plan
     }
 
-    fn redirect(&mut self, group: GroupId, to: NodeId, out: &mut Output<Effect>) {
+    pub(super) fn redirect(&mut self, group: GroupId, to: NodeId, out: &mut Output<Effect>) {
         let new = self.formed().take_replica();
         let moving = self.moves[&group];
         let mut membership = self.memberships[&group].clone();

@@ -50,7 +50,7 @@ impl Registry {
             return Err(Rejection::TooManyNodes { limit: NODES_MAX });
         }
         let id = self.formed().take_node();
-        let inherited = replaced.and_then(|old| self.replace_node(old, id, out));
+        let inherited = replaced.and_then(|old| self.succeed_node(old, id, out));
         let metadata_replica = match inherited {
             Some(replica) => replica,
             None => self.add_metadata_learner(id, out),
@@ -67,7 +67,7 @@ impl Registry {
 
     /// The old node's disk is gone: all of its places go to the new node, under fresh replica ids. Returns the
     /// one in the metadata group, if the old node had a place there.
-    fn replace_node(&mut self, old: Node, by: NodeId, out: &mut Output<Effect>) -> Option<ReplicaId> {
+    fn succeed_node(&mut self, old: Node, by: NodeId, out: &mut Output<Effect>) -> Option<ReplicaId> {
         let (reissued, _) = self.reissue_places(old.id, by, out);
         self.put_node(Node { state: NodeState::Replaced { by }, ..old }, out);
         let metadata = reissued.iter().find(|place| place.group == GroupId::METADATA);

@@ -53,7 +53,8 @@ impl Admin for Services {
         let broker = self.broker()?;
         let topic = broker.find_topic(&request.name).await.map_err(error_to_status)?;
         let changed = settings(request.settings.as_ref(), &topic.policy)?;
-        let topic = broker.alter_topic(&request.name, changed).await.map_err(error_to_status)?;
+        let topic =
+            broker.alter_topic(&request.name, changed, request.replicas).await.map_err(error_to_status)?;
         Ok(Response::new(v1::AlterTopicResponse { topic: Some(status::topic(&topic)) }))
     }
 
@@ -247,6 +248,16 @@ impl Admin for Services {
         let v1::RemoveNodeRequest { node_id, force } = request.into_inner();
         self.broker()?.remove_node(NodeId(node_id), force).await.map_err(error_to_status)?;
         Ok(Response::new(v1::RemoveNodeResponse {}))
+    }
+
+    async fn replace_node(
+        &self,
+        request: Request<v1::ReplaceNodeRequest>,
+    ) -> Result<Response<v1::ReplaceNodeResponse>, Status> {
+        let v1::ReplaceNodeRequest { node_id, by_node_id } = request.into_inner();
+        let broker = self.broker()?;
+        broker.replace_node(NodeId(node_id), NodeId(by_node_id)).await.map_err(error_to_status)?;
+        Ok(Response::new(v1::ReplaceNodeResponse {}))
     }
 
     async fn init_producer(

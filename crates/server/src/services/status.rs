@@ -78,6 +78,7 @@ pub(super) fn node(view: &NodeView, partitions: &[PartitionState]) -> v1::NodeSt
         replicas: partitions.iter().filter(held).count() as u32,
         version: view.version.clone().unwrap_or_default(),
         r#use: node_use(view) as i32,
+        rack: view.rack.clone().unwrap_or_default(),
     }
 }
 

@@ -26,6 +26,8 @@ pub(super) enum Cluster {
     Drain(nodes::Drain),
     /// Take a node out of the cluster for good
     Remove(nodes::Remove),
+    /// Let another node take over from one that is gone for good
+    Replace(nodes::Replace),
 }
 
 #[derive(Debug, Args)]
@@ -99,6 +101,7 @@ impl Cluster {
             Self::Moves(list) => list.run(screen).await,
             Self::Drain(drain) => drain.run(screen).await,
             Self::Remove(remove) => remove.run(screen).await,
+            Self::Replace(replace) => replace.run(screen).await,
             Self::Digest(digest) => {
                 let admin = digest.connection.admin().await?;
                 screen.show(&DigestView::of(&admin.digests(digest.topic.as_deref()).await?))

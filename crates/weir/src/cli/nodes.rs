@@ -1,4 +1,4 @@
-//! `weir cluster balance|move|moves|drain|remove`: a cluster that grows and shrinks while it runs.
+//! `weir cluster balance|move|moves|drain|remove|replace`: a cluster that grows and shrinks while it runs.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -246,19 +246,65 @@ impl Remove {
             confirm("remove", &node.name)?;
         }
         admin.remove_node(node.node_id, self.force).await?;
-        let first = admin.moves(0, Duration::ZERO).await?;
-        let all = leaving(&first, node.node_id).count();
-        wait(&admin, &[], |moves| {
-            if !moves.leaving.contains(&node.node_id) {
-                return Ok(None);
-            }
-            let left = progress(leaving(moves, node.node_id), all);
-            Ok(left.or_else(|| Some("it leaves the registry".to_owned())))
-        })
-        .await?;
+        wait_left(&admin, node.node_id).await?;
         let text = format!("{} is no member of the cluster any more", node.name);
         screen.show(&Done { text, data: json!({ "node": node.node_id, "removed": true }) })
     }
+}
+
+/// Let another node take over from one that is gone for good
+#[derive(Debug, Args)]
+#[command(after_help = "\
+All replicas of the node are built on the other one from what the rest of the cluster has, at once and whatever
+`cluster.recover_after_s` is; then the node leaves the cluster. The other one may hold replicas already, but none of the
+same partitions: all of it is planned or nothing. A node that is heard has to be drained first. It may be interrupted at any
+time: it goes on by itself, and `weir cluster moves` shows it.
+
+Examples:
+  weir cluster replace n1 --with n4
+  weir cluster replace n1 --with n4 --no-wait")]
+pub(super) struct Replace {
+    /// Name or id of the node that is gone
+    node: String,
+    /// Name or id of the node that takes over
+    #[arg(long, value_name = "NODE")]
+    with: String,
+    /// Do not wait until it has
+    #[arg(long)]
+    no_wait: bool,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+impl Replace {
+    pub(super) async fn run(self, screen: Screen) -> Outcome {
+        let admin = self.connection.admin().await?;
+        let nodes = admin.cluster_status().await?.nodes;
+        let (node, with) = (named(&nodes, &self.node)?, named(&nodes, &self.with)?);
+        admin.replace_node(node.node_id, with.node_id).await?;
+        let data = |replaced| json!({ "node": node.node_id, "with": with.node_id, "replaced": replaced });
+        if self.no_wait {
+            let text = format!("{} takes over from {}", with.name, node.name);
+            return screen.show(&Done { text, data: data(false) });
+        }
+        wait_left(&admin, node.node_id).await?;
+        let text = format!("{} has taken over from {}, which is no member any more", with.name, node.name);
+        screen.show(&Done { text, data: data(true) })
+    }
+}
+
+/// Waits until a node that is leaving holds nothing any more, and is no member.
+async fn wait_left(admin: &Admin, node: u64) -> Result<Moves, Failure> {
+    let first = admin.moves(0, Duration::ZERO).await?;
+    let all = leaving(&first, node).count();
+    wait(admin, &[], |moves| {
+        if !moves.leaving.contains(&node) {
+            return Ok(None);
+        }
+        let left = progress(leaving(moves, node), all);
+        Ok(left.or_else(|| Some("it leaves the registry".to_owned())))
+    })
+    .await
 }
 
 /// The node that somebody means.

@@ -83,6 +83,7 @@ mod tests {
             replicas: 0,
             version: String::new(),
             node_use: NodeUse::InUse,
+            rack: None,
         }
     }
 

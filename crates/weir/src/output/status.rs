@@ -27,6 +27,8 @@ struct NodeView {
     peer_address: String,
     http_address: String,
     version: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rack: Option<String>,
 }
 
 impl NodeView {
@@ -47,6 +49,7 @@ impl NodeView {
             peer_address: node.peer_address.clone(),
             http_address: node.http_address.clone(),
             version: node.version.clone(),
+            rack: node.rack.clone(),
         }
     }
 }
@@ -74,10 +77,13 @@ impl StatusView {
 
 impl View for StatusView {
     fn text(&self, page: Page) -> String {
-        let titles = ["#node", "name", "state", "#leads", "#replicas", "clients", "http", "version"];
+        // Racks are shown where there are any.
+        let racks = self.nodes.iter().any(|node| node.rack.is_some());
+        let mut titles = vec!["#node", "name", "state", "#leads", "#replicas", "clients", "http", "version"];
+        titles.extend(racks.then_some("rack"));
         let mut grid = Grid::new(page, &titles);
         for node in &self.nodes {
-            grid.row([
+            let mut row = vec![
                 node.node_id.to_string(),
                 node.name.clone(),
                 node.state(),
@@ -86,7 +92,9 @@ impl View for StatusView {
                 node.client_address.clone(),
                 node.http_address.clone(),
                 node.version.clone(),
-            ]);
+            ];
+            row.extend(racks.then(|| node.rack.clone().unwrap_or_default()));
+            grid.row(row);
         }
         let nodes = grid.finish("no nodes");
         format!("cluster {}\n\n{nodes}\n\n{}", self.cluster_id, partition_table(&self.partitions, page))

@@ -83,6 +83,11 @@ impl View for TopicView {
             self.created_at
         )];
         lines.extend(self.settings_text.iter().map(|(name, value)| format!("  {name:<22}{value}")));
+        let moving = self.partition_status.iter().filter(|partition| partition.reassigning).count();
+        if moving > 0 {
+            let partitions = count(moving as u64, "partition");
+            lines.push(format!("  {:<22}those of {partitions} come or go", "replicas"));
+        }
         if !self.partition_status.is_empty() {
             lines.push(String::new());
             lines.push(partition_table(&self.partition_status, page));
@@ -316,7 +321,7 @@ mod tests {
             group_id: 3,
             kind: Some(TopicKind::Queue),
             voters: vec![1, 2, 3],
-            reassigning: false,
+            reassigning: true,
             learners: vec![4],
             leader: Some(2),
             term: 5,
@@ -340,6 +345,7 @@ mod tests {
              \x20 backoff               0s to 1m\n\
              \x20 ttl                   never\n\
              \x20 limit per partition   10.0 GiB or 100000000 messages\n\
+             \x20 replicas              those of 1 partition come or go\n\
              \n\
              topic  partition  leader  voters      term  lag  holds                                        size\n\
              ───────────────────────────────────────────────────────────────────────────────────────────────────\n\

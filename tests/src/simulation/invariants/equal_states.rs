@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use weir_broker::Broker;
 use weir_types::{GroupId, LogIndex, NodeId, Term};
 
 use super::super::cluster::{Cluster, name};
@@ -64,7 +65,12 @@ pub(super) fn converged(cluster: &Cluster, machines: &BTreeMap<NodeId, usize>) -
     }
     for group in groups {
         let (leader, voters) = led.get(&group).ok_or_else(|| format!("nobody leads group {group}"))?;
-        if voters.len() % 2 == 0 {
+        let full = match brokers[*leader].as_ref().and_then(|broker| wanted(broker, group)) {
+            Some(wanted) => voters.len() == wanted,
+            // Of the registry and the coordinator's shards: an even number is a change under way.
+            None => voters.len() % 2 == 1,
+        };
+        if !full {
             return Err(format!("group {group} has {} voters", voters.len()));
         }
         let on = |node: usize| state(cluster, node, group);
@@ -77,6 +83,14 @@ pub(super) fn converged(cluster: &Cluster, machines: &BTreeMap<NodeId, usize>) -
         }
     }
     Ok(())
+}
+
+/// Replicas that a topic's partition shall have.
+fn wanted(broker: &Broker, group: GroupId) -> Option<usize> {
+    let (routing, _) = broker.routing();
+    let mut topics = routing.topics.iter();
+    let topic = topics.find(|topic| topic.partitions.iter().any(|partition| partition.group == group))?;
+    broker.topic(&topic.name).ok().map(|topic| topic.replicas as usize)
 }
 
 fn state(cluster: &Cluster, node: usize, group: GroupId) -> Option<(Term, LogIndex, u32)> {

@@ -91,11 +91,18 @@ pub(super) struct Describe {
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
+A new number of replicas holds at once, and its replicas come and go while the topic is in use: fresh ones copy everything
+before they vote, surplus ones go afterwards. `weir topic describe` shows how far it is.
+
 Examples:
   weir topic alter tasks --lease 2m --attempts 3
-  weir topic alter events --retention never")]
+  weir topic alter events --retention never
+  weir topic alter tasks --replicas 5")]
 pub(super) struct Alter {
     name: String,
+    /// Replicas of each partition, each on its own node
+    #[arg(long, short, value_name = "N")]
+    replicas: Option<u32>,
     #[command(flatten)]
     settings: SettingsArgs,
     #[command(flatten)]
@@ -311,12 +318,24 @@ impl Describe {
 
 impl Alter {
     async fn run(self, screen: Screen) -> Outcome {
-        if self.settings.is_empty() {
-            return Err(Failure::usage("nothing to alter: name at least one setting"));
-        }
-        let admin = self.connection.admin().await?;
-        let kind = admin.describe_topic(&self.name).await?.topic.kind;
-        let altered = admin.alter_topic(&self.name, self.settings.for_kind(kind)?).await?;
+        let altered = match (self.replicas, self.settings.is_empty()) {
+            (None, true) => {
+                let message = "nothing to alter: name at least one setting, or --replicas";
+                return Err(Failure::usage(message));
+            }
+            (Some(replicas), true) => {
+                self.connection.admin().await?.set_replicas(&self.name, replicas, None).await?
+            }
+            (replicas, false) => {
+                let admin = self.connection.admin().await?;
+                let kind = admin.describe_topic(&self.name).await?.topic.kind;
+                let settings = self.settings.for_kind(kind)?;
+                match replicas {
+                    Some(replicas) => admin.set_replicas(&self.name, replicas, Some(settings)).await?,
+                    None => admin.alter_topic(&self.name, settings).await?,
+                }
+            }
+        };
         screen.show(&TopicView::of(&altered))
     }
 }
