@@ -144,6 +144,10 @@ impl Nemesis {
         let damaged = self.shared.damaged.lock().clone();
         let replaced = self.shared.replace_refusing(&damaged);
         let mut problems = self.shared.site.restore();
+        // A node may be ready before it reads what is damaged.
+        if !problems.is_empty() && matches!(self.shared.replace_refusing(&damaged), Ok(true)) {
+            problems = self.shared.site.restore();
+        }
         problems.extend(replaced.err().map(|error| error.to_string()));
         self.shared.sick.clear();
         self.shared.damaged.lock().clear();
