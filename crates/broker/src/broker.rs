@@ -23,7 +23,7 @@ use crate::directory::Directory;
 use crate::founding::Place;
 use crate::hosted::{Hosted, Kind, metadata_view};
 use crate::metadata_group::MetadataGroup;
-use crate::partition::{Partition, Pipeline};
+use crate::partition::Partition;
 use crate::remote::{self, Answer, Remote, Request};
 
 /// How long a request is carried after a leader that moves.
@@ -58,7 +58,6 @@ pub(crate) struct Inner {
     pub(crate) openings: watch::Sender<Openings>,
     /// By partition, so that one that is slow to take a session in holds up no other.
     pub(crate) sessions: Mutex<BTreeMap<GroupId, Connected>>,
-    pub(crate) pipeline: Pipeline,
     /// A turn to compact a partition.
     pub(crate) compactions: Semaphore,
     pub(crate) tasks: Mutex<TaskGroup>,

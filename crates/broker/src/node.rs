@@ -20,7 +20,7 @@ use crate::broker::{Broker, Inner};
 use crate::directory::Directory;
 use crate::founding::{NodeOptions, Place, Search, hand_round, storage};
 use crate::metadata_group::MetadataGroup;
-use crate::partition::{Partition, Pipeline};
+use crate::partition::Partition;
 use crate::reconciler;
 use crate::remote::{self, Answer, Founding, Hello, Member, Remote, Request};
 use crate::replica::Replica;
@@ -195,7 +195,6 @@ impl Node {
         let directory = Directory::new(place.node);
         directory.replace(place.members.iter().map(|m| (m.node, m.addresses.clone())).collect());
 
-        let pipeline = Pipeline::default();
         let applied = watch::Sender::new(LogIndex(0));
         let seen = applied.subscribe();
         let spec = GroupSpec { group: GroupId::METADATA, replica: place.replica, class: LogClass::Queue };
@@ -203,7 +202,7 @@ impl Node {
             .open(spec, move |rows| Replica::from_rows(rows, Registry::default, applied.clone()))
             .await
             .map_err(consensus)?;
-        let partition = Partition::start(group, seen, directory.clone(), pipeline.clone(), runtime.clone());
+        let partition = Partition::start(group, seen, directory.clone(), runtime.clone());
         let metadata = MetadataGroup::new(partition, Arc::clone(remote), runtime.clone());
         let broker = Broker::new(Inner {
             place: place.clone(),
@@ -217,7 +216,6 @@ impl Node {
             routing_version: watch::Sender::new(0),
             openings: watch::Sender::default(),
             sessions: Mutex::default(),
-            pipeline,
             compactions: Semaphore::new(1),
             tasks: Mutex::new(TaskGroup::new()),
         });

@@ -8,7 +8,6 @@
 
 mod driver;
 mod mailbox;
-mod pipeline;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,7 +25,6 @@ use crate::replica::{Replica, State};
 use driver::Driver;
 pub(crate) use mailbox::Pending;
 use mailbox::{Mailbox, Proposal};
-pub(crate) use pipeline::Pipeline;
 
 /// A majority that has not answered for this long is lost: the leader's lease clock stands still and new
 /// writes are refused. Longer than an idle group's heartbeat interval.
@@ -60,13 +58,12 @@ impl<S: State> Partition<S> {
         group: Group<Replica<S>>,
         applied: watch::Receiver<LogIndex>,
         directory: Directory,
-        pipeline: Pipeline,
         runtime: Runtime,
     ) -> Self {
         let (mailbox, proposals) = Mailbox::new();
         let stop = CancellationToken::new();
         let (seen, addresses) = (applied.clone(), directory.clone());
-        let driver = Driver::new(group.clone(), proposals, seen, addresses, pipeline, runtime, stop.clone());
+        let driver = Driver::new(group.clone(), proposals, seen, addresses, runtime, stop.clone());
         tokio::spawn(driver.run());
         let machine = group.machine();
         let shared = Shared { group, machine, mailbox, applied, directory, _stop: stop.drop_guard() };

@@ -219,8 +219,7 @@ async fn open_as<S: State>(
     let make = move |rows| Replica::from_rows(rows, &empty, applied.clone());
     let group = inner.groups.open(spec, make).await.map_err(consensus)?;
     form_if_new(broker, desired, &group);
-    let (directory, pipeline) = (inner.directory.clone(), inner.pipeline.clone());
-    Ok(Partition::start(group, seen, directory, pipeline, inner.runtime.clone()))
+    Ok(Partition::start(group, seen, inner.directory.clone(), inner.runtime.clone()))
 }
 
 /// A new group is formed by its preferred leader, which so becomes its leader; if that is not there, by another
