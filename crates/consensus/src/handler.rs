@@ -135,11 +135,12 @@ async fn pre_vote(registry: &Registry, call: VoteCall) -> Result<Answer, Refusal
     Ok(vote_answer(&response))
 }
 
-/// The vote of a leader that was heard lately. openraft's lease for it is renewed by entries and heartbeats alone, and a quiet
+/// The vote of a leader that was heard lately and is not missed. openraft's lease for it is renewed by entries and heartbeats alone, and a quiet
 /// group has neither.
 fn followed(replica: &Replica, core: &Core) -> Option<Vote> {
     let vote = core.raft.server_metrics().borrow_watched().vote;
-    (vote.committed && replica.heard_leader_of(vote.leader_id.term)).then_some(vote)
+    let heard = vote.committed && replica.heard_leader_of(vote.leader_id.term);
+    (heard && liveness::missing(replica).is_none()).then_some(vote)
 }
 
 fn vote_request(call: &VoteCall) -> VoteRequest<TypeConfig> {

@@ -51,12 +51,13 @@ struct Settled {
     voters: Vec<NodeId>,
     /// The nodes of learners.
     learners: Vec<NodeId>,
-    quiet: bool,
+    /// Since when it is quiet, and its group in every roll.
+    quiet: Option<Instant>,
 }
 
 impl Rest {
     pub(crate) fn is_quiet(&self) -> bool {
-        self.settled.as_ref().is_some_and(|settled| settled.quiet)
+        self.settled.as_ref().is_some_and(|settled| settled.quiet.is_some())
     }
 
     /// Something happened: the next turn begins anew.
@@ -72,10 +73,13 @@ impl Rest {
         now: Instant,
         rolled: impl Fn(NodeId) -> Option<Instant>,
     ) -> Option<Instant> {
-        let Some(settled) = self.settled.as_ref().filter(|settled| settled.quiet) else {
+        let Some((settled, quiet)) =
+            self.settled.as_ref().and_then(|settled| Some((settled, settled.quiet?)))
+        else {
             return self.answered;
         };
-        let heard = |node: &NodeId| rolled(*node).unwrap_or(settled.since).max(settled.since);
+        // Rolls from before were not about it.
+        let heard = |node: &NodeId| rolled(*node).filter(|at| *at >= quiet).unwrap_or(settled.since);
         let mut heard: Vec<Instant> = settled.voters.iter().map(heard).collect();
         heard.sort_unstable_by_key(|at| std::cmp::Reverse(*at));
         // With this replica itself they are one more: a majority is itself and half of the others, rounded up.
@@ -144,8 +148,10 @@ fn rests(rest: &mut Rest, metrics: &RaftMetrics<TypeConfig>) -> bool {
         old.term == Term(metrics.current_term) && metrics.last_log_index == Some(old.last)
     };
     if let Some(old) = rest.settled.as_mut().filter(unchanged) {
-        old.quiet = old.quiet || all_answered_since(metrics, old.since);
-        return old.quiet;
+        if old.quiet.is_none() && all_answered_since(metrics, old.since) {
+            old.quiet = Some(Instant::now());
+        }
+        return old.quiet.is_some();
     }
     rest.settled = settled(metrics);
     false
@@ -169,7 +175,7 @@ fn settled(metrics: &RaftMetrics<TypeConfig>) -> Option<Settled> {
         since: Instant::now(),
         voters: others().filter(|(id, _)| votes(id)).map(|(_, member)| member.node).collect(),
         learners: others().filter(|(id, _)| !votes(id)).map(|(_, member)| member.node).collect(),
-        quiet: false,
+        quiet: None,
     })
 }
 
@@ -204,7 +210,7 @@ pub(crate) async fn call_roll(context: Arc<Context>, registry: Arc<Registry>, pa
     let mut rolls: BTreeMap<NodeId, Vec<RollCall>> = BTreeMap::new();
     for replica in registry.all() {
         let rest = replica.rest.lock();
-        let Some(settled) = rest.settled.as_ref().filter(|settled| settled.quiet) else { continue };
+        let Some(settled) = rest.settled.as_ref().filter(|settled| settled.quiet.is_some()) else { continue };
         for node in settled.voters.iter().chain(&settled.learners) {
             let call = RollCall { group: replica.spec.group, term: settled.term };
             rolls.entry(*node).or_default().push(call);
@@ -216,19 +222,24 @@ pub(crate) async fn call_roll(context: Arc<Context>, registry: Arc<Registry>, pa
 
 async fn call(context: &Context, registry: &Registry, node: NodeId, roll: Vec<RollCall>, patience: Duration) {
     let sent = Instant::now();
-    let mut woken = Vec::new();
+    let (mut woken, mut answered) = (Vec::new(), true);
     for part in roll.chunks(ROLL_MAX) {
         let asking = context.peers.call(node, LaneKind::Control, Call::Roll(part.to_vec()), Vec::new());
         match timeout(patience, asking).await {
             Ok(Ok(Answer::Roll(not_so))) => woken.extend(not_so),
-            _ => woken.extend(roll.iter().map(|call| call.group)),
+            _ => {
+                answered = false;
+                woken.extend(part.iter().map(|call| call.group));
+            }
         }
     }
     for replica in woken.iter().filter_map(|group| registry.get(*group)) {
         stir(&replica);
         turn(&replica);
     }
-    context.pulses.note_rolled(node, sent);
+    if answered {
+        context.pulses.note_rolled(node, sent);
+    }
 }
 
 /// Takes a roll: who leads is heard of. Answers the groups of which this node knows otherwise, or nothing.
@@ -261,7 +272,7 @@ mod tests {
             since,
             voters: voters.iter().copied().map(NodeId).collect(),
             learners: vec![NodeId(9)],
-            quiet: true,
+            quiet: Some(since),
         };
         Rest { settled: Some(settled), answered: None }
     }
