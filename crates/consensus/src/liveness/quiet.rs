@@ -225,12 +225,11 @@ async fn call(context: &Context, registry: &Registry, node: NodeId, roll: Vec<Ro
     let (mut woken, mut answered) = (Vec::new(), true);
     for part in roll.chunks(ROLL_MAX) {
         let asking = context.peers.call(node, LaneKind::Control, Call::Roll(part.to_vec()), Vec::new());
-        match timeout(patience, asking).await {
-            Ok(Ok(Answer::Roll(not_so))) => woken.extend(not_so),
-            _ => {
-                answered = false;
-                woken.extend(part.iter().map(|call| call.group));
-            }
+        if let Ok(Ok(Answer::Roll(not_so))) = timeout(patience, asking).await {
+            woken.extend(not_so);
+        } else {
+            answered = false;
+            woken.extend(part.iter().map(|call| call.group));
         }
     }
     for replica in woken.iter().filter_map(|group| registry.get(*group)) {
