@@ -24,11 +24,12 @@ const WAIT: Duration = Duration::from_millis(200);
 /// Between two rounds of reads, whatever there is to read: after the heal members neither dawdle nor crash, and would load the
 /// nodes more than they did when it was measured what is normal.
 const PACE: Duration = Duration::from_millis(100);
-/// Of a hundred rounds, a member leaves in so many, crashes in so many, and is too slow for its session in so many
-/// of a thousand.
+/// Of a thousand rounds, a member leaves in so many, crashes in so many, is too slow for its session in so many, and
+/// hears nothing of the group any more, but reads on, in so many.
 const LEAVE_PERMILLE: u64 = 10;
 const CRASH_PERMILLE: u64 = 10;
-const STALL_PERMILLE: u64 = 8;
+const STALL_PERMILLE: u64 = 4;
+const DEAF_PERMILLE: u64 = 4;
 /// Of a hundred reads, so many are followed by a commit.
 const COMMIT_PERCENT: u64 = 60;
 /// Of a hundred steps of which nobody knows, so many are asked again, and how often at most.
@@ -177,28 +178,41 @@ impl Member {
             return;
         }
         for group in self.owned.keys().copied().collect::<Vec<_>>() {
-            let Some(Owned { route, epoch, next, done, .. }) = self.owned.get(&group) else { continue };
-            let (route, epoch, next, done) = (route.clone(), *epoch, *next, *done);
-            let polling = Polling { consumer: self.consumer, group: Some((self.group.clone(), epoch)) };
-            let chunk = match poll(&mut self.actor, &route, &polling, next, WAIT, None).await {
-                Ok(chunk) => chunk,
-                Err(trouble) => {
-                    self.actor.rest(&trouble).await;
-                    continue;
-                }
-            };
-            let next = chunk.records.last().map_or(next, |(offset, _)| offset + 1);
-            if let Some(owned) = self.owned.get_mut(&group) {
-                owned.next = next;
-            }
             let commits = self.actor.stage.drains() || self.actor.dice.percent(COMMIT_PERCENT);
-            if next > done && commits {
-                if self.outputs.is_some() {
-                    self.step(group, &route, epoch, next).await;
-                } else {
-                    self.commit(group, &route, epoch, next).await;
-                }
+            if self.read(group, true).await && commits {
+                self.conclude(group).await;
             }
+        }
+    }
+
+    /// Reads a partition once, as its owner or like anybody; false when it could not be read.
+    async fn read(&mut self, group: u32, as_owner: bool) -> bool {
+        let Some(owned) = self.owned.get_mut(&group) else { return false };
+        let owner = as_owner.then(|| (self.group.clone(), owned.epoch));
+        let polling = Polling { consumer: self.consumer, group: owner };
+        match poll(&mut self.actor, &owned.route, &polling, owned.next, WAIT, None).await {
+            Ok(chunk) => {
+                owned.next = chunk.records.last().map_or(owned.next, |(offset, _)| offset + 1);
+                true
+            }
+            Err(trouble) => {
+                self.actor.rest(&trouble).await;
+                false
+            }
+        }
+    }
+
+    /// Commits what was read of a partition and needs it.
+    async fn conclude(&mut self, group: u32) {
+        let Some(Owned { route, epoch, next, done, .. }) = self.owned.get(&group) else { return };
+        if next <= done {
+            return;
+        }
+        let (route, epoch, next) = (route.clone(), *epoch, *next);
+        if self.outputs.is_some() {
+            self.step(group, &route, epoch, next).await;
+        } else {
+            self.commit(group, &route, epoch, next).await;
         }
     }
 
@@ -304,7 +318,28 @@ impl Member {
                 self.work().await;
                 true
             }
+            draw if draw < LEAVE_PERMILLE + CRASH_PERMILLE + STALL_PERMILLE + DEAF_PERMILLE => {
+                self.outlive_its_session().await;
+                self.begin_anew();
+                true
+            }
             _ => false,
+        }
+    }
+
+    /// Reads on when its session is over, and then commits. Nobody fences who reads like anybody, so that it may well be
+    /// ahead of whoever owns the partitions by then.
+    async fn outlive_its_session(&mut self) {
+        let history = self.actor.stage.history.clone();
+        let until = history.now() + (SESSION * 3 / 2).as_micros() as u64;
+        while history.now() < until && !self.actor.stage.stop.is_cancelled() {
+            for group in self.owned.keys().copied().collect::<Vec<_>>() {
+                self.read(group, false).await;
+            }
+            self.actor.stage.sleep(PACE).await;
+        }
+        for group in self.owned.keys().copied().collect::<Vec<_>>() {
+            self.conclude(group).await;
         }
     }
 

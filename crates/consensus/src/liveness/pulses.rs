@@ -40,6 +40,8 @@ struct Pulse {
     rolled: Option<Instant>,
     /// Raised once per spell of silence of the control lanes, which are then dropped.
     control_silences: watch::Sender<u64>,
+    /// Raised once per spell in which the data lane that we dialed is mute; it is then dropped.
+    data_silences: watch::Sender<u64>,
     /// Raised once per spell of silence of the whole node; all its connections are then dropped.
     silences: watch::Sender<u64>,
 }
@@ -141,13 +143,16 @@ impl Pulses {
             .collect()
     }
 
-    /// Drops the connections of peers that have been silent for long.
+    /// Drops the connections that have been silent for long.
     pub(crate) fn drop_silent(&self) {
         let now = Instant::now();
         for pulse in self.peers.lock().values_mut() {
             let silence = pulse.signs.take_silence(now);
             if silence.control || silence.node {
                 pulse.control_silences.send_modify(|count| *count += 1);
+            }
+            if silence.data || silence.node {
+                pulse.data_silences.send_modify(|count| *count += 1);
             }
             if silence.node {
                 pulse.silences.send_modify(|count| *count += 1);
@@ -161,7 +166,8 @@ impl Pulses {
         let pulse = peers.entry(node).or_insert_with(|| Pulse::new(self.suspect));
         let mut silences = match kind {
             LaneKind::Control => pulse.control_silences.subscribe(),
-            LaneKind::Data | LaneKind::Snapshot => pulse.silences.subscribe(),
+            LaneKind::Data => pulse.data_silences.subscribe(),
+            LaneKind::Snapshot => pulse.silences.subscribe(),
         };
         async move {
             // A peer that left the address book has its lanes dropped anyway.
@@ -188,6 +194,7 @@ impl Pulse {
             told: None,
             rolled: None,
             control_silences: watch::Sender::new(0),
+            data_silences: watch::Sender::new(0),
             silences: watch::Sender::new(0),
         }
     }

@@ -36,6 +36,8 @@ pub(crate) struct Signs {
     control_since: Instant,
     data_in: Option<Instant>,
     data_out: Option<Instant>,
+    /// The silence of the data lane that we dialed was told, and nothing came over it since.
+    data_told: bool,
 }
 
 #[derive(Debug, Default)]
@@ -51,6 +53,8 @@ struct Contact {
 pub(crate) struct Silence {
     /// The control lanes'.
     pub(crate) control: bool,
+    /// That of the data lane which we dialed, although the peer is heard on its control lane.
+    pub(crate) data: bool,
     /// The whole node's.
     pub(crate) node: bool,
 }
@@ -65,6 +69,7 @@ impl Signs {
             control_since: now,
             data_in: None,
             data_out: None,
+            data_told: false,
         }
     }
 
@@ -84,6 +89,7 @@ impl Signs {
             Way::DataOut => {
                 self.data.note(now);
                 self.data_out = Some(now);
+                self.data_told = false;
             }
         }
     }
@@ -130,10 +136,11 @@ impl Signs {
     /// Tells of each long silence once.
     pub(crate) fn take_silence(&mut self, now: Instant) -> Silence {
         let patience = self.suspect * SILENCE_SUSPECTS;
+        let mute = self.is_mute(Way::DataOut, now) && !std::mem::replace(&mut self.data_told, true);
         let control = self.control.take_silence(patience, now);
         let data = self.data.take_silence(patience, now);
         let quiet = self.control.last.is_none() && self.data.last.is_none();
-        Silence { control, node: (control || data) && quiet }
+        Silence { control, data: mute, node: (control || data) && quiet }
     }
 }
 
@@ -233,6 +240,19 @@ mod tests {
     }
 
     #[test]
+    fn a_lane_of_ours_that_is_mute_is_told_once_until_something_comes_over_it() {
+        let mut peer = Peer::new();
+        let mute = Silence { data: true, ..Silence::default() };
+        for _ in 0..2 {
+            peer.pass(SECONDS, &ALL);
+            peer.pass(SECONDS, &[Way::Control, Way::DataIn]);
+            assert_eq!(peer.signs.take_silence(peer.now), mute);
+            peer.pass(SECONDS, &[Way::Control, Way::DataIn]);
+            assert_eq!(peer.signs.take_silence(peer.now), Silence::default());
+        }
+    }
+
+    #[test]
     fn a_lane_that_waits_for_our_disk_is_neither_mute_nor_a_sign_of_life() {
         let mut peer = Peer::new();
         peer.pass(SECONDS, &ALL);
@@ -250,10 +270,10 @@ mod tests {
         peer.pass(SECONDS, &ALL);
         peer.pass(SECONDS, &[Way::DataIn]);
         assert!(peer.signs.hears(peer.now) && !peer.signs.hears_control(peer.now));
-        assert_eq!(peer.signs.take_silence(peer.now), Silence { control: true, node: false });
+        assert_eq!(peer.signs.take_silence(peer.now), Silence { control: true, ..Silence::default() });
         peer.pass(SECONDS, &[]);
         assert!(!peer.signs.hears(peer.now));
-        assert_eq!(peer.signs.take_silence(peer.now), Silence { control: false, node: true });
+        assert_eq!(peer.signs.take_silence(peer.now), Silence { node: true, ..Silence::default() });
         assert_eq!(peer.signs.take_silence(peer.now), Silence::default(), "told once");
     }
 
@@ -267,6 +287,7 @@ mod tests {
         assert!(!peer.signs.hears(peer.now));
         assert_eq!(peer.signs.take_silence(peer.now), Silence::default());
         peer.pass(SUSPECT * SILENCE_SUSPECTS, &[]);
-        assert_eq!(peer.signs.take_silence(peer.now), Silence { control: true, node: true });
+        let told = Silence { control: true, node: true, ..Silence::default() };
+        assert_eq!(peer.signs.take_silence(peer.now), told);
     }
 }

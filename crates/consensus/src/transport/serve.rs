@@ -17,6 +17,8 @@ use super::{Answer, Call};
 const REQUESTS_MAX: usize = 1_024;
 /// How often a lane that has to wait is said to.
 const HELD_SIGN: Duration = Duration::from_millis(100);
+/// The id of an answer to no request; those of requests start at 1.
+const UNASKED: u64 = 0;
 /// Answers in one frame.
 const FRAME_ITEMS_MAX: usize = 256;
 
@@ -65,7 +67,7 @@ async fn read(
             let Some(payloads) = cut_payloads(&call, &mut payload) else {
                 return malformed("payloads are cut short");
             };
-            let permit = admitted(handler, (peer, lane), &running).await;
+            let permit = admitted(handler, (peer, lane), &running, &answers).await;
             let answer = handler.call(peer, call, payloads);
             tasks.spawn(respond(id, answer, answers.clone(), permit));
         }
@@ -75,11 +77,13 @@ async fn read(
     }
 }
 
-/// Waits for a place among the requests that are worked on. While there is none, it is not the peer that is silent.
+/// Waits for a place among the requests that are worked on. While there is none, it is not the peer that is silent, and
+/// its pings, which wait as well, are answered before they are read: the lane is slow, not dead.
 async fn admitted(
     handler: &Arc<dyn Handler>,
     (peer, lane): (Identity, LaneKind),
     running: &Arc<Semaphore>,
+    answers: &mpsc::Sender<(u64, Answer)>,
 ) -> OwnedSemaphorePermit {
     let place = Arc::clone(running).acquire_owned();
     tokio::pin!(place);
@@ -89,6 +93,9 @@ async fn admitted(
         }
         if lane == LaneKind::Data {
             handler.held(peer);
+            let pong = handler.call(peer, Call::Ping, Vec::new()).await;
+            // Where there is no room, answers are under way that say as much.
+            let _ = answers.try_send((UNASKED, pong));
         }
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::cluster::{Cluster, wait_until};
+use crate::cluster::{Cluster, timings, wait_until};
 use crate::switchboard::Lane;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -70,6 +70,23 @@ async fn a_leader_that_is_heard_but_replicates_nothing_is_replaced() {
     cluster.group(new).submit(Bytes::from_static(b"new")).await.unwrap();
     cluster.board.heal();
     cluster.settle().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_data_connection_that_died_without_a_word_is_made_anew_before_its_requests_time_out() {
+    let cluster = Cluster::start(3).await;
+    cluster.settle().await;
+    let leader = cluster.leader().await;
+    let away = (1..=3).find(|id| *id != leader).unwrap();
+    // What is left is a majority only over the connection that dies.
+    for other in (1..=3).filter(|id| *id != away) {
+        cluster.board.cut(away, other);
+    }
+    cluster.board.let_data_connections_die();
+    let begun = tokio::time::Instant::now();
+    cluster.propose(b"after all").await;
+    println!("acknowledged after {:?}", begun.elapsed());
+    assert!(begun.elapsed() < timings().stall, "not because a request timed out");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -23,6 +23,8 @@ pub(crate) struct Switchboard {
     frozen: watch::Sender<BTreeSet<(u64, u64)>>,
     /// The same of data and control lanes alone.
     muted: [watch::Sender<BTreeSet<(u64, u64)>>; 2],
+    /// How often the data connections that there were then died without a word.
+    deaths: watch::Sender<u64>,
     /// Bytes that a snapshot connection lets through before it is held up.
     snapshot_bytes: watch::Sender<Option<u64>>,
     /// Snapshots that were held up so far, each with as many bytes through.
@@ -50,6 +52,11 @@ impl Switchboard {
     /// Freezes lanes of one kind between two nodes, whoever made the connection.
     pub(crate) fn mute(&self, lane: Lane, a: u64, b: u64) {
         self.muted[lane as usize].send_if_modified(|muted| muted.insert((a.min(b), a.max(b))));
+    }
+
+    /// The data connections that there are now carry nothing any more, and nobody is told; new ones work.
+    pub(crate) fn let_data_connections_die(&self) {
+        self.deaths.send_modify(|count| *count += 1);
     }
 
     /// Holds up every snapshot after `bytes`, without breaking its connection; none lets them pass again.
@@ -156,7 +163,11 @@ async fn carry(
     let lane = *hello.last().unwrap();
     if lane != LANE_SNAPSHOT {
         let mut muted = board.muted[usize::from(lane)].subscribe();
-        while_thawed(copy_bidirectional(stream, far), &mut muted, link).await.transpose()?;
+        let mut deaths = board.deaths.subscribe();
+        tokio::select! {
+            copied = while_thawed(copy_bidirectional(stream, far), &mut muted, link) => copied.transpose()?,
+            _ = deaths.changed(), if lane == Lane::Data as u8 => std::future::pending().await,
+        };
         return Ok(());
     }
     let (mut from_acceptor, mut to_acceptor) = tokio::io::split(stream);
