@@ -5,7 +5,7 @@ use clap::ValueEnum;
 use crate::nemesis::Kind;
 use crate::nemesis::Kind::{
     BitRot, ClientCut, Clock, ClockStrobe, Cpu, DiskFull, Eio, FdExhaustion, Garbage, HungFsync, Kill,
-    KillAll, LyingFsync, Membership, Memory, NetChaos, OldData, OneWay, Partition, Pause, PowerCut,
+    KillAll, LyingFsync, Membership, Memory, Moves, NetChaos, OldData, OneWay, Partition, Pause, PowerCut,
     PowerCutAll, Reset, RollingRestart, SingleLink, SlowFsync, Snapshot, TornWrite, Transfer, Wipe,
 };
 use crate::workload::Workload;
@@ -18,7 +18,7 @@ use crate::workload::Workload::{
 pub enum Tier {
     /// For every change: 13 × 60 s
     Pr,
-    /// For every night: 42 × 120 s, all kinds of faults
+    /// For every night: 45 × 120 s, all kinds of faults
     Nightly,
     /// For a release: as nightly, 600 s each
     Release,
@@ -51,7 +51,7 @@ const PR: [(Workload, &[Kind]); 13] = [
     (AckAppend, &[Kill, Partition]),
 ];
 
-const NIGHTLY: [(Workload, &[Kind]); 42] = [
+const NIGHTLY: [(Workload, &[Kind]); 45] = [
     (Queue, &[Kill, Pause]),
     (Queue, &[Partition, Kill]),
     (Queue, &[OneWay, SingleLink]),
@@ -80,6 +80,9 @@ const NIGHTLY: [(Workload, &[Kind]); 42] = [
     (Register, &[Partition, Kill]),
     (Register, &[OneWay, Pause]),
     (Mixed, &[Membership, Kill]),
+    (Mixed, &[Moves, Kill]),
+    (Mixed, &[Moves, Partition]),
+    (Fifo, &[Moves, Pause]),
     (Mixed, &[FdExhaustion, Garbage]),
     (Mixed, &[KillAll, NetChaos]),
     (AckAppend, &[Kill, Pause]),

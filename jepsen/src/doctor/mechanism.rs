@@ -64,6 +64,7 @@ pub(super) fn needed_by(kind: Kind) -> &'static [Mechanism] {
         | Kind::OldData
         | Kind::Transfer
         | Kind::Membership
+        | Kind::Moves
         | Kind::Snapshot
         | Kind::RollingRestart
         | Kind::Garbage => &[Mechanism::Signals],

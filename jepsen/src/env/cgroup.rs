@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use rustix::io::Errno;
+
 use super::error::{Error, Result, Tried as _};
 use super::ledger::{Ledger, Made};
 
@@ -59,9 +61,14 @@ impl Group {
         Ok(Self { resource, version, path })
     }
 
-    /// Puts a process into it.
+    /// Puts a process into it, unless it has ended.
     pub(crate) fn take(&self, process: u32) -> Result<()> {
-        self.write("cgroup.procs", &process.to_string())
+        let path = self.path.join("cgroup.procs");
+        match fs::write(&path, process.to_string()) {
+            // As one does at once that finds its data damaged; whoever counts on it will notice.
+            Err(error) if error.raw_os_error() == Some(Errno::SRCH.raw_os_error()) => Ok(()),
+            written => written.at("writing", &path),
+        }
     }
 
     /// Limits the processor to a share of one core, in hundredths; None lifts the limit.

@@ -30,7 +30,8 @@ impl Part {
             | Kind::RollingRestart
             | Kind::Memory
             | Kind::FdExhaustion
-            | Kind::Membership => &[Self::Life],
+            | Kind::Membership
+            | Kind::Moves => &[Self::Life],
             Kind::DiskFull | Kind::SlowFsync | Kind::HungFsync => &[Self::Disk],
             Kind::Eio
             | Kind::TornWrite

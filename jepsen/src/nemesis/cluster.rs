@@ -1,4 +1,4 @@
-//! What operators do to a cluster: hand leaderships over, add nodes.
+//! What operators do to a cluster: hand leaderships over, add nodes, move replicas.
 
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,7 @@ use weir_client::{Admin, Client, ClientOptions};
 
 use super::Led;
 use super::work::Work;
-use crate::env::{Error, Result, Seat};
+use crate::env::{Error, Node, Result, Seat};
 
 /// How long the cluster may take to take one transfer, or the request for it.
 const TRANSFERRING: Duration = Duration::from_secs(3);
@@ -23,6 +23,8 @@ const FIRST_MOVE_PATIENCE: Duration = Duration::from_secs(20);
 const JOINING: Duration = Duration::from_secs(30);
 /// How often it is looked for a spare that nobody has, or asked for a leadership.
 const CLAIMING: Duration = Duration::from_millis(200);
+/// How long all moves may take before others are asked for.
+const MOVING: Duration = Duration::from_secs(15);
 /// How long a node may take to stop in good order.
 const STOPPING: Duration = Duration::from_secs(20);
 
@@ -104,21 +106,26 @@ async fn move_leader(admin: &Admin, partition: &Led, to: u64) -> bool {
     matches!(timeout(TRANSFERRING, moving).await, Ok(Ok(())))
 }
 
-/// A node that is not yet, or no longer, there joins; when it is over, it stops in good order.
-pub(super) fn membership(work: &mut Work<'_>) -> Result<()> {
+/// A node that may join, for this step alone; none when everything is healed before one is free.
+fn spare<'a>(work: &mut Work<'a>) -> Result<Option<&'a Node>> {
     let spares = work.site().spares();
     if spares.is_empty() {
         return Err(Error::Unable("the site has no spare node".to_owned()));
     }
-    let spare = loop {
+    loop {
         if let Some(spare) = spares.iter().find(|node| work.befall(node)) {
-            break spare;
+            return Ok(Some(spare));
         }
         // Another step has it.
         if !work.rest(CLAIMING) {
-            return Ok(());
+            return Ok(None);
         }
-    };
+    }
+}
+
+/// A node that is not yet, or no longer, there joins; when it is over, it stops in good order.
+pub(super) fn membership(work: &mut Work<'_>) -> Result<()> {
+    let Some(spare) = spare(work)? else { return Ok(()) };
     work.begin("");
     spare.start()?;
     let joined = spare.ready(JOINING, &|| work.is_healing()).is_ok();
@@ -127,4 +134,76 @@ pub(super) fn membership(work: &mut Work<'_>) -> Result<()> {
     let told = |done: bool, what: &str| format!("{what}{}", if done { "" } else { " not in time" });
     work.end(format!("{}, {}", told(joined, "joined"), told(stopped, "stopped")));
     Ok(())
+}
+
+/// Replicas move to a node that joined for that, and by a drain off it again. It stays a member, and runs on.
+pub(super) fn moves(work: &mut Work<'_>) -> Result<()> {
+    let Some(spare) = spare(work)? else { return Ok(()) };
+    let end = Instant::now() + work.lasts();
+    spare.start()?;
+    // It may be kept from joining by other faults; then nothing moves.
+    let _ = spare.ready(JOINING, &|| work.is_healing());
+    let (runtime, admin) = administrator(work)?;
+    let (mut onto, mut off) = (0, 0);
+    while Instant::now() < end || (onto == 0 && Instant::now() < end + FIRST_MOVE_PATIENCE) {
+        if let Some(planned) = runtime.block_on(asked(fill(&admin, spare.name()))) {
+            if onto == 0 && planned > 0 {
+                work.begin("");
+            }
+            onto += planned;
+            runtime.block_on(settle(&admin, work));
+        }
+        if let Some(planned) = runtime.block_on(asked(empty(&admin, spare.name()))) {
+            off += planned;
+            runtime.block_on(settle(&admin, work));
+        }
+        if !work.rest(CLAIMING) {
+            break;
+        }
+    }
+    if onto > 0 {
+        work.end(format!("{onto} moves to {}, {off} off it", spare.name()));
+    }
+    Ok(())
+}
+
+/// What came of a request; none when the cluster did not take it, as it may while nodes are down.
+async fn asked<T>(request: impl Future<Output = weir_client::Result<T>>) -> Option<T> {
+    timeout(TRANSFERRING, request).await.ok()?.ok()
+}
+
+/// The node is in use, and takes its share of the replicas; how many moves that needs.
+async fn fill(admin: &Admin, name: &str) -> weir_client::Result<usize> {
+    if let Some(node) = id_of(admin, name).await? {
+        admin.cancel_drain(node).await?;
+    }
+    let plan = admin.plan_balance().await?;
+    if !plan.is_empty() {
+        admin.move_replicas(&plan).await?;
+    }
+    Ok(plan.len())
+}
+
+/// The node is emptied; how many moves that needs.
+async fn empty(admin: &Admin, name: &str) -> weir_client::Result<usize> {
+    let Some(node) = id_of(admin, name).await? else { return Ok(0) };
+    admin.drain_node(node).await?;
+    Ok(admin.moves(0, Duration::ZERO).await?.moves.len())
+}
+
+async fn id_of(admin: &Admin, name: &str) -> weir_client::Result<Option<u64>> {
+    let status = admin.cluster_status().await?;
+    Ok(status.nodes.iter().find(|node| node.name == name).map(|node| node.node_id))
+}
+
+/// Waits until nothing is on the move, for a bounded time.
+async fn settle(admin: &Admin, work: &Work<'_>) {
+    let (end, mut seen) = (Instant::now() + MOVING, 0);
+    while Instant::now() < end && !work.is_healing() {
+        match timeout(TRANSFERRING, admin.moves(seen, CLAIMING)).await {
+            Ok(Ok(now)) if now.moves.is_empty() => return,
+            Ok(Ok(now)) => seen = now.version,
+            _ => tokio::time::sleep(CLAIMING).await,
+        }
+    }
 }

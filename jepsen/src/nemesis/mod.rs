@@ -218,6 +218,7 @@ fn perform(work: &mut Work<'_>) -> Result<()> {
         Kind::OldData => data::old(work),
         Kind::Transfer => cluster::transfer(work),
         Kind::Membership => cluster::membership(work),
+        Kind::Moves => cluster::moves(work),
         Kind::Garbage => garbage::send(work),
     }
 }

@@ -66,7 +66,11 @@ impl Folder {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
-        std::os::unix::fs::symlink(name, link)
+        match std::os::unix::fs::symlink(name, link) {
+            // Another run begins beside this one: either is the latest.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            linked => linked,
+        }
     }
 }
 

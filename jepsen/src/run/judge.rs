@@ -28,7 +28,8 @@ fn judge_file(history: &Path, options: &Options) -> io::Result<Report> {
     let file = BufReader::with_capacity(BUFFER_BYTES, File::open(history)?);
     let mut known = options.workload.check_options(&options.load());
     known.coverage.faults = options.nemesis.iter().map(|kind| kind.name().to_owned()).collect();
-    known.coverage.on_blank_nodes = vec![Kind::Membership.name().to_owned()];
+    let on_blank_nodes = [Kind::Membership, Kind::Moves].map(|kind| kind.name().to_owned());
+    known.coverage.on_blank_nodes = on_blank_nodes.to_vec();
     let workers = std::thread::available_parallelism().map_or(1, NonZero::get) as u32;
     judge(Reader::new(file), &known, workers).map_err(|error| match error {
         ReadError::Io(error) => error,

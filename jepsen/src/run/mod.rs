@@ -16,12 +16,11 @@ mod stall;
 
 use std::io;
 use std::path::Path;
-use std::sync::Arc;
 
 use weir_checker::Report;
 
 use crate::doctor;
-use crate::env::{Site, SiteOptions};
+use crate::env::{Node, Site, SiteOptions};
 use crate::history::History;
 use crate::nemesis::Kind;
 use crate::schedule::{Course, Schedule};
@@ -100,10 +99,10 @@ fn check_possible(options: &Options) -> Result<(), Error> {
 }
 
 fn site_options(folder: &Folder, options: &Options) -> SiteOptions {
-    let spares = u32::from(options.nemesis.contains(&Kind::Membership));
+    let joining = [Kind::Membership, Kind::Moves].into_iter().filter(|kind| options.nemesis.contains(kind));
     SiteOptions {
         nodes: options.nodes,
-        spares,
+        spares: joining.count() as u32,
         net: options.net,
         disk: options.disk,
         other_binary: options.other_binary.clone(),
@@ -115,8 +114,8 @@ fn site_options(folder: &Folder, options: &Options) -> SiteOptions {
     }
 }
 
-/// The nodes of a site as clients know them: name and client address.
-fn nodes(site: &Arc<Site>) -> Vec<(String, String)> {
-    let founders = site.founders().iter();
-    founders.map(|node| (node.name().to_owned(), node.addresses()[0].to_string())).collect()
+/// Nodes as clients know them: name and client address.
+fn addresses<'a>(nodes: impl IntoIterator<Item = &'a Node>) -> Vec<(String, String)> {
+    let address = |node: &Node| (node.name().to_owned(), node.addresses()[0].to_string());
+    nodes.into_iter().map(address).collect()
 }

@@ -73,6 +73,10 @@ impl Registry {
             if let Some(other) = self.other_group_of(group, replica) {
                 return invalid(format!("replica {replica} belongs to group {other}"));
             }
+            let issued = self.memberships.get(&group).and_then(|known| known.node_of(replica));
+            if let Some(other) = issued.filter(|issued| *issued != node) {
+                return invalid(format!("replica {replica} was issued to node {other}, not {node}"));
+            }
         }
         Ok(())
     }
