@@ -106,7 +106,7 @@ async fn one_message_in_a_thousand_that_stays_keeps_no_disk_space_and_keeps_its_
     let count = mebibytes() * (1 << 20) / BODY as u64;
     publish(&client, count).await;
     let peak = disk(&mut cluster);
-    println!("{count} messages, {peak:?} bytes");
+    eprintln!("{count} messages, {peak:?} bytes");
 
     let (mut handled, mut held) = (0, BTreeMap::new());
     while handled < count {
@@ -131,7 +131,7 @@ async fn one_message_in_a_thousand_that_stays_keeps_no_disk_space_and_keeps_its_
         if is_back { Ok(()) } else { Err(format!("{now:?} of {peak:?} bytes are left")) }
     })
     .await;
-    println!("{:?} bytes are left", disk(&mut cluster));
+    eprintln!("{:?} bytes are left", disk(&mut cluster));
 
     // Everything that stayed says what it said, and whoever held it still does.
     let options = PeekOptions { max_messages: 10_000, ..PeekOptions::default() };

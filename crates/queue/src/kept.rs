@@ -115,7 +115,7 @@ impl Kept {
     /// The bodies of a run lie elsewhere.
     pub(crate) fn relocate(&mut self, name: MessageId, pointer: Pointer, record: u32) {
         let run = *self.rows.get(name).expect("the caller names a run");
-        self.rows.put(name, KeptRun { pointer, record, ..run });
+        self.rows.put(name, KeptRun { record, pointer, ..run });
     }
 
     /// The run that has to go first by now: its time is over, or there is more than may be kept.

@@ -61,7 +61,7 @@ impl Queue {
         });
         let mut all: Vec<Bodies> = spans.chain(messages).chain(kept).collect();
         all.sort_unstable_by_key(|bodies| bodies.first);
-        let is_cut = all.len() > rows;
+        let is_cut = all.len() >= rows;
         all.truncate(rows);
         let next = all.last().filter(|_| is_cut).map(Bodies::end);
         all.retain(|bodies| bodies.pointer.index < horizon);

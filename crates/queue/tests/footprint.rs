@@ -128,7 +128,7 @@ fn a_message_in_a_thousand_needs_no_old_entry_once_it_is_written_anew() {
         let Some(next) = next else { break };
         from = next;
     }
-    assert_eq!(steps, batches.div_ceil(64));
+    assert_eq!(steps, batches.div_ceil(64), "200 rows, 64 at a time");
     assert!(partition.queue.retained_from() > Some(horizon), "{:?}", partition.queue.retained_from());
     partition.queue.check_invariants();
 }
