@@ -58,7 +58,7 @@ pub(crate) struct Inner {
     pub(crate) openings: watch::Sender<Openings>,
     /// By partition, so that one that is slow to take a session in holds up no other.
     pub(crate) sessions: Mutex<BTreeMap<GroupId, Connected>>,
-    /// A turn to compact a partition.
+    /// A turn to compact a partition, or to write a queue's bodies anew.
     pub(crate) compactions: Semaphore,
     pub(crate) tasks: Mutex<TaskGroup>,
 }

@@ -10,19 +10,19 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 use tracing::{debug, info};
 use weir_stream::{BatchAt, Command, PassAhead, Rewrite, RewrittenBatch, Stream, ToRewrite};
-use weir_types::batch::{BatchBuilder, BatchError, BatchHeader, BatchView, Codec, RecordView};
+use weir_types::batch::{BatchBuilder, BatchHeader, Codec, RecordView};
 use weir_types::{ErrorKind, GroupId, Offset, WeirError};
 
 use crate::api::bodies::{BatchReader, damaged, read_error};
 use crate::broker::Broker;
-use crate::door;
 use crate::links::Wakes;
 use crate::partition::Partition;
 use crate::replica::State as _;
 use crate::rest::Rest;
+use crate::rewriting::{BATCH_BYTES_MAX, BATCH_BYTES_MIN, built, copy, for_each_record, pace};
 
 /// What has to be appended before a pass is worth its while.
 const DIRTY_BYTES_MIN: u64 = 1 << 20;
@@ -34,12 +34,6 @@ const KEY_COST: usize = 64;
 const STEP_BYTES: u64 = 1 << 20;
 /// One step rewrites so many batches, or one entry.
 const STEP_BATCHES: usize = 1_024;
-/// Smaller batches are put together.
-const BATCH_BYTES_MIN: usize = 256 << 10;
-/// A batch of so much fits, however badly it is compressed.
-const BATCH_BYTES_MAX: usize = 3 << 20;
-/// A pass reads no faster, so that it leaves the disk and the network to others.
-const BYTES_PER_SECOND: u64 = 32 << 20;
 /// When a pass may pay that did not pay when it was looked at.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
@@ -124,8 +118,7 @@ async fn run_pass(broker: &Broker, group: GroupId, partition: &Partition<Stream>
         let Some(next) = next else { break };
         let begun = Instant::now();
         let bytes = step(partition, &next, &latest, &mut totals).await?;
-        let least = Duration::from_micros(bytes * 1_000_000 / BYTES_PER_SECOND);
-        sleep(least.saturating_sub(begun.elapsed())).await;
+        pace(begun, bytes).await;
     }
     if totals.steps > 0 {
         let Totals { steps, read, written, .. } = totals;
@@ -300,9 +293,8 @@ impl<'a> Writer<'a> {
         if self.gathered.is_empty() {
             self.base = offset;
         }
-        let headers: Vec<_> = record.headers.iter().map(|header| (header.name, header.value)).collect();
         self.gathered.skip_to((offset - self.base) as u32);
-        self.gathered.push(record.key, record.value, &headers, timestamp_ms).map_err(unbuilt)?;
+        copy(&mut self.gathered, record, timestamp_ms)?;
         self.last = offset;
         Ok(())
     }
@@ -313,15 +305,7 @@ impl<'a> Writer<'a> {
         if gathered.is_empty() {
             return Ok(());
         }
-        let built = match self.codec {
-            Codec::None => gathered.build(None),
-            codec => {
-                let compressed = weir_compression::compress(codec, gathered.section())
-                    .map_err(|error| WeirError::new(error.kind(), error.code(), error.to_string()))?;
-                gathered.build_compressed(None, codec, &compressed)
-            }
-        };
-        let batch = built.map_err(unbuilt)?;
+        let batch = built(&gathered, self.codec)?;
         let header = BatchHeader::parse(&batch).map_err(damaged)?;
         self.write(self.base, self.last, header.max_timestamp_ms, &batch);
         Ok(())
@@ -337,23 +321,4 @@ impl<'a> Writer<'a> {
         });
         self.bodies.extend_from_slice(batch);
     }
-}
-
-/// Calls `see` for each record of a stored batch with its offset after the base and its timestamp.
-fn for_each_record(
-    batch: &Bytes,
-    mut see: impl FnMut(u32, &RecordView<'_>, i64) -> Result<(), WeirError>,
-) -> Result<(), WeirError> {
-    let view = BatchView::parse(batch).map_err(damaged)?;
-    let section = door::open(&view)?;
-    for record in view.records(&section) {
-        let record = record.map_err(damaged)?;
-        let timestamp_ms = view.header().first_timestamp_ms.saturating_add(record.timestamp_delta);
-        see(record.offset_delta, &record, timestamp_ms)?;
-    }
-    Ok(())
-}
-
-fn unbuilt(error: BatchError) -> WeirError {
-    WeirError::new(error.kind(), error.code(), error.to_string())
 }

@@ -29,9 +29,11 @@ mod metadata_group;
 mod node;
 mod partition;
 mod reconciler;
+mod relocation;
 mod remote;
 mod replica;
 mod rest;
+mod rewriting;
 mod transfers;
 
 pub use broker::Broker;

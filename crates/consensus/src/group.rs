@@ -19,6 +19,11 @@ use crate::{
     liveness, membership, status, transfer, wall,
 };
 
+/// A log of less than so many times [`Limits::log_bytes_kept`](crate::Limits) is not sparse: little is to be had.
+const SPARSE_WINDOWS: u64 = 2;
+/// In a sparse log, less than one byte of so many is alive.
+const SPARSE_FACTOR: u64 = 4;
+
 /// An entry that was committed and applied here.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Applied<R> {
@@ -191,6 +196,14 @@ impl<M: Machine> Group<M> {
             index: LogIndex(last.index()),
         });
         Ok(Stored { applied, rows })
+    }
+
+    /// Whether the log from `from` on takes so much more disk than `live_bytes` that these should be written anew at its end:
+    /// several times what is kept for followers anyway, and most of it dead. Only the log of a queue ever is.
+    pub async fn is_sparse(&self, from: LogIndex, live_bytes: u64) -> Result<bool, ReadError> {
+        let bytes = self.reads.queue_log_bytes(from).await?;
+        let least = self.replica.context.limits.log_bytes_kept.saturating_mul(SPARSE_WINDOWS);
+        Ok(bytes >= least && live_bytes.saturating_mul(SPARSE_FACTOR) <= bytes)
     }
 
     /// Adds a replica that does not vote yet. Returns when the change is committed and in [`Group::status`], not when

@@ -17,6 +17,7 @@ mod purge;
 mod redrive;
 mod reject;
 mod release;
+mod relocate;
 mod replay;
 mod settle;
 mod timers;

@@ -1,7 +1,8 @@
 //! The messages: rows of spans and of touched messages, and the indices over them.
 
-use weir_types::{MessageId, QueuePolicy, RowChange, WallClock};
+use weir_types::{MessageId, Pointer, QueuePolicy, RowChange, WallClock};
 
+use crate::command::MessageRun;
 use crate::index::Index;
 use crate::item::Item;
 use crate::kept::{Kept, KeptRun};
@@ -118,6 +119,32 @@ impl Backlog {
         assert!(!self.messages.contains(id), "message {id} is there already");
         self.index.add(&Item::of_message(id, &message));
         self.messages.put(id, message);
+    }
+
+    /// Messages of a run have their bodies in the records of another batch from `record` on; answers how many are there. A
+    /// span or a run of kept messages that reaches beyond the run stays where it is.
+    pub(crate) fn relocate(&mut self, run: MessageRun, pointer: Pointer, record: u32) -> u64 {
+        let end = MessageId(run.first.0 + u64::from(run.count));
+        let place = |id: MessageId| record + (id.0 - run.first.0) as u32;
+        let mut moved = 0;
+        let touched: Vec<_> = self.messages.range(run.first..end).map(|(id, _)| id).collect();
+        for id in touched {
+            let message = self.messages.remove(id).expect("it was just listed");
+            moved += self.index.bodies.relocate(message.pointer.index, pointer.index, 1);
+            self.messages.put(id, Message { pointer, record: place(id), ..message });
+        }
+        let spans: Vec<_> = self.spans.range(run.first..end).map(|(last, span)| (last, *span)).collect();
+        for (last, span) in spans.into_iter().filter(|(last, span)| span.first(*last) >= run.first) {
+            moved += self.index.bodies.relocate(span.pointer.index, pointer.index, span.count.into());
+            self.spans.put(last, Span { pointer, record: place(span.first(last)), ..span });
+        }
+        let kept: Vec<_> =
+            self.kept.rows().range(run.first..end).map(|(first, kept)| (first, *kept)).collect();
+        for (first, kept) in kept.into_iter().filter(|(first, kept)| kept.end(*first) <= end) {
+            moved += self.index.bodies.relocate(kept.pointer.index, pointer.index, kept.count.into());
+            self.kept.relocate(first, pointer, place(first));
+        }
+        moved
     }
 
     /// The delivery time or the backoff of an item is over.

@@ -24,6 +24,13 @@ impl Bodies {
         }
     }
 
+    /// So many messages have their bodies in another entry now; gives their number.
+    pub(crate) fn relocate(&mut self, from: LogIndex, to: LogIndex, messages: u64) -> u64 {
+        self.remove(from, messages);
+        self.add(to, messages);
+        messages
+    }
+
     /// The lowest entry whose bodies are needed.
     pub(crate) fn first(&self) -> Option<LogIndex> {
         self.live.first_key_value().map(|(entry, _)| *entry)

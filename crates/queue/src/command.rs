@@ -110,6 +110,9 @@ pub enum Command {
         /// Whose the records of its batch are: all of them, in order.
         tenants: Vec<TenantRun>,
     },
+    /// Bodies were written anew, so that the entries where they lay can go. Answer:
+    /// [`Reply::Relocated`](crate::Reply::Relocated).
+    Relocate(Relocate),
 }
 
 impl Command {
@@ -147,6 +150,34 @@ pub struct Replay {
     /// The messages, in order of arrival, without producer and dedup ids; none when nothing of the range is kept any
     /// more.
     pub batch: Option<Enqueue>,
+}
+
+/// Bodies that lie in this entry from now on, as the leader read them elsewhere. What a message says never changes, so a
+/// step that comes late, or twice, does no harm.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Relocate {
+    /// The batches.
+    pub batches: Vec<RelocatedBatch>,
+}
+
+/// A batch of bodies that were written anew.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RelocatedBatch {
+    /// Where the batch starts in the bodies of this entry, in bytes.
+    pub position: u32,
+    /// Length of the batch there, in bytes.
+    pub length: u32,
+    /// Whose records it holds, one each, in order.
+    pub runs: Vec<MessageRun>,
+}
+
+/// Messages with consecutive ids.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MessageRun {
+    /// The first one.
+    pub first: MessageId,
+    /// How many: at least 1.
+    pub count: u32,
 }
 
 /// Messages that leave, and what they become elsewhere.

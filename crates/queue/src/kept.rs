@@ -112,6 +112,12 @@ impl Kept {
         run
     }
 
+    /// The bodies of a run lie elsewhere.
+    pub(crate) fn relocate(&mut self, name: MessageId, pointer: Pointer, record: u32) {
+        let run = *self.rows.get(name).expect("the caller names a run");
+        self.rows.put(name, KeptRun { record, pointer, ..run });
+    }
+
     /// The run that has to go first by now: its time is over, or there is more than may be kept.
     pub(crate) fn due(&self, now: WallClock, policy: &QueuePolicy) -> Option<MessageId> {
         if self.is_over(policy) {

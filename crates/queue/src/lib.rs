@@ -43,6 +43,7 @@ mod message;
 mod outbox;
 mod output;
 mod parked;
+mod places;
 mod producers;
 mod queries;
 mod queue;
@@ -57,12 +58,14 @@ mod table;
 mod turns;
 
 pub use command::{
-    AckAndAppend, Action, Attributes, Command, DedupId, DedupRecord, Enqueue, Lease, Move, ParkKind,
-    ProducerBatch, Replay, Run, Select, SessionEnding, Settle, SettleItem, TenantRun, Transfer, Waiting,
+    AckAndAppend, Action, Attributes, Command, DedupId, DedupRecord, Enqueue, Lease, MessageRun, Move,
+    ParkKind, ProducerBatch, Relocate, RelocatedBatch, Replay, Run, Select, SessionEnding, Settle,
+    SettleItem, TenantRun, Transfer, Waiting,
 };
 pub use explain::{Explanation, Hold};
 pub use message::ParkReason;
 pub use output::{Duplicate, Effect, Granted, Rejection, Reply, Settled};
+pub use places::Bodies;
 pub use queries::{KeptMessage, MessageState, MessageView, Stats};
 pub use queue::Queue;
 pub use replays::Replayed;

@@ -64,6 +64,11 @@ pub enum Reply {
     },
     /// How far a replay is.
     Replayed(Replayed),
+    /// Bodies lie elsewhere.
+    Relocated {
+        /// Of how many messages; those that had gone meanwhile are none of them.
+        messages: u64,
+    },
     /// Done; there is nothing to tell.
     Done,
 }

@@ -230,6 +230,7 @@ impl Queue {
             Command::Move(step) => self.move_on(at, &step),
             Command::Replay(step) => self.replay(at, &step, &[]),
             Command::ReplayShared { step, tenants } => self.replay(at, &step, &tenants),
+            Command::Relocate(step) => self.relocate(at, &step),
         }
     }
 

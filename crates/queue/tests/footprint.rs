@@ -5,7 +5,8 @@
 use std::num::NonZeroU64;
 
 use weir_queue::{
-    Action, Attributes, Command, Enqueue, Lease, Queue, Reply, Run, Settle, SettleItem, TenantRun,
+    Action, Attributes, Command, Enqueue, Lease, MessageRun, Queue, Relocate, RelocatedBatch, Reply, Run,
+    Settle, SettleItem, TenantRun,
 };
 use weir_types::limits::{LEASE_MESSAGES_MAX, PRODUCERS_PER_PARTITION_MAX, TIMERS_PER_ENTRY_MAX};
 use weir_types::{
@@ -86,6 +87,49 @@ fn ten_million_untouched_messages_cost_one_small_row_per_batch() {
     let ack = SettleItem { message: granted[4].message, lease: granted[4].lease, action: Action::Ack };
     let (_, changes) = partition.apply(Command::Settle(Settle { request: None, items: vec![ack] }));
     assert_eq!(changes.len(), 2, "an ack writes the message's row and the header: {changes:?}");
+    partition.queue.check_invariants();
+}
+
+#[test]
+fn a_message_in_a_thousand_needs_no_old_entry_once_it_is_written_anew() {
+    let mut partition = Partition::new(QueuePolicy::default());
+    let batches = 200;
+    for _ in 0..batches {
+        partition.apply(Command::Enqueue(batch(1_000, Attributes::default())));
+    }
+    let (leased, _) = partition.lease(LEASE_MESSAGES_MAX, 1_000_000);
+    let mut left = leased;
+    while !left.is_empty() {
+        left.retain(|granted| !granted.message.0.is_multiple_of(1_000));
+        let ack = |granted: &weir_queue::Granted| SettleItem {
+            message: granted.message,
+            lease: granted.lease,
+            action: Action::Ack,
+        };
+        let items = left.iter().map(ack).collect();
+        partition.apply(Command::Settle(Settle { request: None, items }));
+        left = partition.lease(LEASE_MESSAGES_MAX, 1_000_000).0;
+    }
+    assert_eq!(partition.queue.stats().messages, batches);
+    assert_eq!(partition.queue.retained_from(), Some(LogIndex(1)));
+
+    let horizon = partition.at.index;
+    let (mut from, mut steps) = (MessageId(0), 0);
+    loop {
+        let (bodies, next) = partition.queue.bodies_before(horizon, from, 64);
+        let runs =
+            bodies.iter().map(|bodies| MessageRun { first: bodies.first, count: bodies.count }).collect();
+        let step = Relocate { batches: vec![RelocatedBatch { position: 0, length: 6_400, runs }] };
+        let (reply, changes) = partition.apply(Command::Relocate(step));
+        assert_eq!(reply, Reply::Relocated { messages: bodies.len() as u64 });
+        // Each message's row, and the header.
+        assert_eq!(changes.len(), bodies.len() + 1);
+        steps += 1;
+        let Some(next) = next else { break };
+        from = next;
+    }
+    assert_eq!(steps, batches.div_ceil(64), "200 rows, 64 at a time");
+    assert!(partition.queue.retained_from() > Some(horizon), "{:?}", partition.queue.retained_from());
     partition.queue.check_invariants();
 }
 

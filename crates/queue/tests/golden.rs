@@ -6,9 +6,9 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use weir_queue::{
-    AckAndAppend, Action, Attributes, Command, DedupId, DedupRecord, Enqueue, Lease, Move, ParkKind,
-    ProducerBatch, Queue, Replay, Reply, Run, Select, SessionEnding, Settle, SettleItem, TenantRun, Transfer,
-    Waiting,
+    AckAndAppend, Action, Attributes, Command, DedupId, DedupRecord, Enqueue, Lease, MessageRun, Move,
+    ParkKind, ProducerBatch, Queue, Relocate, RelocatedBatch, Replay, Reply, Run, Select, SessionEnding,
+    Settle, SettleItem, TenantRun, Transfer, Waiting,
 };
 use weir_types::{
     At, GroupId, KeyHash, LeaseClock, LeaseId, LogIndex, MessageId, Output, OutputBatch, ParkPolicy,
@@ -146,6 +146,16 @@ fn commands_are_logged_in_these_bytes() {
         Command::accept_transfer(transfer(), tenants()),
         Command::replay(replay(), tenants()),
         Command::SetPolicy { policy: shared() },
+        Command::Relocate(Relocate {
+            batches: vec![RelocatedBatch {
+                position: 300,
+                length: 70_000,
+                runs: vec![
+                    MessageRun { first: MessageId(1), count: 2 },
+                    MessageRun { first: MessageId(500), count: 1 },
+                ],
+            }],
+        }),
     ];
     let bytes: Vec<Vec<u8>> =
         commands.iter().map(|command| postcard::to_allocvec(command).unwrap()).collect();

@@ -88,6 +88,8 @@ fn steps() -> impl Strategy<Value = Step> {
         1 => any::<bool>().prop_map(Step::Share),
         2 => (0..2_u8, 1..4_usize, option::of(any::<u8>()))
             .prop_map(|(id, max, again)| Step::Replay { id, max, again }),
+        2 => (any::<u8>(), 1..20_usize, option::of(any::<u8>()))
+            .prop_map(|(back, rows, again)| Step::Relocate { back, rows, again }),
         2 => (any::<bool>(), 1..4_usize, 1..4_u8)
             .prop_map(|(parked, max, destination)| Step::Move { parked, max, destination }),
     ]

@@ -12,7 +12,7 @@
 //!   hint: 1 ready                      effects
 //! ```
 //!
-//! `peek`, `stats`, `next`, `kept`, `outbox` and `explain message=3` or `key=1` are questions, not commands, and stand alone. A block that says `policy …` begins with an empty queue.
+//! `peek`, `stats`, `next`, `kept`, `bodies`, `outbox` and `explain message=3` or `key=1` are questions, not commands, and stand alone. A block that says `policy …` begins with an empty queue.
 //! `WEIR_UPDATE=1 cargo test -p weir-queue --test scenarios` writes the answers anew.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
@@ -23,9 +23,10 @@ use std::num::NonZeroU64;
 use std::path::Path;
 
 use weir_queue::{
-    AckAndAppend, Action, Attributes, Command, DedupId, DedupRecord, Effect, Enqueue, Granted, Lease,
-    MessageState, MessageView, Move, ParkKind, ProducerBatch, Queue, Replay, Reply, Run, Select,
-    SessionEnding, Settle, SettleItem, Settled, TenantRun, Transfer, Waiting, describe,
+    AckAndAppend, Action, Attributes, Bodies, Command, DedupId, DedupRecord, Effect, Enqueue, Granted, Lease,
+    MessageRun, MessageState, MessageView, Move, ParkKind, ProducerBatch, Queue, Relocate, RelocatedBatch,
+    Replay, Reply, Run, Select, SessionEnding, Settle, SettleItem, Settled, TenantRun, Transfer, Waiting,
+    describe,
 };
 use weir_types::{
     At, Backoff, GroupId, KeyHash, LeaseClock, LeaseId, LogIndex, MessageId, Output, OutputBatch, ParkPolicy,
@@ -118,6 +119,7 @@ impl Story {
                 "stats" => return self.stats(),
                 "kept" => return self.kept(),
                 "outbox" => return self.outbox(),
+                "bodies" => return self.bodies(),
                 "next" => return self.next(),
                 "explain" => return self.explain(&mut words),
                 "wait" => self.wait(line),
@@ -206,6 +208,7 @@ impl Story {
                 let tenants = tenants(words);
                 Command::replay(self.replay(words, max.min(100) as usize), tenants)
             }
+            "relocate" => Command::Relocate(relocate(words)),
             "confirm" => Command::ConfirmTransfer {
                 destination: GroupId(words.number("to").unwrap() as u32),
                 through: TransferSequence(words.number("through").unwrap()),
@@ -286,6 +289,20 @@ impl Story {
         let kept = self.queue.kept(MessageId(0), 100);
         let ids: Vec<String> = kept.iter().map(|kept| format!("{}r{}", kept.message, kept.record)).collect();
         format!("{} messages, {} bytes: {}", stats.kept, stats.kept_bytes, ids.join(" "))
+    }
+
+    /// Messages, the entry that holds their bodies, where in it their batch begins, and the first one's record.
+    fn bodies(&self) -> String {
+        let Some((first, bytes)) = self.queue.bodies() else { return "none".to_owned() };
+        let (bodies, _) = self.queue.bodies_before(LogIndex(u64::MAX), MessageId(0), 100);
+        let places: Vec<String> = bodies
+            .iter()
+            .map(|Bodies { first, count, pointer, record }| {
+                let last = first.0 + u64::from(*count) - 1;
+                format!("{first}-{last} in {}+{}r{record}", pointer.index, pointer.position)
+            })
+            .collect();
+        format!("{bytes} bytes from entry {first} on: {}", places.join(", "))
     }
 
     fn peek(&self) -> String {
@@ -475,6 +492,16 @@ fn move_on(waiting: Waiting, words: &mut Words) -> Move {
     Move { waiting, messages, outputs: outputs.into_iter().collect() }
 }
 
+/// `relocate 3-5 9-9`: one batch with the bodies of these messages.
+fn relocate(words: &mut Words) -> Relocate {
+    let runs = words.rest.drain(..).map(|word| {
+        let (first, last) = word.split_once('-').unwrap();
+        let (first, last): (u64, u64) = (first.parse().unwrap(), last.parse().unwrap());
+        MessageRun { first: MessageId(first), count: (last + 1 - first) as u32 }
+    });
+    Relocate { batches: vec![RelocatedBatch { position: 0, length: 100, runs: runs.collect() }] }
+}
+
 /// `ack-and-append 3#7 4#8 request=1 to=20,21`: one batch of 100 bytes for each partition named.
 fn ack_and_append(words: &mut Words) -> AckAndAppend {
     let request = words.number("request").map(RequestId);
@@ -528,6 +555,7 @@ fn reply_in_words(reply: &Reply) -> String {
         Reply::Replayed(replayed) => {
             format!("replayed {} up to {} of {}", replayed.count, replayed.next, replayed.end)
         }
+        Reply::Relocated { messages } => format!("relocated {messages}"),
         Reply::Done => "done".to_owned(),
     }
 }

@@ -9,7 +9,7 @@ use weir_types::{GroupId, LogIndex, Row, RowChange};
 use crate::catalog::{Generation, Group};
 use crate::edits::install::Installation;
 use crate::edits::retire::Retirement;
-use crate::engine::Family;
+use crate::engine::{Engine, Family};
 use crate::inbox::Room;
 use crate::log_reader;
 use crate::op::{Done, OP_OVERHEAD_BYTES, Op};
@@ -18,7 +18,7 @@ use crate::snapshot::{Export, Import, ImportReady};
 use crate::span::{Front, Known};
 use crate::store::{Store, answering};
 use crate::tables::group_slot::{self, Slot};
-use crate::tables::machine_row;
+use crate::tables::{machine_row, queue_log};
 use crate::tail_cache::Ticket;
 use crate::{Error, GroupState, LogClass, LogPosition, LogRecord, Reader};
 
@@ -146,6 +146,21 @@ impl GroupStore {
         *known = known.retired(before);
         self.store.inner.cache.retire(self.group, before);
         self.store.inner.inbox.push(room, Op::Retire { group: self.group, retirement })
+    }
+
+    /// About how many bytes the log of a queue takes from `from` on: what its table files hold of it, or, if that is more, as
+    /// many entries of the average size of those that were appended since the open.
+    pub async fn queue_log_bytes(&self, from: LogIndex) -> Result<u64, Error> {
+        self.know().await?;
+        let known = self.store.inner.catalog.lock().groups.get(&self.group).cloned();
+        let (Some(span), Some(group)) = (self.front.0.lock().span(), known) else { return Ok(0) };
+        let indexes = from.max(span.first).0..span.last.next().0;
+        let (entries, bytes) = group.appended;
+        let written = indexes.end.saturating_sub(indexes.start).saturating_mul(bytes / entries.max(1));
+        let keys = queue_log::range(self.group, group.generation, indexes);
+        let in_tables = move |engine: &dyn Engine| Ok(engine.approximate_bytes(Family::QueueLog, &[keys]));
+        let in_tables = self.store.inner.pool.run(in_tables).await?;
+        Ok(written.max(in_tables.into_iter().sum()))
     }
 
     /// The entries of `range`, as far as the log goes. More than `bytes_max` payload bytes are cut to a part that

@@ -24,6 +24,10 @@ pub(super) const PEER_PORT: u16 = 7001;
 const CLIENT_PORT: u16 = 7002;
 const HTTP_PORT: u16 = 7003;
 
+/// What nodes keep of a log in bytes, per entry that they keep: about what an entry of a run takes. So where few are kept, the
+/// logs of queues become sparse, and are written anew.
+const LOG_BYTES_PER_ENTRY: u64 = 200;
+
 /// The host name of a node.
 pub(super) fn name(node: usize) -> String {
     format!("n{}", node + 1)
@@ -197,7 +201,11 @@ impl Machine {
             pace: Pace::new(options.sync_ms_max, options.sync_stalls_permille),
             timings: options.timings,
             operated: options.elastic.then_some(options.load),
-            limits: Limits { log_entries_kept: options.log_entries_kept, ..Limits::default() },
+            limits: Limits {
+                log_entries_kept: options.log_entries_kept,
+                log_bytes_kept: options.log_entries_kept * LOG_BYTES_PER_ENTRY,
+                ..Limits::default()
+            },
             network: SimulatedNetwork { net: net.clone(), host: number, cuts: cuts.clone() },
             trace: trace.clone(),
             life: Arc::default(),

@@ -374,10 +374,10 @@ async fn deliver(
     granted: Vec<Granted>,
 ) -> Result<Vec<LeasedMessage>, WeirError> {
     let now = partition.read(|replica| replica.clocks().lease);
-    let places = granted.iter().map(|granted| (granted.pointer, granted.record));
+    let places = granted.iter().map(|granted| (granted.message, (granted.pointer, granted.record)));
     let mut records = read_records(partition, places).await?;
     let delivered = granted.into_iter().filter_map(|granted| {
-        let record = records.remove(&(granted.pointer, granted.record))?;
+        let record = records.remove(&granted.message)?;
         let lease_ms = granted.deadline - now;
         let Granted { message, lease, attempt, .. } = granted;
         Some(LeasedMessage { message, lease, attempt, lease_ms, record })
@@ -389,11 +389,11 @@ async fn show(
     partition: &Partition<Queue>,
     views: Vec<MessageView>,
 ) -> Result<Vec<PeekedMessage>, WeirError> {
-    let places = views.iter().map(|view| (view.pointer, view.record));
+    let places = views.iter().map(|view| (view.message, (view.pointer, view.record)));
     let mut records = read_records(partition, places).await?;
     let shown = views.into_iter().filter_map(|view| {
         // A message that was acked since has no record any more.
-        let record = records.remove(&(view.pointer, view.record))?;
+        let record = records.remove(&view.message)?;
         let (state, reason) = match view.state {
             MessageState::Ready => (PeekedState::Ready, String::new()),
             MessageState::Scheduled { .. } | MessageState::Delayed { .. } => {
@@ -415,29 +415,57 @@ pub fn describe(reason: &ParkReason) -> String {
     }
 }
 
-/// Reads records, each batch once; those that were retired meanwhile are missing.
+/// Batch, and number of the record in it.
+type Place = (Pointer, u32);
+
+/// Reads the records of messages, each batch once. Missing are those of messages that are gone by now. A body that was written
+/// anew meanwhile is read where it lies now.
 pub(crate) async fn read_records(
     partition: &Partition<Queue>,
-    places: impl Iterator<Item = (Pointer, u32)>,
-) -> Result<BTreeMap<(Pointer, u32), Record>, WeirError> {
-    let mut wanted: BTreeMap<Pointer, Vec<u32>> = BTreeMap::new();
-    for (pointer, record) in places {
-        wanted.entry(pointer).or_default().push(record);
-    }
-    let mut reader = BatchReader::new(partition.group());
+    places: impl Iterator<Item = (MessageId, Place)>,
+) -> Result<BTreeMap<MessageId, Record>, WeirError> {
     let mut records = BTreeMap::new();
-    for (pointer, mut numbers) in wanted {
-        let batch = match reader.read(pointer).await {
-            Ok(batch) => batch,
-            Err(weir_consensus::ReadError::Gone) => continue,
-            Err(error) => return Err(read_error(&error)),
-        };
-        numbers.sort_unstable();
-        for (number, record) in numbers.iter().zip(pick(&batch, &numbers)?) {
-            records.insert((pointer, *number), record);
-        }
+    let mut wanted: Vec<(MessageId, Place)> = places.collect();
+    while !wanted.is_empty() {
+        let gone = read_where_they_lie(partition, wanted, &mut records).await?;
+        wanted = partition.read(|replica| {
+            let moved = |(id, place): (MessageId, Place)| {
+                let now = replica.state().place(id).filter(|now| *now != place)?;
+                Some((id, now))
+            };
+            gone.into_iter().filter_map(moved).collect()
+        });
     }
     Ok(records)
+}
+
+/// Reads records at these places; answers what was not there.
+async fn read_where_they_lie(
+    partition: &Partition<Queue>,
+    places: Vec<(MessageId, Place)>,
+    records: &mut BTreeMap<MessageId, Record>,
+) -> Result<Vec<(MessageId, Place)>, WeirError> {
+    let mut batches: BTreeMap<Pointer, Vec<(u32, MessageId)>> = BTreeMap::new();
+    for (id, (pointer, record)) in places {
+        batches.entry(pointer).or_default().push((record, id));
+    }
+    let mut reader = BatchReader::new(partition.group());
+    let mut gone = Vec::new();
+    for (pointer, mut messages) in batches {
+        let batch = match reader.read(pointer).await {
+            Ok(batch) => batch,
+            Err(weir_consensus::ReadError::Gone) => {
+                gone.extend(messages.into_iter().map(|(record, id)| (id, (pointer, record))));
+                continue;
+            }
+            Err(error) => return Err(read_error(&error)),
+        };
+        messages.sort_unstable();
+        let numbers: Vec<u32> = messages.iter().map(|(record, _)| *record).collect();
+        let ids = messages.into_iter().map(|(_, id)| id);
+        records.extend(ids.zip(pick(&batch, &numbers)?));
+    }
+    Ok(gone)
 }
 
 fn settled(((message, lease), outcome): ((MessageId, LeaseId), Settled)) -> Result<(), WeirError> {

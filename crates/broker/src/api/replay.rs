@@ -79,7 +79,7 @@ impl Broker {
             Some(format!("{}/{}", registry.topic(partition.topic)?.name, partition.index))
         });
         let origin = origin.unwrap_or_default();
-        let places = look.messages.iter().map(|kept| (kept.pointer, kept.record));
+        let places = look.messages.iter().map(|kept| (kept.message, (kept.pointer, kept.record)));
         let records = read_records(partition, places).await?;
         let mut builder = BatchBuilder::default();
         let mut to = look.to;
@@ -90,7 +90,7 @@ impl Broker {
                 break;
             }
             // One whose time is over meanwhile has no record any more.
-            if let Some(record) = records.get(&(kept.pointer, kept.record)) {
+            if let Some(record) = records.get(&kept.message) {
                 add_replayed(&mut builder, record, &format!("{origin}/{}", kept.message))?;
             }
         }

@@ -81,12 +81,12 @@ async fn move_some(
         let partition = registry.partition(group)?;
         Some(format!("{}/{}", registry.topic(partition.topic)?.name, partition.index))
     });
-    let places = views.iter().map(|view| (view.pointer, view.record));
+    let places = views.iter().map(|view| (view.message, (view.pointer, view.record)));
     let records = read_records(partition, places).await?;
     let mut step = Step::new(waiting, origin.unwrap_or_default());
     for view in &views {
         // One that was acked meanwhile has no record any more.
-        let Some(record) = records.get(&(view.pointer, view.record)) else { continue };
+        let Some(record) = records.get(&view.message) else { continue };
         let to = destination(broker, link.to, record.key.as_deref(), view.message.0)?;
         if !step.add(to, view, record) {
             break;

@@ -72,6 +72,11 @@ impl State for Queue {
                     batch.position = at;
                 }
             }
+            Command::Relocate(step) => {
+                for batch in &mut step.batches {
+                    batch.position += at;
+                }
+            }
             // Each by name, so that a new command with a body is not forgotten.
             Command::Lease(_)
             | Command::Settle(_)
@@ -91,7 +96,7 @@ impl State for Queue {
 
 #[cfg(test)]
 mod tests {
-    use weir_queue::{Enqueue, TenantRun, Transfer, Waiting};
+    use weir_queue::{Enqueue, Relocate, RelocatedBatch, TenantRun, Transfer, Waiting};
     use weir_types::{GroupId, MessageId, OutputBatch, RequestId, TransferSequence, TransferSource};
 
     use super::*;
@@ -144,6 +149,10 @@ mod tests {
         let output = |position| OutputBatch { destination: GroupId(1), position, length: 10 };
         let outputs = vec![output(0), output(10)];
         let (messages, waiting) = (Vec::new(), Waiting::Ready);
+        let batch = |position| RelocatedBatch { position, length: 10, runs: Vec::new() };
+        let mut relocation = Command::Relocate(Relocate { batches: vec![batch(0), batch(10)] });
+        Queue::place_body(&mut relocation, 300);
+        assert_eq!(relocation, Command::Relocate(Relocate { batches: vec![batch(300), batch(310)] }));
         let step = AckAndAppend { request: None, messages: Vec::new(), outputs: outputs.clone() };
         for mut command in [Command::Move(Move { waiting, messages, outputs }), Command::AckAndAppend(step)] {
             Queue::place_body(&mut command, 300);

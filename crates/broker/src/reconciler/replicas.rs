@@ -23,6 +23,7 @@ use crate::hosted::{Hosted, Kind};
 use crate::links;
 use crate::node::consensus;
 use crate::partition::Partition;
+use crate::relocation;
 use crate::remote::Request;
 use crate::replica::{Replica, State};
 use crate::transfers;
@@ -188,6 +189,8 @@ fn start_senders(broker: &Broker, group: GroupId, hosted: &Hosted) {
         Kind::Queue(queue) => {
             let wakes = links::Wakes::new(broker, queue.applied(), leadership.clone());
             tasks.spawn(links::moves::run(broker.clone(), group, wakes));
+            let wakes = links::Wakes::new(broker, queue.applied(), leadership.clone());
+            tasks.spawn(relocation::run(broker.clone(), group, wakes));
             tasks.spawn(transfers::run::<Queue>(broker.clone(), group, queue.applied(), leadership));
         }
         Kind::Stream(stream) => {

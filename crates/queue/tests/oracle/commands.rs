@@ -93,6 +93,13 @@ pub(crate) enum Step {
         max: usize,
         again: Option<u8>,
     },
+    /// How many entries back what is written anew begins to lie, how many rows of it, and whether an earlier step is
+    /// repeated instead.
+    Relocate {
+        back: u8,
+        rows: usize,
+        again: Option<u8>,
+    },
     Move {
         parked: bool,
         max: usize,
@@ -148,6 +155,7 @@ impl Oracle {
             Step::Send { destination, told } => self.send(*destination, *told, queue)?,
             Step::Move { parked, max, destination } => self.move_on(*parked, *max, *destination, queue)?,
             Step::Replay { id, max, again } => self.replay(*id, *max, *again, queue)?,
+            Step::Relocate { back, rows, again } => self.relocate(*back, *rows, *again, queue)?,
             Step::Transfer { skew, tenants: of } => {
                 let batch = self.batch(&vec![Record::default(); of.len()], false);
                 self.transfer(*skew, batch, tenants(of.iter().copied()))

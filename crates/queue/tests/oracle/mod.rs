@@ -1,6 +1,7 @@
 //! What a consumer and a producer would swear to, told by the machine's answers alone.
 
 mod commands;
+mod places;
 mod replays;
 mod sharing;
 mod transfers;
@@ -18,6 +19,7 @@ use weir_types::{
 };
 
 pub(crate) use commands::{Record, Step};
+use places::Places;
 use replays::Replays;
 use transfers::Transfers;
 
@@ -70,6 +72,7 @@ pub(crate) struct Oracle {
     next_message: u64,
     transfers: Transfers,
     replays: Replays,
+    places: Places,
     turns: LastTurns,
 }
 
@@ -92,6 +95,7 @@ impl Oracle {
             next_message: 0,
             transfers: Transfers::default(),
             replays: Replays::default(),
+            places: Places::default(),
             turns: LastTurns::default(),
         }
     }
@@ -176,6 +180,7 @@ impl Oracle {
         self.check_order(queue);
         self.check_outbox(queue);
         self.check_kept(queue);
+        self.check_places(commands, queue);
     }
 
     fn judge_enqueue(&mut self, batch: &Enqueue, tenants: &[TenantRun], reply: &Reply) {
