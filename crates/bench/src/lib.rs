@@ -14,6 +14,7 @@
 //! | [`load`] | the run: warm-up, measured window, draining, verification |
 //! | [`meter`], [`pace`], [`stamp`], [`ledger`] | its parts |
 //! | [`report`] | what came out |
+//! | [`scale`] | very many of something in one partition: scenarios of their own |
 //!
 //! Latencies count from the *intended* moment of a message: in an open loop (`rate`) that is its place in a schedule of
 //! constant arrivals, whatever the broker does, so that a stall is paid for by every message that should have gone out
@@ -31,6 +32,7 @@ pub mod meter;
 pub mod pace;
 pub mod plan;
 pub mod report;
+pub mod scale;
 pub mod stamp;
 pub mod system;
 pub mod weir;

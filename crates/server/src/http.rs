@@ -31,7 +31,7 @@ async fn metrics(State(Told { node, .. }): State<Told>) -> Result<String, Status
     if let Ok(broker) = node.broker() {
         broker.update_gauges();
     }
-    telemetry::metrics().map(|handle| handle.render()).ok_or(StatusCode::SERVICE_UNAVAILABLE)
+    telemetry::page().ok_or(StatusCode::SERVICE_UNAVAILABLE)
 }
 
 async fn ready(State(Told { node, leaving }): State<Told>) -> (StatusCode, &'static str) {

@@ -5,6 +5,7 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use metrics_process::Collector;
 use tracing_subscriber::EnvFilter;
 
 use crate::config::{Config, LogFormat};
@@ -39,6 +40,13 @@ pub(crate) async fn keep_up() {
         handle.run_upkeep();
         tokio::time::sleep(UPKEEP).await;
     }
+}
+
+/// The page that Prometheus asks for, with what the process takes at this moment.
+pub(crate) fn page() -> Option<String> {
+    let handle = metrics()?;
+    Collector::default().collect();
+    Some(handle.render())
 }
 
 /// The metrics of this process, in Prometheus' text format.

@@ -5,18 +5,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::builder::PossibleValuesParser;
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use weir_bench::load::{self, Observer, Progress};
 use weir_bench::plan::Plan;
 use weir_bench::report::Report;
+use weir_bench::scale::{Figure, Scenario, Stage};
 use weir_bench::system::System;
 use weir_bench::weir::{Queue, Stream, Topic};
 use weir_client::{Client, Codec, NewTopic, TopicKind};
 
 use super::{Connection, value};
 use crate::failure::{Failure, Outcome};
-use crate::output::{BenchView, Screen};
+use crate::output::{BenchView, ScaleView, Screen};
 
 /// How long nothing may happen before confirmed messages that did not come out count as lost.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -30,6 +31,47 @@ pub(super) enum Bench {
     Queue(QueueBench),
     /// A queue and a stream at once, with the same load each
     Mixed(MixedBench),
+    /// Very many of something in one partition: rates, and the memory of the nodes
+    Scale(ScaleBench),
+}
+
+/// A scenario of `weir bench scale`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum ScaleScenario {
+    /// Messages that wait for their time (10 million), then some that fire at 10,000 a second
+    Scheduled,
+    /// Messages of one FIFO key (1 million) that waits, beside 10,000 other keys
+    HotKey,
+    /// Messages that consumers hold (1 million)
+    Leased,
+    /// Producers that deduplicate (100,000)
+    Producers,
+    /// Consumer groups that read one stream (1,000)
+    Groups,
+    /// Members of a group (100) that restart one after the other, with a partition each
+    Members,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  weir bench scale scheduled                         ten million of them: some minutes, some gigabytes
+  weir bench scale leased --count 100000 --json")]
+pub(super) struct ScaleBench {
+    /// What there is very much of
+    #[arg(value_enum)]
+    scenario: ScaleScenario,
+    /// How many; as many as the scenario names unless it is said
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
+    count: Option<u64>,
+    /// Copies of each partition
+    #[arg(long, short, value_name = "N", default_value_t = 3)]
+    replicas: u32,
+    /// Leave the topic and what is in it
+    #[arg(long)]
+    keep: bool,
+    #[command(flatten)]
+    connection: Connection,
 }
 
 #[derive(Debug, Args)]
@@ -149,6 +191,7 @@ impl Bench {
                 let (queue, stream) = both?;
                 show(screen, vec![("queue", queue), ("stream", stream)])
             }
+            Self::Scale(bench) => screen.show(&ScaleView::new(bench.measure().await?)),
         }
     }
 }
@@ -165,6 +208,51 @@ fn show(screen: Screen, reports: Vec<(&'static str, Report)>) -> Outcome {
     );
     Err(Failure::operation("bench-unsound", text)
         .hint("`weir cluster status` shows whether the cluster is well"))
+}
+
+impl ScaleBench {
+    /// Makes a topic, plays the scenario, and takes the topic away.
+    async fn measure(&self) -> Result<Vec<Figure>, Failure> {
+        let scenario = self.scenario.scenario();
+        let count = self.count.unwrap_or(scenario.usual());
+        let options = self.connection.options();
+        let client = Client::connect(options.clone()).await?;
+        let name = format!("bench-scale-{:016x}", options.runtime.random_u64());
+        client.admin().create_topic(scenario.topic(&name, count).replicas(self.replicas)).await?;
+        let words = words();
+        let telling = words.clone();
+        let told = Arc::new(move |text: String| telling.set_message(text));
+        let stage = Stage { options, client: client.clone(), topic: name.clone(), told };
+        let played = scenario.play(&stage, count).await;
+        words.finish_and_clear();
+        if !self.keep {
+            client.admin().delete_topic(&name).await?;
+        }
+        played.map_err(|error| Failure::operation("bench", error))
+    }
+}
+
+impl ScaleScenario {
+    fn scenario(self) -> Scenario {
+        match self {
+            Self::Scheduled => Scenario::Scheduled,
+            Self::HotKey => Scenario::HotKey,
+            Self::Leased => Scenario::Leased,
+            Self::Producers => Scenario::Producers,
+            Self::Groups => Scenario::Groups,
+            Self::Members => Scenario::Members,
+        }
+    }
+}
+
+/// What is being done, on standard error if that is a terminal.
+fn words() -> ProgressBar {
+    if !io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let style = ProgressStyle::with_template("{spinner} {elapsed}  {msg}");
+    let words = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+    words.with_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()))
 }
 
 impl Load {
