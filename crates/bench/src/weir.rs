@@ -43,7 +43,7 @@ pub struct WeirPublisher {
 }
 
 /// The answer to a record.
-pub struct Confirm(PendingDelivery);
+pub struct Confirm(pub(crate) PendingDelivery);
 
 /// A worker of a queue.
 pub struct Worker(QueueWorker);

@@ -62,9 +62,20 @@ pub(crate) async fn run(broker: Broker, group: GroupId, mut wakes: Wakes) {
 async fn run_if_due(broker: &Broker, group: GroupId) -> Result<(), WeirError> {
     let partition = broker.queue(group)?;
     let Some((first, bytes)) = partition.read(|replica| replica.state().bodies()) else { return Ok(()) };
-    if !partition.group().is_sparse(first, bytes).await.map_err(|error| read_error(&error))? {
-        return Ok(());
+    if partition.group().is_sparse(first, bytes).await.map_err(|error| read_error(&error))? {
+        // Large and rare: every idle partition would keep the room for it.
+        Box::pin(relocate(broker, group, &partition, first)).await?;
     }
+    Ok(())
+}
+
+/// Writes anew what lies in all but the newest entries from `first` on.
+async fn relocate(
+    broker: &Broker,
+    group: GroupId,
+    partition: &Partition<Queue>,
+    first: LogIndex,
+) -> Result<(), WeirError> {
     // One at a time on a node.
     let turn = broker.inner().compactions.acquire().await;
     let _turn =
@@ -77,11 +88,11 @@ async fn run_if_due(broker: &Broker, group: GroupId) -> Result<(), WeirError> {
         let begun = Instant::now();
         let (bodies, after) =
             partition.read(|replica| replica.state().bodies_before(horizon, from, STEP_ROWS));
-        let step = Step::of(&partition, &bodies).await?;
+        let step = Step::of(partition, &bodies).await?;
         next = bodies.get(step.rows).map(|left| left.first).or(after);
         read += step.read;
         let bytes = step.read;
-        messages += step.propose(&partition).await?;
+        messages += step.propose(partition).await?;
         pace(begun, bytes).await;
     }
     info!(%group, read, messages, "bodies of a sparse log written anew");

@@ -1,4 +1,4 @@
-//! Entries through the log writer into RocksDB, each waited for until it is synced: `cargo bench -p weir-storage`. What is
+//! Entries through the log writer into `RocksDB`, each waited for until it is synced: `cargo bench -p weir-storage`. What is
 //! measured is the disk as much as the code; several groups show how syncs are shared.
 
 #![expect(clippy::unwrap_used, reason = "a benchmark may panic")]

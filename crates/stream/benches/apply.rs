@@ -3,10 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "a benchmark may panic")]
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use weir_stream::{Append, Command, CommitOffset, Movement, Stream};
-use weir_types::{
-    At, GroupEpoch, Offset, Output, ProducerEpoch, ProducerId, ProducerSequence, StreamPolicy, Term,
-};
+use weir_stream::{Append, Command, CommitOffset, GroupEpoch, Movement, Stream};
+use weir_types::{At, Offset, Output, ProducerEpoch, ProducerId, ProducerSequence, StreamPolicy, Term};
 
 /// Records of a batch.
 const RECORDS: u32 = 100;
@@ -45,8 +43,8 @@ fn appends(bench: &mut Criterion) {
     group.bench_function(format!("of {PRODUCERS} producers in turn"), |timer| {
         timer.iter(|| {
             let (round, id) = (turn / PRODUCERS, ProducerId(turn % PRODUCERS));
-            let sequence = ProducerSequence::advance(0, (round * u64::from(RECORDS)) as u32);
-            partition.append(Some(ProducerSequence { id, epoch: ProducerEpoch(0), sequence }));
+            let base_sequence = ProducerSequence::advance(0, (round * u64::from(RECORDS)) as u32);
+            partition.append(Some(ProducerSequence { id, epoch: ProducerEpoch(0), base_sequence }));
             turn += 1;
         });
     });

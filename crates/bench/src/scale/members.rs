@@ -111,7 +111,9 @@ async fn join(stage: &Stage, number: u64, book: &Arc<Mutex<Book>>) -> Result<Mem
                 batch = consumer.next_batch(1_000) => {
                     let batch = batch.ok_or("the consumer has ended")??;
                     let mut book = book.lock();
-                    batch.iter().for_each(|record| book.note(record.partition, number));
+                    for record in &batch {
+                        book.note(record.partition, number);
+                    }
                 }
             }
         }

@@ -28,7 +28,8 @@ pub(crate) async fn run(broker: Broker, group: GroupId, mut wakes: Wakes) {
     loop {
         let mut again = None;
         if wakes.leads() && !links.is_empty() && rest.until().is_none() {
-            match move_round(&broker, group, &links).await {
+            // Large, and most queues have no links: each would keep the room for it.
+            match Box::pin(move_round(&broker, group, &links)).await {
                 Ok(more) => {
                     rest.succeeded();
                     again = more.then(Instant::now);

@@ -31,7 +31,8 @@ pub(crate) async fn run(broker: Broker, group: GroupId, mut wakes: Wakes) {
     loop {
         let mut again = None;
         if wakes.leads() && !feeds.is_empty() && rest.until().is_none() {
-            match send_round(&broker, group, &mut feeds).await {
+            // Large, and most streams feed no queue: each would keep the room for it.
+            match Box::pin(send_round(&broker, group, &mut feeds)).await {
                 Ok(more) => {
                     rest.succeeded();
                     again = more.then(Instant::now);
