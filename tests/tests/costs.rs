@@ -126,10 +126,10 @@ async fn a_small_record_of_a_stream_costs_no_more_than_it_did() {
     let bench = Bench::start(NewTopic::stream(TOPIC)).await;
     let producer = bench.producer().await;
     publish(&producer, 1, SMALL).await;
-    let limits = Limits { allocations: 1e9, allocated: 1e9, logged: 1e9 };
+    let limits = Limits { allocations: 2.9, allocated: 14.5, logged: 3.2 };
     bench.spend((ROUNDS * ROUND, SMALL), publish(&producer, ROUNDS, SMALL), &limits).await;
 
-    let limits = Limits { allocations: 1e9, allocated: 1e9, logged: 1e9 };
+    let limits = Limits { allocations: 0.5, allocated: 5.6, logged: 0.1 };
     let options = ReaderOptions { until: ReadUntil::End, ..ReaderOptions::default() };
     let mut reader = bench.client.stream_reader(TOPIC, options).await.unwrap();
     let read = async {
@@ -150,7 +150,7 @@ async fn a_large_body_is_copied_no_more_often_than_it_was() {
     let bench = Bench::start(NewTopic::stream(TOPIC)).await;
     let producer = bench.producer().await;
     publish(&producer, 1, LARGE).await;
-    let limits = Limits { allocations: 1e9, allocated: 1e9, logged: 1e9 };
+    let limits = Limits { allocations: 60.0, allocated: 12.5, logged: 3.2 };
     bench.spend((2 * ROUND, LARGE), publish(&producer, 2, LARGE), &limits).await;
     producer.close().await;
     bench.stop().await;
@@ -162,7 +162,7 @@ async fn a_message_of_a_queue_costs_no_more_from_its_publish_to_its_ack_than_it_
     let producer = bench.producer().await;
     publish(&producer, 1, SMALL).await;
     work_off(&bench.client, ROUND).await;
-    let limits = Limits { allocations: 1e9, allocated: 1e9, logged: 1e9 };
+    let limits = Limits { allocations: 63.0, allocated: 28.5, logged: 3.4 };
     let cycle = async {
         publish(&producer, ROUNDS, SMALL).await;
         work_off(&bench.client, ROUNDS * ROUND).await;

@@ -143,7 +143,12 @@ impl LogWriter {
                 round.done.extend(done.map(Answer::Done));
             }
             Op::Truncate { group, from } => truncate::truncate(catalog, group, from, batch),
-            Op::Retire { group, retirement } => retire::retire(catalog, group, retirement, batch),
+            Op::Retire { group, retirement } => {
+                if let Some(keys) = retire::retire(catalog, group, retirement, batch) {
+                    let bytes = self.engine.approximate_bytes(Family::QueueLog, &[keys]);
+                    catalog.queue_garbage.add(bytes.into_iter().sum());
+                }
+            }
             Op::Rows { group, class, changes } => {
                 let generation = catalog.touch(group, class, batch).generation;
                 for change in changes {

@@ -13,7 +13,7 @@ use crate::engine::{Engine, Family};
 /// Below this nothing is worth a compaction.
 const GARBAGE_BYTES_MIN: u64 = 256 << 20;
 
-/// Deleted bytes that may still lie in table files: an estimate from above, because many never got there.
+/// Deleted bytes that still lie in table files. What never got there is not among them.
 #[derive(Debug, Default)]
 pub(crate) struct Garbage {
     bytes: u64,

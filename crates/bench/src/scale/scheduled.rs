@@ -18,8 +18,8 @@ const DUE_PER_SECOND: u64 = 10_000;
 const DUE_SECONDS: u64 = 10;
 /// Between the moment at which they begin to be sent and the first one's time.
 const LEAD: Duration = Duration::from_secs(8);
-/// Acks under way.
-const ACKS: usize = 8_192;
+/// Messages that the worker holds at most, and acks under way.
+const CREDIT: u32 = 1_024;
 
 pub(super) async fn play(stage: &Stage, count: u64) -> Result<Vec<Figure>, Error> {
     let before = memory::of(stage).await?;
@@ -57,7 +57,7 @@ async fn fire(stage: &Stage, per_second: u64) -> Result<Vec<Figure>, Error> {
         return Err(format!("{count} messages were not sent within {} s", LEAD.as_secs()).into());
     }
     stage.tell(format!("{per_second} messages a second become due"));
-    let options = WorkerOptions { credit: ACKS as u32, ..WorkerOptions::default() };
+    let options = WorkerOptions { credit: CREDIT, ..WorkerOptions::default() };
     let mut worker = stage.client.queue_worker(&stage.topic, options).await?;
     let mut late = Histogram::<u64>::new(3)?;
     let mut acks = FuturesUnordered::new();
@@ -71,7 +71,7 @@ async fn fire(stage: &Stage, per_second: u64) -> Result<Vec<Figure>, Error> {
         }
         late.saturating_record(now - due);
         acks.push(message.ack());
-        while acks.len() >= ACKS {
+        while acks.len() >= CREDIT as usize {
             acks.next().await.unwrap_or(Ok(()))?;
         }
     }

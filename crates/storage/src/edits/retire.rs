@@ -1,5 +1,7 @@
 //! Entries taken off the front of a group's log, because nobody needs them any more.
 
+use std::ops::Range;
+
 use weir_types::{GroupId, LogIndex};
 
 use crate::LogClass;
@@ -12,9 +14,6 @@ const QUEUE_ENTRIES_GATHERED_MAX: u64 = 512;
 /// Bytes of the same, by the average size of what was appended.
 const QUEUE_BYTES_GATHERED_MAX: u64 = 4 << 20;
 
-/// What an entry counts when nothing was appended since the open.
-const BYTES_EACH_UNKNOWN: u64 = 16 << 10;
-
 /// A retirement, with the bounds of the log as they were when it was asked for.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Retirement {
@@ -26,19 +25,29 @@ pub(crate) struct Retirement {
     pub(crate) empties: bool,
 }
 
-pub(crate) fn retire(catalog: &mut Catalog, group: GroupId, retirement: Retirement, batch: &mut Batch) {
-    let Some(known) = catalog.groups.get_mut(&group) else { return };
+/// Returns the keys of a queue's log that are deleted now, if any are.
+pub(crate) fn retire(
+    catalog: &mut Catalog,
+    group: GroupId,
+    retirement: Retirement,
+    batch: &mut Batch,
+) -> Option<Range<Vec<u8>>> {
+    let known = catalog.groups.get_mut(&group)?;
     match known.class {
-        LogClass::Queue => {
-            let bytes = retire_queue(known, group, retirement, batch);
-            catalog.queue_garbage.add(bytes);
+        LogClass::Queue => retire_queue(known, group, retirement, batch),
+        LogClass::Stream => {
+            retire_stream(catalog, group, retirement, batch);
+            None
         }
-        LogClass::Stream => retire_stream(catalog, group, retirement, batch),
     }
 }
 
-/// Returns about how many bytes are deleted now.
-fn retire_queue(known: &mut Group, group: GroupId, retirement: Retirement, batch: &mut Batch) -> u64 {
+fn retire_queue(
+    known: &mut Group,
+    group: GroupId,
+    retirement: Retirement,
+    batch: &mut Batch,
+) -> Option<Range<Vec<u8>>> {
     let deleted = *known.deleted_before.get_or_insert(retirement.first);
     let gathered = retirement.before.0.saturating_sub(deleted.0);
     let (entries, bytes) = known.appended;
@@ -46,13 +55,12 @@ fn retire_queue(known: &mut Group, group: GroupId, retirement: Retirement, batch
     // Nothing was appended since the open: the size is unknown, so do not let any gather.
     let small = entries > 0 && gathered.saturating_mul(bytes_each) < QUEUE_BYTES_GATHERED_MAX;
     if gathered == 0 || (small && gathered < QUEUE_ENTRIES_GATHERED_MAX) {
-        return 0;
+        return None;
     }
     let keys = queue_log::range(group, known.generation, deleted.0..retirement.before.0);
-    batch.delete_range(Family::QueueLog, keys);
+    batch.delete_range(Family::QueueLog, keys.clone());
     known.deleted_before = Some(retirement.before);
-    let bytes_each = if entries == 0 { BYTES_EACH_UNKNOWN } else { bytes_each };
-    gathered.saturating_mul(bytes_each)
+    Some(keys)
 }
 
 /// Moves the beginning of the log in the segments; entries die with their bucket and are not deleted one by one.

@@ -15,6 +15,7 @@ use rustix::fs::{Mode, OFlags};
 
 use crate::ballast::Ballast;
 use crate::rocks::database::{Database, free_bytes};
+use crate::rocks::manifest;
 use crate::superblock::{Device, Superblock};
 use crate::{Error, RocksOptions};
 
@@ -73,6 +74,7 @@ impl Directory {
     }
 
     pub(crate) fn database(self) -> Result<Database, Error> {
+        manifest::check(&self.database_path())?;
         let direct_io = can_bypass_page_cache(&self.options.path);
         Database::open(&self.database_path(), &self.options, direct_io, self.lock)
     }

@@ -3,6 +3,7 @@
 mod database;
 mod directory;
 mod guard;
+mod manifest;
 mod options;
 mod view;
 

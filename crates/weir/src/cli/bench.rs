@@ -214,7 +214,7 @@ impl ScaleBench {
     /// Makes a topic, plays the scenario, and takes the topic away.
     async fn measure(&self) -> Result<Vec<Figure>, Failure> {
         let scenario = self.scenario.scenario();
-        let count = self.count.unwrap_or(scenario.usual());
+        let count = self.count.unwrap_or_else(|| scenario.usual());
         let options = self.connection.options();
         let client = Client::connect(options.clone()).await?;
         let name = format!("bench-scale-{:016x}", options.runtime.random_u64());
