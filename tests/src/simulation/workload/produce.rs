@@ -21,8 +21,9 @@ use crate::recorder::{Begun, End};
 pub(super) const TENANT: &str = "tenant";
 /// Most records of one batch.
 const RECORDS_MAX: u64 = 4;
-/// The same where messages have priorities: which of them goes first shows only where several wait.
-const PRIORITIES_MAX: u64 = 16;
+/// Where messages have priorities so many times more are sent at once, and as much less often: which of them goes first
+/// shows only where several wait.
+const BURST: u64 = 4;
 /// Longest padding of a body.
 const PADDING_MAX: u64 = 200;
 /// One message of so many that wait for their delivery time is called off.
@@ -74,7 +75,7 @@ impl Lane {
         let mut sequence = 0;
         loop {
             let last = healed.is_cancelled();
-            let count = 1 + self.client.below(self.records_max()) as u32;
+            let count = 1 + self.client.below(RECORDS_MAX * self.burst()) as u32;
             let sent = self.send(sequence, count).await?;
             sequence = ProducerSequence::advance(sequence, count);
             if last {
@@ -83,7 +84,7 @@ impl Lane {
             for message in sent {
                 self.call_off(message).await?;
             }
-            let pause = Duration::from_millis(self.client.below(self.pace_ms_max + 1));
+            let pause = Duration::from_millis(self.client.below(self.pace_ms_max + 1) * self.burst());
             let next = async {
                 sleep(pause).await;
                 if quiet.is_cancelled() {
@@ -98,8 +99,8 @@ impl Lane {
         }
     }
 
-    fn records_max(&self) -> u64 {
-        if self.door == Door::Queue(Flavour::Priorities) { PRIORITIES_MAX } else { RECORDS_MAX }
+    fn burst(&self) -> u64 {
+        if self.door == Door::Queue(Flavour::Priorities) { BURST } else { 1 }
     }
 
     /// Sends a batch; the messages of it that wait for their delivery time.
