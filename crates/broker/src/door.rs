@@ -170,6 +170,56 @@ mod tests {
         runs.into_iter().map(|run| (run.count, run.tenant)).collect()
     }
 
+    /// The code of a queue's answer to a record with a reserved header; none when it was taken.
+    fn refused(header: &str, value: &str, now: WallClock) -> Option<String> {
+        let mut builder = BatchBuilder::new();
+        builder.push(None, Some(b"value"), &[(header, Some(value.as_bytes()))], 0).expect("it fits");
+        let batch = builder.build(None).expect("a batch without a producer can be built");
+        enqueue(&batch, now, None).err().map(|error| error.code)
+    }
+
+    #[test]
+    fn conditions_are_taken_up_to_their_limits() {
+        let now = WallClock(1_000);
+        let latest = now.0 + DELAY_MS_MAX;
+        for (header, within, beyond, code) in [
+            (reserved_headers::PRIORITY, 0, 10, "priority-out-of-range"),
+            (reserved_headers::PRIORITY, 9, u64::MAX, "priority-out-of-range"),
+            (reserved_headers::DELIVER_AT, latest, latest + 1, "delay-too-long"),
+            (reserved_headers::DELIVER_AT, 0, u64::MAX, "delay-too-long"),
+        ] {
+            assert_eq!(refused(header, &within.to_string(), now), None, "{header}: {within}");
+            let refused = refused(header, &beyond.to_string(), now);
+            assert_eq!(refused.as_deref(), Some(code), "{header}: {beyond}");
+        }
+        for no_number in ["", "-1", "1.5", "18446744073709551616"] {
+            let refused = refused(reserved_headers::TTL, no_number, now);
+            assert_eq!(refused.as_deref(), Some("bad-header"), "{no_number}");
+        }
+        assert_eq!(refused(reserved_headers::TTL, &u64::MAX.to_string(), now), None, "it never ends");
+    }
+
+    #[test]
+    fn only_a_compacted_stream_asks_for_keys() {
+        let keyless = batch(&[None]);
+        assert!(append(&keyless, false).is_ok());
+        assert_eq!(append(&keyless, true).map_err(|error| error.code), Err("key-missing".to_owned()));
+    }
+
+    #[test]
+    fn a_batch_is_taken_up_to_its_uncompressed_limit() {
+        let mut builder = BatchBuilder::new();
+        builder.push(None, Some(b"value"), &[], 0).expect("it fits");
+        let packed = |bytes: usize| {
+            let section = vec![0; bytes];
+            let packed = weir_compression::compress(Codec::Zstd, &section).expect("zeros are compressed");
+            builder.build_compressed(None, Codec::Zstd, &packed).expect("it is small")
+        };
+        let answer = |bytes: usize| append(&packed(bytes), false).expect_err("zeros are no records").code;
+        assert_eq!(answer(BATCH_UNCOMPRESSED_BYTES_MAX), "batch-malformed");
+        assert_eq!(answer(BATCH_UNCOMPRESSED_BYTES_MAX + 1), "batch-too-large");
+    }
+
     #[test]
     fn neighbours_of_one_tenant_are_one_run() {
         let [acme, bolt] = ["acme", "bolt"].map(|name| Some(TenantHash::of(name.as_bytes())));

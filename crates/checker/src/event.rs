@@ -325,6 +325,13 @@ pub enum Op {
         /// Which.
         messages: Vec<MessageId>,
     },
+    /// A message that waited for its delivery time was called off.
+    Cancel {
+        /// The queue.
+        topic: String,
+        /// Which.
+        message: MessageId,
+    },
     /// Everything in the queue was dropped, in steps as well.
     Purge {
         /// The queue.

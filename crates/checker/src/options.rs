@@ -40,6 +40,8 @@ pub struct QueueOptions {
     pub ttl: Option<Micros>,
     /// Messages of one FIFO key that may be leased at once. Default 1.
     pub inflight_per_key_max: usize,
+    /// Whether a parked message keeps its key waiting behind it until somebody takes it out. Default no.
+    pub parked_hold_key: bool,
     /// Priority of messages that carry none. Default 0.
     pub priority: u8,
     /// After how many microseconds beyond its time, or beyond the heal if that is later, a delayed message counts as
@@ -66,7 +68,14 @@ impl Default for Options {
 
 impl Default for QueueOptions {
     fn default() -> Self {
-        Self { attempts_max: Some(16), ttl: None, inflight_per_key_max: 1, priority: 0, late_after: None }
+        Self {
+            attempts_max: Some(16),
+            ttl: None,
+            inflight_per_key_max: 1,
+            parked_hold_key: false,
+            priority: 0,
+            late_after: None,
+        }
     }
 }
 

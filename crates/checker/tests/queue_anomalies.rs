@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! # bad: a sentence that says what is wrong
-//! options attempts=3 late=1000 ttl=500 inflight=2 unknown-attempts
+//! options attempts=3 late=1000 ttl=500 inflight=2 held unknown-attempts
 //! 0-10 p1 enqueue 1-0 @0:7
 //! ```
 
@@ -46,6 +46,7 @@ fn case(section: &str) -> Case {
             "late" => queue.late_after = Some(value * 1_000),
             "ttl" => queue.ttl = Some(value * 1_000),
             "inflight" => queue.inflight_per_key_max = value as usize,
+            "held" => queue.parked_hold_key = true,
             other => panic!("no such option: {other}"),
         }
     }

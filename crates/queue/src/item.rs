@@ -1,8 +1,10 @@
 //! What the indices see of a span or a message.
 
+use weir_types::mutants::{self, Mutant};
 use weir_types::{KeyHash, LeaseClock, LogIndex, MessageId, SessionId, WallClock};
 
 use crate::command::ParkKind;
+use crate::limits::PRIORITY_MAX;
 use crate::message::{Message, State};
 use crate::ready::Tenant;
 use crate::span::Span;
@@ -48,12 +50,13 @@ impl Item {
     }
 
     pub(crate) fn of_message(id: MessageId, message: &Message) -> Self {
+        let jumps = message.attempts > 0 && mutants::on(Mutant::M42);
         Self {
             name: id,
             count: 1,
             bytes: u64::from(message.bytes),
             key: message.key,
-            priority: message.priority,
+            priority: if jumps { PRIORITY_MAX } else { message.priority },
             tenant: message.tenant,
             expires_at: message.expires_at,
             entry: message.pointer.index,

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
+use weir_types::mutants::{self, Mutant};
 use weir_types::{KeyHash, MessageId, TenantHash};
 
 use crate::item::Item;
@@ -176,13 +177,17 @@ impl Keys {
     /// The first item of the key that waits.
     pub(crate) fn head(&self, key: Key) -> Option<(MessageId, Readiness)> {
         let of_key = (key, MessageId(0))..=(key, MessageId(u64::MAX));
-        self.waiting.range(of_key).next().map(|((_, item), readiness)| (*item, *readiness))
+        let mut waiting = self.waiting.range(of_key).map(|((_, item), readiness)| (*item, *readiness));
+        if mutants::on(Mutant::M35) {
+            return waiting.find(|(_, readiness)| *readiness == Readiness::Ready);
+        }
+        waiting.next()
     }
 
     /// Looks at no more leases than a key may have.
     fn has_spare_lease(&self, key: Key) -> bool {
         let of_key = (key, MessageId(0))..=(key, MessageId(u64::MAX));
-        let limit = self.inflight_max as usize;
+        let limit = if mutants::on(Mutant::M36) { usize::MAX } else { self.inflight_max as usize };
         self.leased.range(of_key).take(limit).count() < limit
     }
 }

@@ -5,6 +5,7 @@ use std::iter::successors;
 use std::num::NonZeroU64;
 use std::ops::Bound;
 
+use weir_types::mutants::{self, Mutant};
 use weir_types::{MessageId, TenantHash};
 
 use crate::limits::PRIORITY_MAX;
@@ -42,6 +43,9 @@ impl Rank {
 
     pub(crate) fn of_priority(priority: u8) -> Self {
         assert!(priority <= PRIORITY_MAX, "priority {priority}");
+        if mutants::on(Mutant::M41) {
+            return Self(priority);
+        }
         Self(PRIORITY_MAX - priority)
     }
 }

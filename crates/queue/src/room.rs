@@ -2,6 +2,7 @@
 
 use weir_types::SessionId;
 use weir_types::limits::LEASES_PER_PARTITION_MAX;
+use weir_types::mutants::{self, Mutant};
 
 use crate::queue::Queue;
 
@@ -19,7 +20,8 @@ impl Queue {
 
     /// How many leases the partition's limits leave. A limit that was lowered takes no lease away.
     pub(crate) fn partition_room(&self) -> usize {
-        let max = self.policy.get().max_inflight.map_or(LEASES_PER_PARTITION_MAX, |max| max as usize);
+        let limit = self.policy.get().max_inflight.filter(|_| !mutants::on(Mutant::M48));
+        let max = limit.map_or(LEASES_PER_PARTITION_MAX, |max| max as usize);
         max.min(LEASES_PER_PARTITION_MAX).saturating_sub(self.backlog.index.leases.len())
     }
 

@@ -5,11 +5,17 @@
 use std::collections::BTreeMap;
 
 use weir_stream::limits::{COMMIT_METADATA_BYTES_MAX, GROUPS_PER_PARTITION_MAX};
-use weir_stream::{Append, Command, CommitOffset, Effect, GroupEpoch, Movement, Rejection, Reply, Stream};
+use weir_stream::{
+    Append, Command, CommitAndAppend, CommitOffset, Effect, GroupEpoch, Movement, Rejection, Reply, Stream,
+};
 use weir_types::batch::SEQUENCE_MAX;
-use weir_types::limits::{BATCH_RECORDS_MAX, PRODUCERS_PER_PARTITION_MAX};
+use weir_types::limits::{
+    BATCH_BYTES_MAX, BATCH_RECORDS_MAX, NAME_BYTES_MAX, OUTBOX_BATCHES_MAX, OUTPUTS_MAX,
+    PRODUCERS_PER_PARTITION_MAX,
+};
 use weir_types::{
-    At, LeaseClock, LogIndex, Offset, Output, ProducerEpoch, ProducerId, ProducerSequence, Row, StreamPolicy,
+    At, GroupId, LeaseClock, LogIndex, Offset, Output, OutputBatch, ProducerEpoch, ProducerId,
+    ProducerSequence, Row, StreamPolicy,
 };
 
 struct Replica {
@@ -162,4 +168,64 @@ fn what_contradicts_itself_is_rejected_and_changes_nothing() {
     }
     assert!(matches!(replica.append(1, SEQUENCE_MAX + 1, 1), Err(Rejection::Invalid(_))));
     assert_eq!(replica.stream, before);
+}
+
+#[test]
+fn what_is_just_within_a_limit_is_taken() {
+    let mut replica = Replica::new();
+    let append = |count, length| {
+        Command::Append(Append { position: 0, length, count, producer: None, max_timestamp_ms: 0 })
+    };
+    let commit = |group: usize, metadata: usize| {
+        Command::CommitOffset(CommitOffset {
+            group: "g".repeat(group),
+            epoch: GroupEpoch(0),
+            offset: Offset(0),
+            metadata: "m".repeat(metadata),
+            movement: Movement::Forward,
+        })
+    };
+    for command in [
+        append(1, 1),
+        append(BATCH_RECORDS_MAX, BATCH_BYTES_MAX as u32),
+        commit(1, 0),
+        commit(NAME_BYTES_MAX, COMMIT_METADATA_BYTES_MAX),
+    ] {
+        assert!(replica.apply(command.clone()).is_ok(), "{command:?}");
+    }
+    assert!(matches!(replica.apply(append(1, BATCH_BYTES_MAX as u32 + 1)), Err(Rejection::Invalid(_))));
+    replica.check_restore();
+}
+
+/// A step of a group that puts so many batches into the outbox.
+fn step(from: Option<u64>, offset: u64, outputs: usize) -> Command {
+    let output = OutputBatch { destination: GroupId(9), position: 0, length: 1 };
+    Command::CommitAndAppend(CommitAndAppend {
+        group: "g".to_owned(),
+        epoch: GroupEpoch(1),
+        from: from.map(Offset),
+        offset: Offset(offset),
+        metadata: String::new(),
+        outputs: vec![output; outputs],
+    })
+}
+
+#[test]
+fn a_step_has_as_many_outputs_as_it_may_and_an_outbox_as_many_batches() {
+    let mut replica = Replica::new();
+    let steps = OUTBOX_BATCHES_MAX.div_ceil(OUTPUTS_MAX) as u64;
+    replica.append(1, 0, steps as u32 + 1).unwrap();
+    replica.fence("g", 1).unwrap();
+    assert!(matches!(replica.apply(step(None, 1, OUTPUTS_MAX + 1)), Err(Rejection::Invalid(_))));
+    for offset in 1..=steps {
+        let put = OUTPUTS_MAX * (offset as usize - 1);
+        let from = Some(offset - 1).filter(|from| *from > 0);
+        let taken = replica.apply(step(from, offset, OUTPUTS_MAX.min(OUTBOX_BATCHES_MAX - put)));
+        assert_eq!(taken, Ok(Reply::Committed { offset: Offset(offset) }));
+    }
+    let before = replica.stream.clone();
+    let refused = replica.apply(step(Some(steps), steps + 1, 1)).unwrap_err();
+    assert_eq!((refused.code(), replica.stream.clone()), ("outbox-full", before));
+    assert!(replica.apply(step(Some(steps), steps + 1, 0)).is_ok(), "a commit alone needs no room");
+    replica.check_restore();
 }

@@ -124,6 +124,36 @@ mutants! {
         at "crates/stream/src/apply/commit_and_append.rs" killed by "duplicate, P11";
     M34 false "a queue forgets whose turn was last when it is restored"
         at "crates/queue/src/queue.rs" killed by "L6 converge, Q0 unexplained-life, P12";
+    M35 true "a message that waits for its next attempt does not hold its key"
+        at "crates/queue/src/keys.rs" killed by "Q12 fifo-overtaken, P4";
+    M36 true "a key may have any number of leases"
+        at "crates/queue/src/keys.rs" killed by "Q12 fifo-overtaken, P4";
+    M37 false "a message that returns leaves the later leases of its key alone"
+        at "crates/queue/src/apply/give_back.rs" killed by "sound machines, P4";
+    M38 false "a parked message does not hold its key"
+        at "crates/queue/src/apply/park.rs" killed by "Q12 fifo-overtaken, P4";
+    M39 true "the delivery time of a message is forgotten"
+        at "crates/queue/src/apply/enqueue.rs" killed by "Q13 early-delivery, P8";
+    M40 true "a message that is called off stays"
+        at "crates/queue/src/apply/cancel.rs" killed by "Q17 delivered-after-cancel, P8";
+    M41 true "the lowest priority goes first"
+        at "crates/queue/src/ready.rs" killed by "Q14 priority-inversion";
+    M42 false "a message that returns goes before all priorities"
+        at "crates/queue/src/item.rs" killed by "Q14 priority-inversion";
+    M43 true "a message never expires"
+        at "crates/queue/src/apply/enqueue.rs" killed by "Q16 delivered-expired, P8";
+    M44 false "neighbours in a batch share the first one's time to live"
+        at "crates/queue/src/apply/enqueue.rs" killed by "Q1 lost-message, Q16 delivered-expired, P8";
+    M45 true "a source retires one batch more than has arrived"
+        at "crates/types/src/outbox.rs" killed by "lost-write, Q15 torn-pair, P11, a run that does not end";
+    M46 true "a subscription takes the record that it resumes with for one that has arrived"
+        at "crates/broker/src/links/subscriptions.rs" killed by "Q1 lost-message, P11";
+    M47 true "a queue takes in a transfer that comes again"
+        at "crates/queue/src/apply/transfer.rs" killed by "Q5 duplicate-enqueue, P11";
+    M48 false "a partition may have any number of leases"
+        at "crates/queue/src/room.rs" killed by "lease limit";
+    M49 false "of two neighbours that are kept for a replay only one comes again"
+        at "crates/queue/src/kept.rs" killed by "replay, sound machines";
 }
 
 /// Whether the process acts on this planted bug.

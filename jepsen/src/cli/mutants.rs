@@ -188,7 +188,12 @@ fn attack_on(mutant: Mutant) -> (Workload, &'static [Kind]) {
         Mutant::M19 => (Workload::Stream, &[Kind::KillAll, Kind::Kill]),
         Mutant::M31 => (Workload::AckAppend, &[Kind::Pause]),
         Mutant::M33 => (Workload::Operator, &[Kind::Partition, Kind::Kill]),
-        Mutant::M32 => (Workload::AckAppend, &[Kind::Partition, Kind::Kill]),
+        Mutant::M32 | Mutant::M45 => (Workload::AckAppend, &[Kind::Partition, Kind::Kill]),
+        Mutant::M35 | Mutant::M36 => (Workload::Fifo, &[Kind::Kill]),
+        Mutant::M39 | Mutant::M40 => (Workload::Delay, &[Kind::Kill]),
+        Mutant::M41 => (Workload::Priority, &[Kind::Kill]),
+        Mutant::M43 => (Workload::Ttl, &[Kind::Kill]),
+        Mutant::M46 | Mutant::M47 => (Workload::Forward, &[Kind::Partition, Kind::Kill]),
         _ => (Workload::Mixed, &[Kind::Kill, Kind::Partition]),
     }
 }

@@ -81,6 +81,7 @@ fn name(event: &Event) -> &'static str {
         Op::ListParked { .. } => "list-parked",
         Op::Redrive { .. } => "redrive",
         Op::Discard { .. } => "discard",
+        Op::Cancel { .. } => "cancel",
         Op::Purge { .. } => "purge",
         Op::AckAndAppend { .. } => "ack-and-append",
         Op::Append { .. } => "send",
@@ -120,6 +121,9 @@ fn asked(op: &Op, keys: &Keys) -> Edn {
         }
         Op::CloseSession { topic, .. } | Op::Purge { topic } | Op::ListParked { topic, .. } => {
             Edn::map([("topic", Edn::text(topic))])
+        }
+        Op::Cancel { topic, message } => {
+            Edn::map([("topic", Edn::text(topic)), ("message", Edn::text(message))])
         }
         Op::AckAndAppend { message, lease, value, .. } => {
             let both = [

@@ -24,6 +24,8 @@ use crate::wire::{Route, Trouble};
 const REPEATED_PERCENT: u64 = 60;
 /// How often one batch is sent at most.
 const ATTEMPTS_MAX: u32 = 12;
+/// Of a hundred messages that wait for their delivery time, so many are called off.
+const CALLED_OFF_PERCENT: u64 = 15;
 /// Records in a batch of a stream, at most.
 const RECORDS_MAX: u64 = 6;
 /// Once in so many seconds there is a burst, which lasts one second.
@@ -112,8 +114,9 @@ impl Producer {
         let (mut unknown, mut refused) = (false, false);
         for _ in 0..ATTEMPTS_MAX {
             match self.attempt(&batch).await {
-                Ok(()) => {
+                Ok(base) => {
                     self.stamps.advance(batch.route.group, batch.values.len() as u32);
+                    self.call_off(&batch, base).await;
                     return true;
                 }
                 Err(trouble) => {
@@ -159,7 +162,25 @@ impl Producer {
         Some(Batch { route, values, drawn, bytes })
     }
 
-    async fn attempt(&mut self, batch: &Batch) -> Result<(), Trouble> {
+    /// Calls off some of the messages that wait for their delivery time.
+    async fn call_off(&mut self, batch: &Batch, id: u64) {
+        if batch.drawn.terms.not_before.is_none() || !self.actor.dice.percent(CALLED_OFF_PERCENT) {
+            return;
+        }
+        let Route { topic, partition, group, .. } = batch.route.clone();
+        let request = v1::CancelScheduledRequest { group_id: group, message_ids: vec![id] };
+        let asked = self
+            .actor
+            .ask(group, Duration::ZERO, |channel| async move {
+                QueueClient::new(channel).cancel_scheduled(request).await
+            })
+            .await;
+        let op = Op::Cancel { topic, message: MessageId { partition, id } };
+        self.actor.note(&asked, op, asked.end());
+    }
+
+    /// Where the batch begins.
+    async fn attempt(&mut self, batch: &Batch) -> Result<u64, Trouble> {
         let group = batch.route.group;
         let request = v1::ProduceRequest { correlation_id: 0, group_id: group, batch: batch.bytes.clone() };
         let door = self.door;
@@ -177,7 +198,7 @@ impl Producer {
         for op in self.ops(batch, appended.as_ref().ok().copied()) {
             self.actor.note(&asked, op, end.clone());
         }
-        appended.map(|_| ())
+        appended
     }
 
     /// What it says in the history. Messages that are forwarded stay in no queue, so they are told as records of the stream

@@ -21,8 +21,8 @@ const PAUSE_MS_MAX: u64 = 120;
 /// Redirects that are followed at once.
 const REDIRECTS_MAX: u32 = 2;
 
-/// The code of an answer that no repetition changes.
-const MESSAGE_NOT_PARKED: &str = "message-not-parked";
+/// The codes of answers that no repetition changes.
+const FINAL: [&str; 2] = ["message-not-parked", "message-not-scheduled"];
 
 /// One client.
 pub(super) struct Client {
@@ -126,5 +126,5 @@ fn mends(error: &WeirError) -> bool {
             | ErrorKind::Throttled
             | ErrorKind::OutcomeUnknown
             | ErrorKind::NotFound
-    ) && error.code != MESSAGE_NOT_PARKED
+    ) && !FINAL.contains(&error.code.as_str())
 }

@@ -9,9 +9,9 @@ use weir_broker::api::outputs::Handled;
 use weir_broker::api::queue::LeaseRequest;
 use weir_broker::api::stream::{Appended, Commit, Offsets, poll_deadline};
 use weir_broker::api::upkeep::Letters;
-use weir_broker::{Broker, Node, PositionView, QueueCounts, Stats};
+use weir_broker::{Broker, Node, PositionView, QueueCounts, ResetTo, SettleItem, Stats};
 use weir_runtime::{BoxListener, BoxStream};
-use weir_types::{GroupId, MessageId, Offset, WeirError};
+use weir_types::{GroupId, MessageId, Offset, RequestId, WallClock, WeirError};
 
 use super::wire::{self, Answer, Asked, Leased, Question};
 
@@ -60,6 +60,10 @@ async fn answer(broker: &Broker, question: Question, replicas: u32) -> Result<An
             let new = NewTopic { name, policy, partitions, replicas, request, patience };
             broker.create_topic(new).await.map(|_| Answer::Done)
         }
+        Question::CreateLink { kind, from, to } => broker
+            .create_link(kind, &from, &to, ResetTo::Earliest)
+            .await
+            .map(|made| Answer::Count(made.link.id.into())),
         Question::InitProducer { request } => {
             let (id, epoch) = broker.init_producer(None, request).await?;
             Ok(Answer::Producer { id, epoch })
@@ -71,19 +75,11 @@ async fn answer(broker: &Broker, question: Question, replicas: u32) -> Result<An
             broker.append(group, batch.into()).await?.answer().await.map(written)
         }
         Question::Lease { group, request, messages_max, lease_ms, wait_ms } => {
-            let asked = LeaseRequest {
-                request,
-                session: None,
-                max_messages: messages_max,
-                max_bytes: ANSWER_BYTES_MAX,
-                lease_ms: Some(lease_ms),
-            };
+            let (session, max_bytes, lease_ms) = (None, ANSWER_BYTES_MAX, Some(lease_ms));
+            let asked = LeaseRequest { request, session, max_messages: messages_max, max_bytes, lease_ms };
             lease(broker, group, asked, wait_ms).await
         }
-        Question::Settle { group, request, items } => {
-            let outcomes = broker.settle(group, Some(request), items).await?;
-            Ok(Answer::Settled(outcomes.into_iter().map(Result::err).collect()))
-        }
+        Question::Settle { group, request, items } => settle(broker, group, request, items).await,
         Question::AckAndAppend { group, request, message, lease, destination, batch } => {
             let step = (vec![(message, lease)], vec![(destination, batch.into())]);
             let outcomes = broker.ack_and_append(group, Some(request), vec![step]).await;
@@ -97,12 +93,16 @@ async fn answer(broker: &Broker, question: Question, replicas: u32) -> Result<An
         Question::Discard { group, messages } => {
             broker.discard(group, Letters::Named(messages)).await.map(Answer::Count)
         }
+        Question::Replay { group, request } => replay(broker, group, request).await,
+        Question::Cancel { group, message } => {
+            broker.cancel_scheduled(group, &[message]).await.map(Answer::Count)
+        }
         Question::Fence { group, consumers, epoch } => {
             broker.fence(group, consumers, epoch).await.map(|found| position(&found))
         }
         Question::Commit { group, consumers, epoch, offset } => {
-            let (metadata, reset) = (String::new(), false);
-            let commit = Commit { consumer_group: consumers, epoch, offset, metadata, reset };
+            let commit =
+                Commit { consumer_group: consumers, epoch, offset, metadata: String::new(), reset: false };
             broker.commit_offset(group, commit).await.map(|_| Answer::Done)
         }
         Question::CommitAndAppend { group, consumers, epoch, from, offset, destination, batch } => {
@@ -150,6 +150,21 @@ async fn lease(
         value: leased.record.value.unwrap_or_default().to_vec(),
     });
     Ok(Answer::Leased(messages.collect()))
+}
+
+async fn settle(
+    broker: &Broker,
+    group: GroupId,
+    request: RequestId,
+    items: Vec<SettleItem>,
+) -> Result<Answer, WeirError> {
+    let outcomes = broker.settle(group, Some(request), items).await?;
+    Ok(Answer::Settled(outcomes.into_iter().map(Result::err).collect()))
+}
+
+async fn replay(broker: &Broker, group: GroupId, request: RequestId) -> Result<Answer, WeirError> {
+    let progress = broker.replay(group, request, WallClock(0), None).await?;
+    Ok(Answer::Count(progress.more.into()))
 }
 
 async fn fetch(broker: &Broker, group: GroupId, offset: Offset, wait_ms: u64) -> Result<Answer, WeirError> {

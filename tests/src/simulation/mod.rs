@@ -27,6 +27,7 @@ mod operator;
 mod options;
 mod outcome;
 mod remote;
+mod rules;
 mod scenarios;
 mod trace;
 mod wire;
@@ -41,8 +42,10 @@ use invariants::{Invariants, Leaders};
 use network::{Cuts, SimulatedNetwork};
 pub use options::Options;
 pub use outcome::Outcome;
+pub use rules::Rules;
 pub use scenarios::{Scenario, scenarios};
 pub use trace::Trace;
+pub use workload::Flavour;
 use workload::{Journal, Signals, Workload};
 pub use world::elapsed;
 use world::{Ended, World};
@@ -93,7 +96,7 @@ fn play(options: &Options, faults: Faults, scenario: Option<&Scenario>) -> Outco
         signals,
         faults,
         leaders: Leaders::default(),
-        invariants: Invariants::new(options.nodes, options.discards),
+        invariants: Invariants::new(options),
         trace: &trace,
         steps: 0,
         raised: Vec::new(),

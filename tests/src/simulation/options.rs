@@ -6,6 +6,7 @@ use std::time::Duration;
 use weir_broker::Timings;
 
 use super::faults::{CLOCK_RATE_PPM_MAX, Kind};
+use super::rules::Rules;
 use crate::Dice;
 
 /// One run in so many is long: ten minutes to an hour, with a moderate load.
@@ -57,6 +58,8 @@ pub struct Options {
     pub attempts_max: u32,
     /// Whether tenants share the queue, who take turns.
     pub shared: bool,
+    /// What the queue's messages carry, and what it does with them.
+    pub rules: Rules,
     /// Whether some acks append a record to the stream in the same step.
     pub ack_and_append: bool,
     /// Whether some commits append a record to the stream in the same step.
@@ -117,6 +120,7 @@ impl Options {
             ack_and_append: Dice::new(seed ^ 0x0a0a_u64.rotate_left(40)).below(APPEND_ONE_IN) == 0,
             shared: Dice::new(seed ^ 0x7e0a_u64.rotate_left(40)).below(SHARED_ONE_IN) == 0,
             commit_and_append: Dice::new(seed ^ 0x0c0a_u64.rotate_left(40)).below(APPEND_ONE_IN) == 0,
+            rules: Rules::draw(&mut Dice::new(seed ^ 0xf1a0_u64.rotate_left(40))),
             discards: dice.below(2) == 0,
             log_entries_kept: *dice.pick(&[1, 20, 100, 400, 10_000, 10_000, 50_000, 50_000, 50_000, 50_000]),
             wall_ahead_ms: (0..nodes).map(|_| dice.below(400)).collect(),

@@ -59,19 +59,20 @@ impl Driver<'_> {
 
 /// What the checks have to know beside the history.
 fn known(options: &super::Options) -> Options {
-    let attempts_max = Some(options.attempts_max);
-    Options {
-        clock_rate_percent: options.clock_rate_percent(),
-        queue: QueueOptions { attempts_max, ..QueueOptions::default() },
-        ..Options::default()
-    }
+    let queue = QueueOptions {
+        attempts_max: Some(options.attempts_max),
+        inflight_per_key_max: options.rules.leases_per_key as usize,
+        parked_hold_key: options.rules.parked_hold_key,
+        ..QueueOptions::default()
+    };
+    Options { clock_rate_percent: options.clock_rate_percent(), queue, ..Options::default() }
 }
 
 fn counts(recorder: &Recorder) -> String {
     let (mut sent, mut delivered, mut acked, mut read) = (0, 0, 0, 0);
     recorder.each(|event| match &event.op {
-        Op::Enqueue { at: Some(_), .. } => sent += 1,
-        Op::Append { values, at: Some(_), .. } => sent += values.len(),
+        Op::Enqueue { .. } if event.outcome == weir_checker::Outcome::Ok => sent += 1,
+        Op::Append { values, .. } if event.outcome == weir_checker::Outcome::Ok => sent += values.len(),
         Op::Receive { deliveries, .. } => delivered += deliveries.len(),
         Op::Settle { how: How::Ack, .. } => acked += 1,
         Op::Poll { records, .. } => read += records.len(),

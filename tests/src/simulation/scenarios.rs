@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::faults::{Aim, Fault, Kind, Planned};
 use super::network::Lane;
 use super::options::Options;
+use super::rules::Rules;
 
 /// One script.
 pub struct Scenario {
@@ -375,6 +376,8 @@ impl Scenario {
             tick: drawn.tick.min(Duration::from_millis(5)),
             timings: weir_broker::Timings::default(),
             elastic: self.elastic,
+            // The time between two acknowledgements is that of the partitions that are attacked.
+            rules: Rules { linked: false, ..drawn.rules },
             kinds: Vec::<Kind>::new(),
             faults: self.faults.len() as u32,
             ..drawn

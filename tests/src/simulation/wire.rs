@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
-use weir_metadata::Routing;
+use weir_metadata::{LinkKind, Routing};
 use weir_queue::SettleItem;
 use weir_runtime::Network;
 use weir_types::{
@@ -41,6 +41,12 @@ pub(super) enum Question {
         policy: TopicPolicy,
         partitions: u32,
         request: RequestId,
+    },
+    /// Links two topics, a subscription from the beginning on; the link's id.
+    CreateLink {
+        kind: LinkKind,
+        from: String,
+        to: String,
     },
     InitProducer {
         request: RequestId,
@@ -90,6 +96,16 @@ pub(super) enum Question {
     Discard {
         group: GroupId,
         messages: Vec<MessageId>,
+    },
+    /// One step of a replay of everything that is kept; 0 when there is no more to do.
+    Replay {
+        group: GroupId,
+        request: RequestId,
+    },
+    /// Calls off a message that waits for its delivery time.
+    Cancel {
+        group: GroupId,
+        message: MessageId,
     },
     /// Shuts out older owners of a partition in a consumer group.
     Fence {

@@ -4,10 +4,13 @@
 //!  forming ──topics are there──► load, faults ──healed──► last writes, drain ──empty──► last read ──► over
 //! ```
 
+mod flavour;
 mod group;
 mod parked;
 mod produce;
 mod read;
+mod replay;
+mod topics;
 mod watch;
 mod work;
 
@@ -21,8 +24,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use weir_checker::{Consumer, Op, Phase};
-use weir_metadata::Routing;
-use weir_types::{ErrorKind, GroupId, QueuePolicy, StreamPolicy, TopicKind, TopicPolicy, WeirError};
+use weir_types::{ErrorKind, GroupId, WeirError};
 
 use super::client::Client;
 use super::network::SimulatedNetwork;
@@ -31,6 +33,9 @@ use super::trace::Trace;
 use super::wire::{Answer, Question};
 use super::world::Ended;
 use crate::recorder::{Begun, End, Recorder};
+pub use flavour::Flavour;
+use produce::Door;
+use topics::Partitions;
 
 /// The queue and the stream.
 const QUEUE: &str = "tasks";
@@ -108,12 +113,6 @@ pub(super) struct Workload {
     pub(super) network: SimulatedNetwork,
 }
 
-/// The Raft groups of the topics' partitions, by index.
-struct Partitions {
-    queue: Vec<GroupId>,
-    stream: Vec<GroupId>,
-}
-
 impl Workload {
     /// Runs until everything that was written is taken out again. An error fails the run.
     pub(super) async fn run(self) -> Ended {
@@ -148,6 +147,11 @@ impl Workload {
             read::to_the_end(&control, &self.journal, (index, *group)).await?;
             watch::bounds(&control, &self.journal, (index, *group)).await?;
         }
+        if self.options.rules.kept {
+            for (index, group) in (0..).zip(&partitions.queue) {
+                replay::all(&control, &self.journal, (index, *group)).await?;
+            }
+        }
         self.signals.drained.cancel();
         self.signals.converged.cancelled().await;
         Ok(())
@@ -158,42 +162,20 @@ impl Workload {
         Client::new(name.to_owned(), self.network.clone(), self.options.nodes, seed, self.trace.clone())
     }
 
-    async fn create_topics(&self, control: &Client) -> Result<Partitions, WeirError> {
-        let queue = TopicPolicy::Queue(QueuePolicy {
-            lease_ms: self.options.lease_ms,
-            attempts_max: self.options.attempts_max,
-            fair_by: self.options.shared.then(|| produce::TENANT.to_owned()),
-            ..QueuePolicy::default()
-        });
-        let stream = TopicPolicy::Stream(StreamPolicy::default());
-        let wanted =
-            [(QUEUE, queue, self.options.queue_partitions), (STREAM, stream, self.options.stream_partitions)];
-        for (name, policy, partitions) in wanted {
-            let name = name.to_owned();
-            let question = Question::CreateTopic { name, policy, partitions, request: control.request() };
-            control.ask(None, &question, Duration::from_secs(3)).await?;
-        }
-        loop {
-            let answer = control.ask(None, &Question::Routing, Duration::ZERO).await?;
-            if let Answer::Routing { table, .. } = answer
-                && let (Some(queue), Some(stream)) = (groups(&table, QUEUE), groups(&table, STREAM))
-            {
-                return Ok(Partitions { queue, stream });
-            }
-            // The node that was asked has not heard of the topics yet.
-            sleep(LOOK).await;
-        }
-    }
-
     async fn start_producers(
         &self,
         control: &Client,
         partitions: &Partitions,
         producers: &mut JoinSet<Result<(), WeirError>>,
     ) -> Result<(), WeirError> {
-        let topics = [(TopicKind::Queue, &partitions.queue), (TopicKind::Stream, &partitions.stream)];
-        let each = topics.into_iter().flat_map(|topic| (0..self.options.producers).map(move |_| topic));
-        for (number, (topic, groups)) in (0..).zip(each) {
+        let Partitions { queue, stream, inlet, outlet, .. } = partitions;
+        let doors = if self.options.rules.linked {
+            [(Door::Inlet, inlet), (Door::Outlet, outlet)]
+        } else {
+            [(Door::Queue(self.options.rules.flavour), queue), (Door::Stream, stream)]
+        };
+        let each = doors.into_iter().flat_map(|door| (0..self.options.producers).map(move |_| door));
+        for (number, (door, groups)) in (0..).zip(each) {
             let question = Question::InitProducer { request: control.request() };
             let answer = control.ask(None, &question, Duration::from_secs(1)).await?;
             let Answer::Producer { id, epoch } = answer else { return Err(produce::unexpected(&answer)) };
@@ -203,7 +185,7 @@ impl Workload {
                 let lane = produce::Lane {
                     client: self.client(&format!("producer {number}/{index}"), seed),
                     journal: self.journal.clone(),
-                    topic,
+                    door,
                     partition: (index, *group),
                     producer: (id, epoch),
                     number,
@@ -284,9 +266,10 @@ impl Workload {
         }
     }
 
-    /// Waits until the queue is empty and the follower has read everything.
+    /// Waits until links have carried all there was, the queue is empty and the follower has read everything.
     async fn drain(&self, control: &Client, partitions: &Partitions) -> Result<(), WeirError> {
-        for group in &partitions.queue {
+        self.carried(control, partitions).await?;
+        for group in partitions.outlet.iter().chain(&partitions.queue) {
             while count(control, *group, &Question::Left { group: *group }).await? > 0 {
                 sleep(LOOK).await;
             }
@@ -304,18 +287,29 @@ impl Workload {
         }
         Ok(())
     }
+
+    /// Waits until every record of the stream that feeds the queue was sent on.
+    async fn carried(&self, control: &Client, partitions: &Partitions) -> Result<(), WeirError> {
+        let Some(name) = &partitions.subscription else { return Ok(()) };
+        for group in &partitions.inlet {
+            let position = Question::Position { group: *group, consumers: name.clone() };
+            let end = count(control, *group, &Question::End { group: *group }).await?;
+            loop {
+                match control.ask(Some(*group), &position, Duration::ZERO).await? {
+                    Answer::Position { committed } if committed.unwrap_or(0) >= end => break,
+                    Answer::Position { .. } => sleep(LOOK).await,
+                    other => return Err(produce::unexpected(&other)),
+                }
+            }
+        }
+        Ok(())
+    }
 }
 
 /// How an operation ended of which a client was told this error.
 fn ended(error: &WeirError) -> End {
     let text = format!("{}: {}", error.code, error.message);
     if error.kind == ErrorKind::OutcomeUnknown { End::Info(text) } else { End::Fail(text) }
-}
-
-fn groups(table: &Routing, topic: &str) -> Option<Vec<GroupId>> {
-    let topic = table.topic(topic)?;
-    let by_index = topic.partitions.iter().map(|partition| (partition.index, partition.group));
-    Some(by_index.collect::<std::collections::BTreeMap<_, _>>().into_values().collect())
 }
 
 async fn count(client: &Client, group: GroupId, question: &Question) -> Result<u64, WeirError> {

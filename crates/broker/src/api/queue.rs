@@ -481,3 +481,24 @@ fn settled(((message, lease), outcome): ((MessageId, LeaseId), Settled)) -> Resu
 fn stopping() -> WeirError {
     WeirError::new(ErrorKind::Retry, "replica-stopped", "the replica is stopping").after_ms(100)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lease_is_asked_for_within_its_limits() {
+        let code = |max_messages, lease_ms| {
+            let (request, session, max_bytes) = (RequestId(1), None, 1);
+            let asked = LeaseRequest { request, session, max_messages, max_bytes, lease_ms };
+            check_lease(&asked).err().map(|error| error.code)
+        };
+        for within in [(1, None), (LEASE_MESSAGES_MAX, Some(LEASE_MS_MAX))] {
+            assert_eq!(code(within.0, within.1), None, "{within:?}");
+        }
+        for messages in [0, LEASE_MESSAGES_MAX + 1] {
+            assert_eq!(code(messages, None).as_deref(), Some("lease-messages-out-of-range"));
+        }
+        assert_eq!(code(1, Some(LEASE_MS_MAX + 1)).as_deref(), Some("lease-too-long"));
+    }
+}

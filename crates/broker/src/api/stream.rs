@@ -359,3 +359,19 @@ fn bounds(stream: &Stream, time: Option<WallClock>) -> Offsets {
 pub fn poll_deadline(wait_ms: u64) -> Instant {
     Instant::now() + Duration::from_millis(wait_ms.min(weir_types::limits::POLL_MS_MAX))
 }
+
+#[cfg(test)]
+mod tests {
+    use weir_types::limits::POLL_MS_MAX;
+
+    use super::*;
+
+    #[test]
+    fn a_long_poll_lasts_as_long_as_was_asked_and_no_longer_than_it_may() {
+        for (asked, lasts) in [(0, 0), (POLL_MS_MAX, POLL_MS_MAX), (u64::MAX, POLL_MS_MAX)] {
+            let (before, deadline, after) = (Instant::now(), poll_deadline(asked), Instant::now());
+            let lasts = Duration::from_millis(lasts);
+            assert!((before + lasts..=after + lasts).contains(&deadline), "{asked} ms");
+        }
+    }
+}

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use tracing::{debug, warn};
 use weir_metadata::{Link, LinkKind};
 use weir_stream::{Command, CommitOffset, Movement, Stream};
+use weir_types::mutants::{self, Mutant};
 use weir_types::{BatchBuilder, ErrorKind, GroupId, Offset, TransferSequence, TransferSource, WeirError};
 
 use super::{STEP_BYTES_MAX, Wakes, add, destination, is_free, links_of};
@@ -109,8 +110,9 @@ impl Feed {
             shares.entry(to).or_default().push((offset, record));
         }
         let source = TransferSource { group, channel: self.link.id };
+        let guess = if mutants::on(Mutant::M46) { position.next() } else { position };
         let sends = shares.into_iter().map(|(to, share)| {
-            let known = self.known.get(&to).copied().unwrap_or(TransferSequence(position.0));
+            let known = self.known.get(&to).copied().unwrap_or(TransferSequence(guess.0));
             async move { (to, send(broker, source, to, known, &share).await) }
         });
         let mut outcome = Ok(());

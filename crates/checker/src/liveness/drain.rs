@@ -185,6 +185,7 @@ impl Drain {
                     queue.ends(*message, event.outcome);
                 }
             }
+            Op::Cancel { topic, message } => self.queue(topic).ends(*message, event.outcome),
             Op::Redrive { topic, messages } if event.outcome != Outcome::Fail => {
                 let queue = self.queue(topic);
                 for message in messages {

@@ -133,7 +133,7 @@ fn asked(op: &Op) -> Option<(&str, Vec<u32>)> {
             partitions.dedup();
             (topic, partitions)
         }
-        Op::Settle { topic, message, .. } => (topic, vec![message.partition]),
+        Op::Settle { topic, message, .. } | Op::Cancel { topic, message } => (topic, vec![message.partition]),
         Op::AckAndAppend { queue, message, .. } => (queue, vec![message.partition]),
         Op::Append { topic, at, .. } => (topic, at.iter().map(|(partition, _)| *partition).collect()),
         Op::Poll { topic, partition, .. }

@@ -4,7 +4,8 @@
 //!
 //! An earlier message is surely left throughout a delivery when it was in the queue before, and something that needs
 //! it there (a lease, a settle that succeeded) happened after. Messages with a delay, and those that a redrive may
-//! have brought back in between, excuse themselves.
+//! have brought back in between, excuse themselves. Where parked messages hold their keys they are left all the while,
+//! and no redrive excuses anything.
 
 use std::collections::BTreeMap;
 
@@ -33,7 +34,8 @@ pub(super) fn judge(whole: &Whole<'_>, found: &mut Findings) {
             continue;
         }
         let priority = terms.and_then(|terms| terms.priority);
-        let placed = Placed { id: *id, life, sent, left_until: left_until(life) };
+        let left_until = left_until(life, whole.queue.parked_hold_key);
+        let placed = Placed { id: *id, life, sent, left_until };
         keys.entry((key, priority)).or_default().push(placed);
     }
     for ((key, _), messages) in &keys {
@@ -43,11 +45,12 @@ pub(super) fn judge(whole: &Whole<'_>, found: &mut Findings) {
     }
 }
 
-fn left_until(life: &Life) -> Option<Seen> {
+fn left_until(life: &Life, parked_hold_key: bool) -> Option<Seen> {
     let redriven = life.acts.iter().any(|(act, seen)| *act == Act::Redrive && seen.may_have_happened());
     let settles = life.settles.iter().map(|settle| settle.seen).filter(Seen::is_ok);
     let needs = life.grants.iter().map(|grant| grant.seen).chain(settles);
-    needs.filter(|_| !redriven).max_by_key(|seen| seen.from)
+    let parked = life.looks.iter().map(|look| look.seen).filter(|look| parked_hold_key && look.is_ok());
+    needs.chain(parked).filter(|_| parked_hold_key || !redriven).max_by_key(|seen| seen.from)
 }
 
 fn first(life: &Life) -> Option<&Grant> {

@@ -102,11 +102,15 @@ pub(super) struct Look {
     pub(super) times: u32,
 }
 
-/// What an administrator does with a parked message.
+/// What is done to a message that nobody holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Act {
+    /// A parked one is made ready again.
     Redrive,
+    /// A parked one is dropped.
     Discard,
+    /// A scheduled one is called off.
+    Cancel,
 }
 
 /// The life of one message.

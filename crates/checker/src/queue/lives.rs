@@ -128,6 +128,11 @@ impl Lives {
                     }
                 }
             }
+            Op::Cancel { topic, message } => {
+                if let Some(life) = self.life(topic, *message) {
+                    life.acts.push((Act::Cancel, seen));
+                }
+            }
             Op::Purge { topic } => self.topic(topic).purges.push(seen.in_steps()),
             Op::CloseSession { topic, consumer } if seen.may_have_happened() => {
                 self.topic(topic).closes.entry(*consumer).or_default().push(seen);

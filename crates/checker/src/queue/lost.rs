@@ -50,8 +50,8 @@ fn missing(payloads: &Payloads, sent: &Sent, clock_offset: Micros) -> Missing {
     let ttl = payloads.ttl.map(|ttl| sent.seen.from.saturating_add(ttl));
     let expires = sent.expires.or(ttl);
     let expired = expires.is_some_and(|at| at.saturating_sub(clock_offset) <= payloads.last);
-    let discarded = sent.at.is_some_and(|id| payloads.discarded.contains(&id));
-    if expired || discarded || payloads.topic.purged_from(sent.seen.from).is_some() {
+    let dropped = sent.at.is_some_and(|id| payloads.dropped.contains(&id));
+    if expired || dropped || payloads.topic.purged_from(sent.seen.from).is_some() {
         return Missing::Kept;
     }
     let end = sent.at.and_then(|id| Some((id, payloads.topic.end(id.partition)?)));

@@ -22,7 +22,7 @@
 //! | Q14 | | `priority-inversion` | `priority.rs` |
 //! | Q15 | P11 | `torn-pair` | `pairs.rs` |
 //! | Q16 | P8 | `delivered-expired`, `expired-early` | `ttl.rs` |
-//! | Q17 | P8 | `delivered-after-purge`, `delivered-after-discard` | `purge.rs` |
+//! | Q17 | P8 | `delivered-after-purge`, `delivered-after-discard`, `delivered-after-cancel` | `purge.rs` |
 //!
 //! Rules of evidence. An operation happened between its two times, or not at all when it failed; one whose outcome is
 //! unknown may happen at any time after its beginning. A lease is granted by a receive, and lasts as long as its
@@ -102,6 +102,7 @@ pub const ANOMALIES: &[&str] = &[
     "expired-early",
     "delivered-after-purge",
     "delivered-after-discard",
+    "delivered-after-cancel",
 ];
 
 const MESSAGE_CHECKS: &[MessageCheck] = &[

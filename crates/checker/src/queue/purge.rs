@@ -1,4 +1,5 @@
-//! Q17, promise P8. What was in the queue before a purge, and what was discarded, is not delivered afterwards.
+//! Q17, promise P8. What was in the queue before a purge, what was discarded and what was called off is not delivered
+//! afterwards.
 
 use super::case::Case;
 use super::life::{Act, Seen};
@@ -13,9 +14,12 @@ pub(super) fn judge(case: &Case<'_>, found: &mut Findings) {
             delivered_after(case, purge, "delivered-after-purge", found);
         }
     }
-    let discards = case.life.acts.iter().filter(|(act, seen)| *act == Act::Discard && seen.is_ok());
-    if let Some((_, discard)) = discards.min_by_key(|(_, seen)| seen.to) {
-        delivered_after(case, discard, "delivered-after-discard", found);
+    for (wanted, name) in [(Act::Discard, "delivered-after-discard"), (Act::Cancel, "delivered-after-cancel")]
+    {
+        let done = case.life.acts.iter().filter(|(act, seen)| *act == wanted && seen.is_ok());
+        if let Some((_, gone)) = done.min_by_key(|(_, seen)| seen.to) {
+            delivered_after(case, gone, name, found);
+        }
     }
 }
 

@@ -34,7 +34,8 @@ pub(super) struct Payloads {
     pub(super) name: String,
     pub(super) topic: Topic,
     pub(super) fates: BTreeMap<Value, Fate>,
-    pub(super) discarded: BTreeSet<MessageId>,
+    /// Messages that were discarded or called off, for all that is known.
+    pub(super) dropped: BTreeSet<MessageId>,
     /// When nothing was left to be read, if the history goes on until then.
     pub(super) over: Option<Micros>,
     /// No queue of this name loses messages to a TTL unless they carry one.
@@ -123,7 +124,10 @@ impl Fold for Values {
                 }
             }
             Op::Discard { topic, messages } if seen.may_have_happened() || messages.len() > 1 => {
-                self.topic(topic).discarded.extend(messages);
+                self.topic(topic).dropped.extend(messages);
+            }
+            Op::Cancel { topic, message } if seen.may_have_happened() => {
+                self.topic(topic).dropped.insert(*message);
             }
             Op::Purge { topic } => self.topic(topic).topic.purges.push(seen.in_steps()),
             Op::Digest(digested) if digested.bounds.is_none() => {

@@ -4,7 +4,7 @@ use super::Trace;
 use crate::{Delivery, Digested, How, MessageId, Op, ParkedMessage, Value};
 
 /// What clients do, in the order in which a page shows it.
-pub const KINDS: [&str; 19] = [
+pub const KINDS: [&str; 20] = [
     "enqueue",
     "receive",
     "ack",
@@ -17,6 +17,7 @@ pub const KINDS: [&str; 19] = [
     "list-parked",
     "redrive",
     "discard",
+    "cancel",
     "purge",
     "append",
     "poll",
@@ -39,6 +40,7 @@ pub fn kind(op: &Op) -> &'static str {
         Op::ListParked { .. } => "list-parked",
         Op::Redrive { .. } => "redrive",
         Op::Discard { .. } => "discard",
+        Op::Cancel { .. } => "cancel",
         Op::Purge { .. } => "purge",
         Op::AckAndAppend { .. } => "ack-and-append",
         Op::Append { .. } => "append",
@@ -93,6 +95,7 @@ pub fn words(op: &Op, trace: &Trace) -> String {
             let named = list(messages, |id| trace.follows(topic, Some(*id), None), ToString::to_string);
             format!("{} {named} of {topic}", kind(op))
         }
+        Op::Cancel { topic, message } => format!("cancel {message} of {topic}"),
         Op::Purge { topic } => format!("purge {topic}"),
         Op::AckAndAppend { queue, consumer, message, lease, stream, value } => format!(
             "ack {message} of {queue} under lease {lease} by c{}, append {value} to {stream}",

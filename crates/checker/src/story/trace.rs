@@ -58,7 +58,9 @@ impl Trace {
             Op::ListParked { topic, messages } => {
                 self.learn_any(topic, messages.iter().map(|parked| (parked.message, parked.value)))
             }
-            Op::Settle { topic, message, .. } => self.follows(topic, Some(*message), None),
+            Op::Settle { topic, message, .. } | Op::Cancel { topic, message } => {
+                self.follows(topic, Some(*message), None)
+            }
             Op::Redrive { topic, messages } | Op::Discard { topic, messages } => {
                 messages.iter().any(|message| self.follows(topic, Some(*message), None))
             }

@@ -8,7 +8,7 @@
 //! 21- c1 ack? 0:7#1                               it may yet happen
 //! 31-32 c1 pair 0:7#1 1-9                         ack and append to the stream, in one step
 //! 33-34 c1 close
-//! 33-34 admin parked 0:7=1-0/16                   or redrive 0:7, discard 0:7, purge
+//! 33-34 admin parked 0:7=1-0/16                   or redrive 0:7, discard 0:7, cancel 0:7, purge
 //! 35-36 c1 poll 0 @5 1-9 1-10                     offsets 5 and 6 of partition 0
 //! 35-36 c1 bounds 0 5..7
 //! 37-38 digest n1 0 applied=9 hash=x 7=ready      or leased, parked
@@ -103,6 +103,7 @@ fn op(name: &str, consumer: Consumer, words: &[&str]) -> Option<Op> {
         }
         "redrive" => Op::Redrive { topic, messages: ids(words)? },
         "discard" => Op::Discard { topic, messages: ids(words)? },
+        "cancel" => Op::Cancel { topic, message: words.first()?.parse().ok()? },
         "purge" => Op::Purge { topic },
         "poll" => poll(consumer, words)?,
         "bounds" => {

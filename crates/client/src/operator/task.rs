@@ -255,6 +255,19 @@ mod tests {
         assert!(error.to_string().contains("at most 2097152 fit"), "{error}");
     }
 
+    #[test]
+    fn a_key_that_goes_to_windows_has_a_limit_of_its_own() {
+        let handler = Windowed::new(Windows::tumbling(Duration::from_millis(10)), Count);
+        let handled = |bytes: usize| {
+            let records = [record(&"k".repeat(bytes), 1)];
+            Task::restored(State::default(), 0)
+                .handle(&handler, &records)
+                .map_err(|(_, error)| error.to_string())
+        };
+        assert!(handled(60 << 10).is_ok());
+        assert!(handled((60 << 10) + 1).is_err_and(|error| error.contains("too long for a window: 61440")));
+    }
+
     /// Remembers much of each window, and tells it.
     struct Large;
 

@@ -43,7 +43,7 @@ impl Windows {
     pub fn sliding(size: Duration, every: Duration) -> Self {
         let (size_ms, every_ms) = (millis(size), millis(every));
         assert!(every_ms <= size_ms, "windows of {size:?} every {every:?} leave gaps");
-        assert!(size_ms / every_ms <= WINDOWS_PER_RECORD_MAX, "a record is in at most 1,000 windows");
+        assert!(size_ms.div_ceil(every_ms) <= WINDOWS_PER_RECORD_MAX, "a record is in at most 1,000 windows");
         Self(Kind::Aligned { size_ms, every_ms })
     }
 
@@ -120,6 +120,14 @@ mod tests {
                 assert_eq!(spans(windows, timestamp), expected, "{timestamp} in {size} every {every}");
             }
         }
+    }
+
+    #[test]
+    fn a_record_is_in_as_many_windows_as_it_may() {
+        let windows = |size| Windows::sliding(Duration::from_millis(size), Duration::from_millis(10));
+        assert_eq!(windows(10_000).of(1_000_000).len() as u64, WINDOWS_PER_RECORD_MAX);
+        let beyond = std::panic::catch_unwind(|| windows(10_001));
+        assert!(beyond.is_err(), "a record at the beginning of a window would be in 1,001");
     }
 
     #[test]

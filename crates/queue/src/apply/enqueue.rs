@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use weir_types::limits::{BATCH_RECORDS_MAX, DELAY_MS_MAX};
+use weir_types::mutants::{self, Mutant};
 use weir_types::{At, MessageId, Pointer, QueuePolicy, WallClock};
 
 use crate::command::{Attributes, DedupId, Enqueue, Run, TenantRun};
@@ -233,7 +234,10 @@ fn pieces(at: At, policy: &QueuePolicy, batch: &Enqueue, tenants: &[TenantRun]) 
     let mut owner = TenantRun { count: 0, tenant: None };
     let mut pieces: Vec<Piece> = Vec::new();
     for run in runs {
-        let attributes = seen_by(at, policy, run.attributes);
+        let mut attributes = seen_by(at, policy, run.attributes);
+        if let Some(first) = pieces.first().filter(|_| mutants::on(Mutant::M44)) {
+            attributes.expires_at = first.attributes.expires_at;
+        }
         let mut left = run.count;
         while left > 0 {
             if owner.count == 0 {
@@ -257,7 +261,7 @@ fn seen_by(at: At, policy: &QueuePolicy, given: Attributes) -> Attributes {
     Attributes {
         key: given.key.filter(|_| policy.fifo),
         priority: if policy.fifo { 0 } else { given.priority },
-        deliver_at: given.deliver_at.filter(|time| *time > at.wall_clock),
-        expires_at: given.expires_at.into_iter().chain(ttl).min(),
+        deliver_at: given.deliver_at.filter(|time| *time > at.wall_clock && !mutants::on(Mutant::M39)),
+        expires_at: given.expires_at.into_iter().chain(ttl).filter(|_| !mutants::on(Mutant::M43)).min(),
     }
 }

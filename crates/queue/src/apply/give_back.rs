@@ -1,6 +1,7 @@
 //! A leased message returns to its place.
 
 use weir_types::MessageId;
+use weir_types::mutants::{self, Mutant};
 
 use super::park::park;
 use crate::backlog::Backlog;
@@ -69,6 +70,9 @@ pub(super) fn give_back(backlog: &mut Backlog, rules: Rules, id: MessageId, why:
 /// key stays a prefix of what is left (P4). Their consumers did nothing wrong: no attempt is counted, but a
 /// settle of theirs gets `LeaseLost`.
 pub(super) fn revoke_later(backlog: &mut Backlog, id: MessageId, message: &Message) {
+    if mutants::on(Mutant::M37) {
+        return;
+    }
     for later in backlog.leased_after(id, message) {
         let revoked = backlog.detach(later).expect("a leased message exists");
         assert!(matches!(revoked.state, State::Leased { .. }), "message {later} is not leased");

@@ -20,7 +20,7 @@ pub(super) fn park(
     if mutants::on(Mutant::M06) {
         return;
     }
-    let holds_key = rules.policy.fifo && rules.policy.park.holds_key();
+    let holds_key = rules.policy.fifo && rules.policy.park.holds_key() && !mutants::on(Mutant::M38);
     if holds_key {
         revoke_later(backlog, id, &message);
     }

@@ -322,3 +322,21 @@ fn action(item: v1::SettleItem) -> Result<Action, WeirError> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use weir_proto::error_from_status;
+
+    use super::*;
+
+    #[test]
+    fn a_look_asks_for_one_message_to_as_many_as_it_may() {
+        for within in [1, LOOK_MESSAGES_MAX] {
+            assert_eq!(look_max(within).ok(), Some(within as usize));
+        }
+        for beyond in [0, LOOK_MESSAGES_MAX + 1] {
+            let refused = look_max(beyond).map_err(|status| error_from_status(&status).code);
+            assert_eq!(refused, Err("messages-out-of-range".to_owned()));
+        }
+    }
+}

@@ -6,8 +6,8 @@ use super::{Invariant, World};
 
 /// Needs no memory.
 pub(super) struct MessagesAddUp {
-    /// Whether dead letters are dropped, which nothing counts.
-    pub(super) discards: bool,
+    /// Whether messages are discarded, called off, moved or expire, which nothing counts.
+    pub(super) drops: bool,
 }
 
 impl Invariant for MessagesAddUp {
@@ -17,8 +17,7 @@ impl Invariant for MessagesAddUp {
                 let Contents::Queue { counts, .. } = &replica.contents else { continue };
                 let held = counts.ready + counts.leased + counts.scheduled + counts.parked;
                 let known = held + counts.acked_total;
-                let adds_up =
-                    known == counts.enqueued_total || self.discards && known < counts.enqueued_total;
+                let adds_up = known == counts.enqueued_total || self.drops && known < counts.enqueued_total;
                 if !adds_up {
                     broken.push(format!("messages add up: {node}, group {group}: {counts:?}"));
                 }

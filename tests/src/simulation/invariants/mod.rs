@@ -11,6 +11,7 @@
 //! | term, commit and applied position never fall | Raft §5.1, §8 | [`never_back`] |
 //! | a vote that was cast stays on its disk | Raft §5.2: at most one vote per term | [`durable_votes`] |
 //! | lease ids rise with the log | `semantics.md`: a later grant has a higher id | [`lease_ids_rise`] |
+//! | no more messages of a partition are leased than its limit | `LIMITS.md` | [`lease_limit`] |
 //! | every message is ready, waiting, leased, parked or gone | P1: nothing is lost | [`messages_add_up`] |
 //! | no machine contradicts itself | `check_invariants` of queue, stream, groups, metadata | [`sound_machines`] |
 //!
@@ -23,6 +24,7 @@ mod election_safety;
 mod equal_states;
 mod leader_completeness;
 mod lease_ids_rise;
+mod lease_limit;
 mod log_matching;
 mod log_order;
 mod messages_add_up;
@@ -40,6 +42,7 @@ use weir_types::{GroupId, LogIndex, NodeId, Term};
 pub(super) use election_safety::Leaders;
 
 use super::cluster::Cluster;
+use super::options::Options;
 
 /// New entries of a log that are looked at.
 const TAIL_ENTRIES: u64 = 256;
@@ -127,8 +130,9 @@ pub(super) struct Invariants {
 }
 
 impl Invariants {
-    /// Of so many nodes, and a workload that drops dead letters or does not.
-    pub(super) fn new(nodes: usize, discards: bool) -> Self {
+    /// Of a run with these options.
+    pub(super) fn new(options: &Options) -> Self {
+        let drops = options.discards || options.rules.drop_messages();
         Self {
             quick: vec![
                 Box::new(durable_votes::DurableVotes::default()),
@@ -138,14 +142,15 @@ impl Invariants {
                 Box::new(durable_majority::DurableMajority::default()),
                 Box::new(never_back::NeverBack::default()),
                 Box::new(lease_ids_rise::LeaseIdsRise::default()),
-                Box::new(messages_add_up::MessagesAddUp { discards }),
+                Box::new(messages_add_up::MessagesAddUp { drops }),
+                Box::new(lease_limit::LeaseLimit { max: options.rules.leases_max }),
             ],
             thorough: vec![
                 Box::new(equal_states::EqualStates::default()),
                 Box::new(sound_machines::SoundMachines),
             ],
             machines: BTreeMap::new(),
-            lives: vec![0; nodes],
+            lives: vec![0; options.nodes],
             ends: BTreeMap::new(),
             broken: Vec::new(),
         }

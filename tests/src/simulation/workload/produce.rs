@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
-use weir_checker::{MessageId, Op, Terms, Value};
+use weir_checker::{MessageId, Op, Value};
 use weir_types::{
-    BatchBuilder, BatchError, ErrorKind, GroupId, ProducerEpoch, ProducerId, ProducerSequence, TopicKind,
-    WeirError,
+    BatchBuilder, BatchError, ErrorKind, GroupId, ProducerEpoch, ProducerId, ProducerSequence, WeirError,
 };
 
 use super::super::client::Client;
 use super::super::wire::{Answer, Question};
+use super::flavour::{Drawn, Flavour, Header};
 use super::{Journal, QUEUE, STREAM, ended};
 use crate::recorder::{Begun, End};
 
@@ -21,14 +21,34 @@ use crate::recorder::{Begun, End};
 pub(super) const TENANT: &str = "tenant";
 /// Most records of one batch.
 const RECORDS_MAX: u64 = 4;
+/// Where messages have priorities so many times more are sent at once, and as much less often: which of them goes first
+/// shows only where several wait.
+const BURST: u64 = 4;
 /// Longest padding of a body.
 const PADDING_MAX: u64 = 200;
+/// One message of so many that wait for their delivery time is called off.
+const CALLED_OFF_ONE_IN: u64 = 5;
+/// How long after it was sent, at most.
+const CALLED_OFF_AFTER_MS_MAX: u64 = 400;
+
+/// Which way a producer's records go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Door {
+    /// Into the queue, with what its flavour says.
+    Queue(Flavour),
+    /// Into the stream.
+    Stream,
+    /// Into the stream that feeds the queue: as messages of the queue they have no place that a producer knows.
+    Inlet,
+    /// Into the queue that is forwarded to the stream, where their places are not known either.
+    Outlet,
+}
 
 /// What one producer sends to one partition.
 pub(super) struct Lane {
     pub(super) client: Client,
     pub(super) journal: Journal,
-    pub(super) topic: TopicKind,
+    pub(super) door: Door,
     /// Index and Raft group.
     pub(super) partition: (u32, GroupId),
     pub(super) producer: (ProducerId, ProducerEpoch),
@@ -37,6 +57,12 @@ pub(super) struct Lane {
     /// The next value of the producer, over all its lanes.
     pub(super) next: Arc<AtomicU64>,
     pub(super) pace_ms_max: u64,
+}
+
+/// One record on its way.
+struct Sent {
+    value: Value,
+    drawn: Drawn,
 }
 
 impl Lane {
@@ -49,13 +75,16 @@ impl Lane {
         let mut sequence = 0;
         loop {
             let last = healed.is_cancelled();
-            let count = 1 + self.client.below(RECORDS_MAX) as u32;
-            self.send(sequence, count).await?;
+            let count = 1 + self.client.below(RECORDS_MAX * self.burst()) as u32;
+            let sent = self.send(sequence, count).await?;
             sequence = ProducerSequence::advance(sequence, count);
             if last {
                 return Ok(());
             }
-            let pause = Duration::from_millis(self.client.below(self.pace_ms_max + 1));
+            for message in sent {
+                self.call_off(message).await?;
+            }
+            let pause = Duration::from_millis(self.client.below(self.pace_ms_max + 1) * self.burst());
             let next = async {
                 sleep(pause).await;
                 if quiet.is_cancelled() {
@@ -70,62 +99,121 @@ impl Lane {
         }
     }
 
-    async fn send(&self, sequence: u32, count: u32) -> Result<(), WeirError> {
+    fn burst(&self) -> u64 {
+        if self.door == Door::Queue(Flavour::Priorities) { BURST } else { 1 }
+    }
+
+    /// Sends a batch; the messages of it that wait for their delivery time.
+    async fn send(&self, sequence: u32, count: u32) -> Result<Vec<MessageId>, WeirError> {
         let first = self.next.fetch_add(u64::from(count), Ordering::Relaxed);
-        let values: Vec<Value> = (first..first + u64::from(count))
-            .map(|sequence| Value { producer: self.number, sequence })
-            .collect();
+        let values = (first..first + u64::from(count)).map(|place| self.draw(place));
+        let records: Vec<Sent> = values.collect();
         let (id, epoch) = self.producer;
-        let batch = batch(&values, Some(ProducerSequence { id, epoch, base_sequence: sequence }))?;
+        let with_headers = records.iter().map(|sent| (sent.value, sent.drawn.header.as_ref()));
+        let batch = build(with_headers, Some(ProducerSequence { id, epoch, base_sequence: sequence }))?;
         let (index, group) = self.partition;
-        let question = match self.topic {
-            TopicKind::Queue => Question::Enqueue { group, batch },
-            TopicKind::Stream => Question::Append { group, batch },
+        let question = match self.door {
+            Door::Queue(_) | Door::Outlet => Question::Enqueue { group, batch },
+            Door::Stream | Door::Inlet => Question::Append { group, batch },
         };
-        let begun: Vec<Begun> = self.ops(&values, None).iter().map(|_| self.journal.begin()).collect();
+        let begun: Vec<Begun> = self.ops(&records, None).iter().map(|_| self.journal.begin()).collect();
         let told = self.client.ask(Some(group), &question, Duration::from_secs(1)).await;
         let base = match told {
             Ok(Answer::Written { base, .. }) => Ok(base),
             Ok(other) => Err(unexpected(&other)),
             Err(error) => Err(error),
         };
-        let ops = self.ops(&values, base.as_ref().ok().map(|base| (index, *base)));
+        let ops = self.ops(&records, base.as_ref().ok().copied());
         let end = base.as_ref().map_or_else(ended, |_| End::Ok);
         for (begun, op) in begun.into_iter().zip(ops) {
             self.journal.end(begun, op, end.clone());
         }
-        base.map(drop).inspect_err(|error| {
+        let base = base.inspect_err(|error| {
             // No error of a producer that repeats itself is expected to be final.
-            self.journal.violated(format_args!("P1 {values:?} were refused: {error}"));
-        })
+            self.journal.violated(format_args!("P1 records from {first} on were refused: {error}"));
+        })?;
+        let waiting = (base..).zip(records).filter(|(_, sent)| sent.drawn.waits());
+        Ok(waiting.map(|(id, _)| MessageId { partition: index, id }).collect())
     }
 
-    /// What the history says of a batch: messages are sent one by one to a queue, records together to a stream.
-    fn ops(&self, values: &[Value], at: Option<(u32, u64)>) -> Vec<Op> {
-        if self.topic == TopicKind::Stream {
-            return vec![Op::Append { topic: STREAM.to_owned(), values: values.to_vec(), key: None, at }];
-        }
-        let enqueue = |(place, value): (u64, &Value)| Op::Enqueue {
-            topic: QUEUE.to_owned(),
-            value: *value,
-            terms: Terms::default(),
-            at: at.map(|(partition, base)| MessageId { partition, id: base + place }),
+    fn draw(&self, sequence: u64) -> Sent {
+        let value = Value { producer: self.number, sequence };
+        let drawn = match self.door {
+            Door::Queue(flavour) => flavour.draw(&self.client, key(value), self.journal.recorder.now()),
+            Door::Stream | Door::Inlet | Door::Outlet => Drawn::default(),
         };
-        (0..).zip(values).map(enqueue).collect()
+        Sent { value, drawn }
+    }
+
+    /// What the history says of a batch: messages are sent one by one to a queue, records together to a stream, unless
+    /// they come to it as messages.
+    fn ops(&self, records: &[Sent], base: Option<u64>) -> Vec<Op> {
+        let now = self.journal.recorder.now();
+        let partition = self.partition.0;
+        let append = |values, at| Op::Append { topic: STREAM.to_owned(), values, key: None, at };
+        let enqueue = |sent: &Sent, at| Op::Enqueue {
+            topic: QUEUE.to_owned(),
+            value: sent.value,
+            terms: sent.drawn.terms(now),
+            at,
+        };
+        let placed = |place: u64| base.map(|base| MessageId { partition, id: base + place });
+        match self.door {
+            Door::Queue(_) => (0..).zip(records).map(|(place, sent)| enqueue(sent, placed(place))).collect(),
+            Door::Inlet => records.iter().map(|sent| enqueue(sent, None)).collect(),
+            Door::Outlet => records.iter().map(|sent| append(vec![sent.value], None)).collect(),
+            Door::Stream => {
+                let values = records.iter().map(|sent| sent.value).collect();
+                vec![append(values, base.map(|base| (partition, base)))]
+            }
+        }
+    }
+
+    /// Calls off some of the messages that wait.
+    async fn call_off(&self, message: MessageId) -> Result<(), WeirError> {
+        if self.client.below(CALLED_OFF_ONE_IN) > 0 {
+            return Ok(());
+        }
+        sleep(Duration::from_millis(self.client.below(CALLED_OFF_AFTER_MS_MAX))).await;
+        let group = self.partition.1;
+        let question = Question::Cancel { group, message: weir_types::MessageId(message.id) };
+        let (begun, mut unheard) = (self.journal.begin(), false);
+        let told =
+            self.client.ask_and_hear(Some(group), &question, Duration::from_secs(1), &mut unheard).await;
+        let end = match told {
+            Ok(Answer::Count(_)) => End::Ok,
+            Ok(other) => return Err(unexpected(&other)),
+            Err(error) if unheard => End::Info(error.code),
+            Err(error) => ended(&error),
+        };
+        self.journal.end(begun, Op::Cancel { topic: QUEUE.to_owned(), message }, end);
+        Ok(())
     }
 }
 
 /// Records that tell these values; with no sequence when it is the partition that they come from that counts them.
 pub(super) fn batch(values: &[Value], sequence: Option<ProducerSequence>) -> Result<Vec<u8>, WeirError> {
+    build(values.iter().map(|value| (*value, None)), sequence)
+}
+
+fn build<'a>(
+    records: impl Iterator<Item = (Value, Option<&'a Header>)>,
+    sequence: Option<ProducerSequence>,
+) -> Result<Vec<u8>, WeirError> {
     let mut builder = BatchBuilder::new();
-    for value in values {
-        let key = [(value.sequence % 16) as u8];
-        let tenant = tenant(*value);
-        let headers: Vec<_> = tenant.iter().map(|name| (TENANT, Some(&name[..]))).collect();
-        builder.push(Some(&key), Some(&body(*value)), &headers, 0).map_err(bad_batch)?;
+    for (value, reserved) in records {
+        let tenant = tenant(value);
+        let mut headers: Vec<_> = tenant.iter().map(|name| (TENANT, Some(&name[..]))).collect();
+        headers.extend(reserved.map(|(name, text)| (*name, Some(text.as_bytes()))));
+        builder.push(Some(&[key(value)]), Some(&body(value)), &headers, 0).map_err(bad_batch)?;
     }
     let batch = builder.build(sequence).map_err(bad_batch)?;
     Ok(batch.to_vec())
+}
+
+/// The key of a record: few, so that messages of a FIFO queue wait for each other.
+fn key(value: Value) -> u8 {
+    (value.sequence % 16) as u8
 }
 
 /// Three tenants, and records that name none.

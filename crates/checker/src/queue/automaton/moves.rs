@@ -37,6 +37,7 @@ pub(super) enum What {
     Look(u32),
     Redrive,
     Discard,
+    Cancel,
     Purge,
 }
 
@@ -94,6 +95,7 @@ impl Problem {
             let what = match act {
                 Act::Redrive => What::Redrive,
                 Act::Discard => What::Discard,
+                Act::Cancel => What::Cancel,
             };
             self.add(*seen, what);
         }

@@ -17,7 +17,7 @@ pub(super) enum State {
     Leased { fails: u32, lease: u16 },
     /// Set aside.
     Parked { fails: u32 },
-    /// Acked, discarded or purged.
+    /// Acked, discarded, called off or purged.
     Gone,
 }
 
@@ -77,7 +77,9 @@ impl At {
                     reach(State::Parked { fails: attempts }.at(now));
                 }
             }
-            (What::Discard, State::Parked { .. }) => reach(State::Gone.at(now)),
+            (What::Discard, State::Parked { .. }) | (What::Cancel, State::READY) => {
+                reach(State::Gone.at(now));
+            }
             (What::Purge, state) if state != State::Absent => reach(State::Gone.at(now)),
             (
                 What::Ack(lease)
