@@ -61,9 +61,9 @@ impl Broker {
         let layout = self.registry(|registry| registry.layout(&down));
         // A large cluster's plan takes a while: the registry is not held meanwhile, and no task waits for its turn.
         let plan = if self.inner().runtime.threads() == Threads::Tasks {
-            layout.balance()
+            layout.balance().moves
         } else {
-            let planning = tokio::task::spawn_blocking(move || layout.balance());
+            let planning = tokio::task::spawn_blocking(move || layout.balance().moves);
             planning.await.map_err(|error| {
                 let message = format!("the balance was not planned: {error}");
                 WeirError::new(ErrorKind::Internal, "internal", message)
