@@ -157,6 +157,13 @@ pub struct PartitionStatus {
     pub queue: Option<QueuePartition>,
 }
 
+impl PartitionStatus {
+    /// Bytes of its batches or messages; none when its leader did not answer, and for the cluster's own groups.
+    pub fn bytes(&self) -> Option<u64> {
+        self.stream.map(|stream| stream.bytes).or_else(|| self.queue.map(|queue| queue.bytes))
+    }
+}
+
 /// What a partition of a stream holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StreamPartition {

@@ -10,6 +10,7 @@ mod exec;
 mod explain;
 mod group;
 mod lines;
+mod moving;
 mod nodes;
 mod publish;
 mod queue;
