@@ -120,7 +120,8 @@ impl Cluster {
         let mut reports = 0;
         let moving: Vec<MoveState> = self.registry.moves().collect();
         for MoveState { group, .. } in moving {
-            let Membership { current, target, .. } = self.registry.membership(group).expect("it moves").clone();
+            let Membership { current, target, .. } =
+                self.registry.membership(group).expect("it moves").clone();
             let fresh = target.voters.iter().filter(|(replica, _)| !current.voters.contains_key(replica));
             let old = current.voters.iter().filter(|(replica, _)| !target.voters.contains_key(replica));
             let (fresh, old) = (fresh.map(pair).collect(), old.map(pair).collect());
@@ -198,7 +199,8 @@ fn measured<T>(what: &str, work: impl FnOnce() -> T) -> T {
 
 /// Plans a balance, makes its moves, and looks whether the cluster then rests.
 fn balance(what: &str, mut cluster: Cluster) {
-    let layout = measured(&format!("{what}: where everything is"), || cluster.registry.layout(&BTreeSet::new()));
+    let layout =
+        measured(&format!("{what}: where everything is"), || cluster.registry.layout(&BTreeSet::new()));
     let plan = measured(&format!("{what}: the plan"), || layout.balance());
     eprintln!("  {} moves, {} looks at a node", plan.moves.len(), plan.looked_at);
     let moved = plan.moves.len();
@@ -249,13 +251,18 @@ fn main() {
 
     let per_1000 = |bytes: usize| bytes * 1_000 / partitions as usize;
     let bytes: usize = cluster.rows.iter().map(|(key, value)| key.len() + value.len()).sum();
-    eprintln!("rows of a snapshot: {} of {bytes} bytes, {} per 1,000 partitions", cluster.rows.len(), per_1000(bytes));
+    eprintln!(
+        "rows of a snapshot: {} of {bytes} bytes, {} per 1,000 partitions",
+        cluster.rows.len(),
+        per_1000(bytes)
+    );
     let rows: Vec<Row> =
         cluster.rows.iter().map(|(key, value)| Row { key: key.clone(), value: value.clone() }).collect();
     let before = LIVE_BYTES.load(Ordering::Relaxed);
     let taken: usize =
         rows.iter().map(|row| row.key.capacity() + row.value.capacity() + size_of::<Row>()).sum();
-    let registry = measured("restored from its rows", || Registry::restore(rows)).expect("the rows are sound");
+    let registry =
+        measured("restored from its rows", || Registry::restore(rows)).expect("the rows are sound");
     // The rows are gone by now.
     let memory = LIVE_BYTES.load(Ordering::Relaxed) + taken - before;
     eprintln!("  memory of a registry: {memory} bytes, {} per 1,000 partitions", per_1000(memory));

@@ -46,7 +46,8 @@ impl Plan {
     /// be possible as the partition is now.
     fn chain_from(&self, source: NodeIndex, last: &BTreeMap<PartIndex, usize>) -> Option<Vec<Amendment>> {
         let mut reached: BTreeMap<NodeIndex, Amendment> = BTreeMap::new();
-        let mut others: BTreeSet<NodeIndex> = (0..self.carried.len()).filter(|node| *node != source).collect();
+        let mut others: BTreeSet<NodeIndex> =
+            (0..self.carried.len()).filter(|node| *node != source).collect();
         let mut queue = VecDeque::from([source]);
         while let Some(node) = queue.pop_front() {
             let chain = chain_to(node, source, &reached);
@@ -55,7 +56,9 @@ impl Plan {
             }
             let Carried { led, followed, .. } = &self.carried[node];
             let here = led.iter().chain(followed).filter_map(|part| last.get(part).copied());
-            for at in here.filter(|at| !chain.iter().any(|earlier| earlier.becomes.part == self.moves[*at].part)) {
+            for at in
+                here.filter(|at| !chain.iter().any(|earlier| earlier.becomes.part == self.moves[*at].part))
+            {
                 // Each node is reached once, and most of them by the first moves: the rest look at what is left.
                 for (next, amendment) in self.amendments(at, node, &others) {
                     others.remove(&next);
