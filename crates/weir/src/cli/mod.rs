@@ -8,6 +8,7 @@ mod connection;
 mod dev;
 mod exec;
 mod explain;
+mod features;
 mod group;
 mod lines;
 mod moving;

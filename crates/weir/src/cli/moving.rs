@@ -82,11 +82,7 @@ impl Plan {
     }
 
     /// How far it is after `elapsed`; none when all is done.
-    fn progress<'a>(
-        &self,
-        left: impl Iterator<Item = &'a MoveInfo>,
-        elapsed: Duration,
-    ) -> Option<Progress> {
+    fn progress<'a>(&self, left: impl Iterator<Item = &'a MoveInfo>, elapsed: Duration) -> Option<Progress> {
         let (mut waiting, mut catching_up, mut taking_over) = (0, 0, 0);
         let mut uncopied = BTreeSet::new();
         for moving in left {
@@ -177,7 +173,9 @@ impl<'a> Watch<'a> {
     pub(super) async fn until_drained(&self, node: &NodeInfo) -> Outcome {
         let look = |moves: &Moves| match moves.draining.iter().find(|(id, _)| *id == node.node_id) {
             Some((_, true)) => Ok(None),
-            Some((_, false)) => Ok(Some(self.left_on(node.node_id, moves, "its vote in the registry goes to another node"))),
+            Some((_, false)) => {
+                Ok(Some(self.left_on(node.node_id, moves, "its vote in the registry goes to another node")))
+            }
             None => Err(Failure::operation(
                 "drain-cancelled",
                 format!(
