@@ -80,7 +80,8 @@ impl Registry {
         let mut registry = Self::default();
         let mut outcome = Ok(());
         for row in rows {
-            outcome = outcome.and(registry.restore_row(&row));
+            let restored = registry.restore_row(&row);
+            outcome = outcome.and(restored);
         }
         // Where a later level is the reason why a row cannot be read, it is named, and not the row.
         registry.level.check_known()?;
