@@ -50,20 +50,22 @@ struct Progress {
 impl Progress {
     fn text(&self) -> String {
         let Self { moved, of, catching_up, taking_over, waiting, .. } = self;
-        let mut text = format!(
+        let steps = format!(
             "{moved} of {of} replicas moved, {catching_up} catching up, {taking_over} taking over, {waiting} waiting"
         );
         if catching_up + waiting == 0 {
-            return text;
+            return steps;
         }
-        text += &format!("; {} of {} left to copy", bytes(self.bytes_left), bytes(self.bytes));
-        if self.unknown_sizes > 0 {
-            text += &format!(" and {} of unknown size", self.unknown_sizes);
-        }
-        match self.seconds_left {
-            Some(seconds) => text + &format!(", about {}", duration_ms(seconds * 1_000)),
-            None => text + ", time left unknown until the first is copied",
-        }
+        let unknown = match self.unknown_sizes {
+            0 => String::new(),
+            count => format!(" and {count} of unknown size"),
+        };
+        let time = match self.seconds_left {
+            Some(seconds) => format!("about {}", duration_ms(seconds * 1_000)),
+            None => "time left unknown until the first is copied".to_owned(),
+        };
+        let (left, all) = (bytes(self.bytes_left), bytes(self.bytes));
+        format!("{steps}; {left} of {all} left to copy{unknown}, {time}")
     }
 }
 
