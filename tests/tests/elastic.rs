@@ -71,8 +71,9 @@ async fn a_cluster_grows_to_four_and_gives_up_one_of_the_first_under_load() {
     let name = cluster.nodes()[victim].name().to_owned();
     let early = weir.run(&format!("cluster remove {name}")).await;
     assert!(early.exit == 5 && early.err.contains("[node-not-empty]"), "{early:?}");
-    let drain = weir.run(&format!("cluster drain {name}")).await;
+    let drain = weir.run(&format!("cluster drain {name} --json")).await;
     assert_eq!(drain.exit, 0, "{drain:?}");
+    check_progress(&drain.err);
     let status = drained(load.client(), leader).await;
     assert_eq!(held(&status, leader), 0);
     let registry = status.metadata.as_ref().unwrap();
@@ -89,6 +90,18 @@ async fn a_cluster_grows_to_four_and_gives_up_one_of_the_first_under_load() {
     load.flows(200).await;
     load.drain_and_check().await;
     cluster.check();
+}
+
+/// The progress of a drain, one object a line: there is less and less to copy, and the time for it is told or not known yet.
+fn check_progress(lines: &str) {
+    let documents = lines.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    let moves: Vec<_> =
+        documents.map(|said| said["progress"].clone()).filter(|said| said["last"].is_null()).collect();
+    assert!(!moves.is_empty(), "{lines}");
+    let left: Vec<u64> = moves.iter().map(|said| said["bytes_left"].as_u64().unwrap()).collect();
+    assert!(left.is_sorted_by(|earlier, later| earlier >= later), "{lines}");
+    let time = |said: &serde_json::Value| said["seconds_left"].is_u64() || said["seconds_left"].is_null();
+    assert!(moves.iter().all(|said| said.get("seconds_left").is_some_and(|_| time(said))), "{lines}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

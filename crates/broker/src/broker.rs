@@ -8,7 +8,7 @@ use parking_lot::{Mutex, RwLock};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, sleep};
 use weir_consensus::Groups;
-use weir_metadata::Registry;
+use weir_metadata::{Level, Registry};
 use weir_queue::Queue;
 use weir_runtime::{Runtime, TaskGroup};
 use weir_storage::Store;
@@ -46,6 +46,8 @@ pub(crate) type Openings = BTreeMap<GroupId, BTreeSet<NodeId>>;
 
 pub(crate) struct Inner {
     pub(crate) place: Place,
+    /// Where a cluster begins that this node founds.
+    pub(crate) founding_level: Level,
     pub(crate) runtime: Runtime,
     pub(crate) store: Store,
     pub(crate) groups: Groups,
@@ -291,6 +293,7 @@ impl Broker {
                 self.inner.metadata.partition().barrier().await?;
                 Ok(Answer::RegistryVersion(self.registry(Registry::version)))
             }
+            Request::Features => Ok(Answer::Features { active: self.level(), knows: Level::KNOWN }),
             Request::NodeView => Ok(Answer::NodeView { version: env!("CARGO_PKG_VERSION").to_owned() }),
         }
     }

@@ -17,7 +17,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tokio::time::{sleep, timeout};
 use tracing::{debug, info};
-use weir_metadata::{Addresses, Command, Founder, Reply};
+use weir_metadata::{Addresses, Command, Feature, Founder, Level, Reply};
 use weir_runtime::Runtime;
 use weir_storage::{Identity, Store};
 use weir_types::{ClusterId, ErrorKind, Incarnation, NodeId, ReplicaId, RequestId, WeirError};
@@ -48,6 +48,20 @@ pub struct NodeOptions {
     /// How long a node may be away before this one, while it leads the registry, has its replicas placed on others;
     /// none: for ever.
     pub recover_after: Option<Duration>,
+    /// The feature level at which a new cluster begins, up to [`Level::KNOWN`].
+    pub founding_level: Level,
+}
+
+impl NodeOptions {
+    /// What tells the registry about this node, in the words that all nodes of a cluster at this level understand.
+    pub(crate) fn registration(&self, incarnation: Incarnation, level: Level) -> Command {
+        let Self { name, addresses, rack, .. } = self.clone();
+        if level >= Feature::Joining.level() {
+            Command::JoinNode { incarnation, name, addresses, rack, knows: Level::KNOWN }
+        } else {
+            Command::RegisterNode { incarnation, name, addresses, rack }
+        }
+    }
 }
 
 /// A node's place in its cluster, kept on its disk.
@@ -202,13 +216,10 @@ impl Search<'_> {
     /// Becomes a member of the cluster that `hello` speaks for.
     async fn join(&self, seed: &str, hello: &Hello) -> Result<Place, WeirError> {
         info!(seed, cluster = %hello.cluster, "joining the cluster");
-        let register = Request::Metadata(Command::RegisterNode {
-            incarnation: self.incarnation,
-            name: self.options.name.clone(),
-            addresses: self.options.addresses.clone(),
-            rack: self.options.rack.clone(),
-        });
-        match ask_leader(self.remote, seed, &hello.members, &register).await? {
+        let level = self.level(seed, hello).await?;
+        let register = Request::Metadata(self.options.registration(self.incarnation, level));
+        let answer = ask_leader(self.remote, seed, &hello.members, &register).await;
+        match answer.map_err(raised_meanwhile)? {
             Answer::Metadata(Reply::Registered { node, replica }) => Ok(Place {
                 cluster: hello.cluster,
                 node,
@@ -219,6 +230,17 @@ impl Search<'_> {
                 members: hello.members.iter().take(MEMBERS_KEPT).cloned().collect(),
             }),
             other => Err(remote::unexpected(&other)),
+        }
+    }
+
+    /// The feature level of the cluster to join. A build that does not know it goes no further.
+    async fn level(&self, seed: &str, hello: &Hello) -> Result<Level, WeirError> {
+        match ask_leader(self.remote, seed, &hello.members, &Request::Features).await {
+            Ok(Answer::Features { active, .. }) => check_level(active, Level::KNOWN),
+            Ok(other) => Err(remote::unexpected(&other)),
+            // Members that know nothing of levels.
+            Err(error) if error.code == "bad-peer-request" => Ok(Level::FIRST),
+            Err(error) => Err(error),
         }
     }
 
@@ -249,6 +271,20 @@ impl Search<'_> {
         info!(cluster = %founding.cluster, nodes = expect, "founding a cluster");
         Ok(Place::of_founder(&founding, self.incarnation).expect("this node is among its founders"))
     }
+}
+
+fn check_level(active: Level, knows: Level) -> Result<Level, WeirError> {
+    if active <= knows {
+        return Ok(active);
+    }
+    let message =
+        format!("the cluster is at feature level {active}, this build knows up to {knows}: run a newer one");
+    Err(WeirError::new(ErrorKind::Invalid, "build-too-old", message))
+}
+
+/// This build knew the level of a moment ago: the next round asks for the new one.
+fn raised_meanwhile(error: WeirError) -> WeirError {
+    if error.code == "build-too-old" { waiting(error.message) } else { error }
 }
 
 fn founder(id: u64, hello: &Hello) -> Founder {
@@ -307,4 +343,37 @@ pub(crate) async fn ask_leader(
         }
     }
     Err(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_build_that_does_not_know_the_level_of_a_cluster_does_not_join_it() {
+        assert_eq!(check_level(Level(2), Level(2)), Ok(Level(2)));
+        let refused = check_level(Level(3), Level(2)).expect_err("level 3 is not known");
+        // `Search::run` ends at such an error, and with it the process.
+        assert_eq!((refused.kind, refused.code.as_str()), (ErrorKind::Invalid, "build-too-old"));
+        assert_eq!(
+            refused.message,
+            "the cluster is at feature level 3, this build knows up to 2: run a newer one"
+        );
+    }
+
+    #[test]
+    fn a_node_says_what_it_knows_only_where_all_understand_it() {
+        let options = NodeOptions {
+            name: "n1".to_owned(),
+            addresses: Addresses::default(),
+            rack: None,
+            seeds: BTreeSet::new(),
+            bootstrap_expect: 1,
+            recover_after: None,
+            founding_level: Level::KNOWN,
+        };
+        let says = |level| options.registration(Incarnation(1), level);
+        assert!(matches!(says(Level::FIRST), Command::RegisterNode { .. }));
+        assert!(matches!(says(Level(2)), Command::JoinNode { knows: Level::KNOWN, .. }));
+    }
 }

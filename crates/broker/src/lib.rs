@@ -44,6 +44,6 @@ pub use remote::{ContentsView, PartitionView, PositionView, QueueCounts, Remote,
 pub use weir_consensus::{GroupStatus, Leadership, Limits, Role, Timings};
 pub use weir_groups::MemberDescription;
 pub use weir_metadata::{
-    Addresses, Link, LinkKind, MoveReason, NodeState, Phase, ReplicaMove, Routing, Topic, TopicRoute,
+    Addresses, Level, Link, LinkKind, MoveReason, NodeState, Phase, ReplicaMove, Routing, Topic, TopicRoute,
 };
 pub use weir_queue::{Action, Hold, MessageState, MessageView, ParkKind, SessionEnding, SettleItem, Stats};

@@ -206,6 +206,7 @@ impl Node {
         let metadata = MetadataGroup::new(partition, Arc::clone(remote), runtime.clone());
         let broker = Broker::new(Inner {
             place: place.clone(),
+            founding_level: self.options.node.founding_level,
             runtime: runtime.clone(),
             store: store.clone(),
             groups,

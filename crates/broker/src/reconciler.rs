@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 use tracing::{debug, error, warn};
-use weir_metadata::Command;
+use weir_metadata::Feature;
 use weir_types::{GroupId, Incarnation, LogIndex, ReplicaId, Term};
 
 use crate::broker::Broker;
@@ -71,6 +71,9 @@ async fn watch_metadata(broker: Broker, nudge: Arc<Notify>) {
     // change for days.
     nudge.notify_one();
     loop {
+        if broker.allows(Feature::QuietGroups) {
+            broker.inner().groups.let_rest();
+        }
         let changed = tokio::select! {
             changed = applied.changed() => changed.is_ok(),
             changed = leadership.changed() => changed.is_ok(),
@@ -93,14 +96,10 @@ async fn register(broker: Broker, options: NodeOptions, incarnation: Incarnation
     if known == Some((options.addresses.clone(), options.name.clone(), options.rack.clone())) {
         return;
     }
-    let command = Command::RegisterNode {
-        incarnation,
-        name: options.name.clone(),
-        addresses: options.addresses.clone(),
-        rack: options.rack.clone(),
-    };
-    while let Err(error) = broker.metadata().propose(command.clone()).await {
-        if error.kind.is_final() {
+    let registration = || options.registration(incarnation, broker.level());
+    while let Err(error) = broker.metadata().propose(registration()).await {
+        // This node's copy of the registry may not know yet that the level was raised.
+        if error.kind.is_final() && error.code != "build-too-old" {
             error!(%error, "the cluster refuses this node's addresses and goes on using those that it knows");
             return;
         }

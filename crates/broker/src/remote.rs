@@ -6,7 +6,7 @@ use std::pin::Pin;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use weir_metadata::{Addresses, Founder};
+use weir_metadata::{Addresses, Founder, Level};
 use weir_types::{
     ClusterId, ErrorKind, GroupId, Incarnation, NodeId, Offset, ReplicaId, TopicKind, TransferSequence,
     TransferSource, WallClock, WeirError,
@@ -59,6 +59,8 @@ pub(crate) enum Request {
     },
     /// How new the registry is; answered by its leader only, which asks a majority first.
     RegistryVersion,
+    /// The feature level of the cluster, and the highest that the node's build knows.
+    Features,
 }
 
 /// The answer.
@@ -81,6 +83,10 @@ pub(crate) enum Answer {
         through: TransferSequence,
     },
     RegistryVersion(u64),
+    Features {
+        active: Level,
+        knows: Level,
+    },
 }
 
 /// What a node says about itself before there is trust.

@@ -1,6 +1,7 @@
 //! What all replicas of a node have in common.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
@@ -27,4 +28,6 @@ pub(crate) struct Context {
     pub(crate) data: Handle,
     /// Tells the supervisor of a group whose core died.
     pub(crate) dead: mpsc::Sender<GroupId>,
+    /// All peers understand rolls, so groups may fall quiet.
+    pub(crate) may_rest: AtomicBool,
 }

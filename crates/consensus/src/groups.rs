@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures::StreamExt;
@@ -75,6 +76,7 @@ impl Groups {
             slots: Arc::new(SnapshotSlots::new(&options.limits)),
             data: data.clone(),
             dead: deaths,
+            may_rest: AtomicBool::new(false),
         });
         // Bound where it is served: a socket belongs to the reactor of the runtime that opened it.
         let listen = options.listen.clone();
@@ -110,6 +112,12 @@ impl Groups {
     /// Replaces the address book. This node's own entry is ignored.
     pub fn set_peers(&self, peers: BTreeMap<NodeId, PeerAddress>) {
         self.0.context.peers.set(peers);
+    }
+
+    /// Groups where nothing happens fall quiet from here on: every peer's build understands the rolls that then stand for
+    /// their heartbeats. One that does not would close the connection at the first.
+    pub fn let_rest(&self) {
+        self.0.context.may_rest.store(true, Ordering::Relaxed);
     }
 
     /// Whether a peer has given a sign of life within the suspect timeout.

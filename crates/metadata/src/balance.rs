@@ -3,6 +3,7 @@
 
 mod amend;
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use weir_types::{GroupId, NodeId};
@@ -33,17 +34,27 @@ pub struct Layout {
     pub partitions: Vec<Spread>,
 }
 
+/// What a balance comes to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Balance {
+    /// The moves, in order.
+    pub moves: Vec<ReplicaMove>,
+    /// How often a node was looked at for a replica: the work of the planner, whatever machine it runs on.
+    pub looked_at: u64,
+}
+
 impl Layout {
     /// The moves that bring every partition to as many racks as can be, and then the nodes within one replica of each
     /// other, as far as the racks allow; the first [`MOVES_PER_COMMAND_MAX`] of them. Each move is needed, and where
     /// nothing is to gain nothing moves. Replicas on nodes that are not among the candidates stay where they are. Several
     /// moves of one partition are to be made one after the other.
-    pub fn balance(&self) -> Vec<ReplicaMove> {
+    pub fn balance(&self) -> Balance {
         let mut plan = Plan::new(self);
         plan.spread_racks();
         plan.amend();
         plan.level();
-        plan.moves.iter().map(|planned| plan.shown(planned)).collect()
+        let moves = plan.moves.iter().map(|planned| plan.shown(planned)).collect();
+        Balance { moves, looked_at: plan.looked_at.get() }
     }
 }
 
@@ -85,10 +96,13 @@ struct Plan {
     carried: Vec<Carried>,
     /// Replicas on a rack, and the candidates in it.
     racks: Vec<(u64, u64)>,
+    /// How many racks have candidates.
+    racks_usable: usize,
     parts: Vec<Part>,
     /// Pairs of nodes of which it is known that no partition may go from the first to the second.
     barren: BTreeSet<(NodeIndex, NodeIndex)>,
     moves: Vec<Planned>,
+    looked_at: Cell<u64>,
 }
 
 impl Plan {
@@ -101,14 +115,17 @@ impl Plan {
             rack_of: Vec::new(),
             carried: Vec::new(),
             racks: Vec::new(),
+            racks_usable: 0,
             parts: Vec::with_capacity(partitions.len()),
             barren: BTreeSet::new(),
             moves: Vec::new(),
+            looked_at: Cell::new(0),
         };
         let mut named: BTreeMap<&str, RackIndex> = BTreeMap::new();
         for candidate in sorted {
             plan.add_candidate(candidate, &mut named);
         }
+        plan.racks_usable = plan.racks.len();
         for rack in racks.values() {
             let fresh = plan.racks.len();
             if *named.entry(rack).or_insert(fresh) == fresh {
@@ -168,6 +185,10 @@ impl Plan {
         self.parts.push(Part { group: spread.group, nodes, leader });
     }
 
+    fn look_at(&self, nodes: usize) {
+        self.looked_at.set(self.looked_at.get() + nodes as u64);
+    }
+
     fn is_full(&self) -> bool {
         self.moves.len() >= MOVES_PER_COMMAND_MAX
     }
@@ -185,6 +206,11 @@ impl Plan {
 
     fn next_spreading(&self, part: PartIndex) -> Option<(NodeIndex, NodeIndex)> {
         let nodes = &self.parts[part].nodes;
+        let usable = |rack: &RackIndex| self.racks.get(*rack).is_some_and(|(_, candidates)| *candidates > 0);
+        let used: BTreeSet<RackIndex> = nodes.iter().map(|node| self.rack_of[*node]).filter(usable).collect();
+        if used.len() == self.racks_usable {
+            return None;
+        }
         // What is apart already gains nothing.
         let shares = |node: NodeIndex| self.uses_rack(part, self.rack_of[node], Some(node));
         let sources = || nodes.iter().copied().filter(|node| *node < self.carried.len() && shares(*node));
@@ -200,6 +226,7 @@ impl Plan {
 
     /// The best node for one more replica: in the rack that the partition uses least, then in the least loaded rack.
     fn pick(&self, part: PartIndex) -> Option<NodeIndex> {
+        self.look_at(self.carried.len());
         let nodes = &self.parts[part].nodes;
         let free = (0..self.carried.len()).filter(|node| !nodes.contains(node));
         free.min_by_key(|node| {
@@ -225,6 +252,7 @@ impl Plan {
     }
 
     fn next_levelling(&mut self) -> Option<(PartIndex, NodeIndex, NodeIndex)> {
+        self.look_at(self.carried.len());
         let mut nodes: Vec<(u64, NodeIndex)> =
             self.carried.iter().enumerate().map(|(node, carried)| (carried.replicas, node)).collect();
         nodes.sort_unstable();
@@ -259,6 +287,7 @@ impl Plan {
     }
 
     fn may_move(&self, part: PartIndex, from: NodeIndex, to: NodeIndex) -> bool {
+        self.look_at(1);
         let keeps = || self.uses_rack(part, self.rack_of[from], Some(from));
         let wins = || !self.uses_rack(part, self.rack_of[to], Some(from));
         !self.parts[part].nodes.contains(&to) && (keeps() || wins())

@@ -9,6 +9,7 @@ use weir_types::{
     TopicId, TopicPolicy,
 };
 
+use crate::feature::Level;
 use crate::link::LinkKind;
 use crate::moves::ReplicaMove;
 use crate::node::Addresses;
@@ -232,6 +233,40 @@ pub enum Command {
         by: NodeId,
         /// Nodes that are not heard.
         down: BTreeSet<NodeId>,
+    },
+    /// The very first, as [`FormCluster`](Self::FormCluster), of a cluster that begins at a higher feature level than the
+    /// first.
+    FoundCluster {
+        /// Drawn at random by the founders.
+        cluster: ClusterId,
+        /// The founders; all of them, up to five, vote in the metadata group.
+        founders: Vec<Founder>,
+        /// Shards of the consumer-group coordinator, fixed for ever.
+        coordinator_shards: u32,
+        /// Where it begins.
+        level: Level,
+    },
+    /// As [`RegisterNode`](Self::RegisterNode), which is for builds that know nothing of levels. Refused when the build does
+    /// not know the level that the cluster is at.
+    JoinNode {
+        /// The life of its data directory.
+        incarnation: Incarnation,
+        /// What people call it.
+        name: String,
+        /// Where it listens.
+        addresses: Addresses,
+        /// What it shares power or network with.
+        rack: Option<String>,
+        /// The highest level that its build knows.
+        knows: Level,
+    },
+    /// The cluster may write what this level lets in, for ever. Refused while there is a member whose build does not know it.
+    /// Repeating it changes nothing.
+    RaiseLevel {
+        /// The level.
+        level: Level,
+        /// What the builds of the members know, as each of them said just now.
+        known: BTreeMap<NodeId, Level>,
     },
 }
 

@@ -13,6 +13,8 @@
 //!   reconciler ◄── replicas_on(node) ◄── current memberships ◄── MembershipChanged
 //! ```
 //!
+//! It also holds the cluster's feature level ([`Level`]): what may be written that older builds cannot read.
+//!
 //! What it is not: it starts no replica and changes no Raft group (the broker's reconciler does, led by the
 //! queries here), it does not know which nodes are up or who leads a group at this moment (both change without
 //! it), and it reads no clock: nothing in it waits for time to pass, so it has no deadlines.
@@ -23,6 +25,7 @@
 mod apply;
 mod balance;
 mod command;
+mod feature;
 mod invariants;
 pub mod limits;
 mod link;
@@ -40,6 +43,7 @@ mod rows;
 mod topic;
 
 pub use command::{Command, Founder, PolicyChange};
+pub use feature::{Feature, Level};
 pub use link::{Link, LinkKind};
 pub use membership::{Membership, ReplicaSet};
 pub use moves::{MoveReason, MoveState, Phase, ReplicaMove, Step};

@@ -6,6 +6,7 @@ use weir_types::{
     TopicKind, WeirError,
 };
 
+use crate::feature::Level;
 use crate::link::LinkKind;
 use crate::node::ReissuedReplica;
 
@@ -93,6 +94,11 @@ pub enum Reply {
         cancelled: u32,
         /// Moves away from it that were too far on for that.
         going_on: u32,
+    },
+    /// The cluster is at this feature level.
+    LevelRaised {
+        /// The level.
+        level: Level,
     },
 }
 
@@ -453,6 +459,44 @@ pub enum Rejection {
         /// The node.
         node: NodeId,
     },
+    /// A node's build cannot read what the cluster holds.
+    #[error(
+        "the cluster is at feature level {active}, and the node's build knows up to {knows}: run a newer one"
+    )]
+    BuildTooOld {
+        /// The level that the cluster is at.
+        active: Level,
+        /// The highest that the build knows.
+        knows: Level,
+    },
+    /// A member's build could not read what the cluster would hold.
+    #[error("node {node} knows feature levels up to {knows}, not {level}: upgrade it first")]
+    LevelUnknown {
+        /// The first such node.
+        node: NodeId,
+        /// The level asked for.
+        level: Level,
+        /// The highest that its build knows.
+        knows: Level,
+    },
+    /// A member did not say what its build knows.
+    #[error(
+        "node {node} did not say whether it knows feature level {level}: it has to be up, or out of the cluster"
+    )]
+    LevelUntold {
+        /// The first such node.
+        node: NodeId,
+        /// The level asked for.
+        level: Level,
+    },
+    /// What was written at the level that the cluster is at cannot be taken back.
+    #[error("the cluster is at feature level {active}, which cannot be lowered to {asked}")]
+    LevelLowered {
+        /// The level that the cluster is at.
+        active: Level,
+        /// The level asked for.
+        asked: Level,
+    },
     /// More moves than one command may have.
     #[error("{wanted} moves of replicas exceed the limit of {limit}")]
     TooManyMoves {
@@ -533,6 +577,9 @@ impl Rejection {
             Self::NodeAlive { .. } => "node-alive",
             Self::NodeNotHeard { .. } => "node-not-heard",
             Self::MajorityDown { .. } => "majority-down",
+            Self::BuildTooOld { .. } => "build-too-old",
+            Self::LevelUnknown { .. } | Self::LevelUntold { .. } => "feature-level-unknown",
+            Self::LevelLowered { .. } => "feature-level-lowered",
         }
     }
 }

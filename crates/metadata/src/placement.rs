@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use weir_types::{GroupId, NodeId, ReplicaId};
 
-pub use crate::balance::{Layout, Spread};
+pub use crate::balance::{Balance, Layout, Spread};
 
 /// A node that replicas may be placed on, and what it carries already.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -287,7 +287,7 @@ impl Registry {
 
     /// The fewest moves that spread the replicas over the nodes that are in use and not `down`: see [`Layout::balance`].
     pub fn plan_balance(&self, down: &BTreeSet<NodeId>) -> Vec<ReplicaMove> {
-        self.layout(down).balance()
+        self.layout(down).balance().moves
     }
 
     /// Where everything is that a balance may move, and the nodes that are in use and not `down`. A partition that is on

@@ -10,6 +10,7 @@ use weir_types::{
 
 use crate::apply::{CreateLink, CreateTopic, FormCluster, MembershipChanged, RegisterNode, SetReplicas};
 use crate::command::Command;
+use crate::feature::Level;
 use crate::link::Link;
 use crate::membership::Membership;
 use crate::moves::Move;
@@ -67,6 +68,7 @@ impl Cluster {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Registry {
     pub(crate) cluster: Option<Cluster>,
+    pub(crate) level: Level,
     pub(crate) nodes: BTreeMap<NodeId, Node>,
     pub(crate) reissues: BTreeMap<NodeId, Reissue>,
     pub(crate) topics: BTreeMap<TopicId, Topic>,
@@ -86,24 +88,46 @@ pub struct Registry {
 
 impl Registry {
     /// Carries out one command. A rejection changes nothing; an error means that this log cannot have been
-    /// written by a correct registry, and the replica must stop.
+    /// written by a correct registry, or that it is of a later level than this build knows, and the replica must stop.
     pub fn apply(
         &mut self,
         at: At,
         command: Command,
         out: &mut Output<Effect>,
     ) -> Result<Result<Reply, Rejection>, Corrupt> {
-        if let Command::FormCluster { cluster, founders, coordinator_shards } = command {
-            return Ok(self.form_cluster(FormCluster { cluster, founders, coordinator_shards }, out));
-        }
-        if self.cluster.is_none() {
-            return Ok(Err(Rejection::NotFormed));
-        }
-        Ok(match command {
-            Command::FormCluster { .. } => unreachable!("returned above"),
-            Command::RegisterNode { incarnation, name, addresses, rack } => {
-                self.register_node(RegisterNode { incarnation, name, addresses, rack }, out)
+        let answer = match command {
+            Command::FormCluster { cluster, founders, coordinator_shards } => {
+                let level = Level::FIRST;
+                self.form_cluster(FormCluster { cluster, founders, coordinator_shards, level }, out)
             }
+            Command::FoundCluster { cluster, founders, coordinator_shards, level } => {
+                self.form_cluster(FormCluster { cluster, founders, coordinator_shards, level }, out)
+            }
+            _ if self.cluster.is_none() => Err(Rejection::NotFormed),
+            command => self.apply_formed(at, command, out),
+        };
+        self.level.check_known()?;
+        Ok(answer)
+    }
+
+    fn apply_formed(
+        &mut self,
+        at: At,
+        command: Command,
+        out: &mut Output<Effect>,
+    ) -> Result<Reply, Rejection> {
+        match command {
+            Command::FormCluster { .. } | Command::FoundCluster { .. } => {
+                unreachable!("these are not for a cluster that is formed")
+            }
+            Command::RegisterNode { incarnation, name, addresses, rack } => {
+                let knows = Level::FIRST;
+                self.register_node(RegisterNode { incarnation, name, addresses, rack, knows }, out)
+            }
+            Command::JoinNode { incarnation, name, addresses, rack, knows } => {
+                self.register_node(RegisterNode { incarnation, name, addresses, rack, knows }, out)
+            }
+            Command::RaiseLevel { level, known } => self.raise_level(level, &known, out),
             Command::ReissueReplicas { node, incarnation, request } => {
                 self.reissue_replicas(node, incarnation, request, out)
             }
@@ -133,7 +157,7 @@ impl Registry {
             Command::SetReplicas { topic, replicas, changes, down } => {
                 self.set_replicas(&SetReplicas { topic, replicas, changes, down }, out)
             }
-        })
+        }
     }
 
     /// When a tick is needed: never, since nothing in the registry waits for time to pass.

@@ -11,6 +11,7 @@
 //! | `07` node u64 | [`Reissue`] |
 //! | `08` link u32 | [`Link`] |
 //! | `09` group u32 | [`Move`]: a replica on its way to another node |
+//! | `0a` | [`Level`]: the feature level; not there at the first |
 //!
 //! Keys that start with `00` belong to consensus.
 
@@ -18,6 +19,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use weir_types::{Corrupt, GroupId, NodeId, Output, Row, RowChange, TopicId};
 
+use crate::feature::Level;
 use crate::link::Link;
 use crate::membership::Membership;
 use crate::moves::Move;
@@ -39,6 +41,7 @@ const PRODUCER: u8 = 6;
 const REISSUE: u8 = 7;
 const LINK: u8 = 8;
 const MOVE: u8 = 9;
+const LEVEL: u8 = 10;
 
 /// Version byte, then postcard.
 pub(crate) fn encode<T: Serialize>(version: u8, value: &T) -> Vec<u8> {
@@ -75,9 +78,14 @@ impl Registry {
     /// Rebuilds the registry from all of its rows, in any order.
     pub fn restore(rows: impl IntoIterator<Item = Row>) -> Result<Self, Corrupt> {
         let mut registry = Self::default();
+        let mut outcome = Ok(());
         for row in rows {
-            registry.restore_row(&row)?;
+            let restored = registry.restore_row(&row);
+            outcome = outcome.and(restored);
         }
+        // Where a later level is the reason why a row cannot be read, it is named, and not the row.
+        registry.level.check_known()?;
+        outcome?;
         registry.check()?;
         Ok(registry)
     }
@@ -113,6 +121,7 @@ impl Registry {
                 let group = GroupId(u32::from_be_bytes(fixed(id)?));
                 self.moves.insert(group, decode(VERSION, value, "move row")?);
             }
+            LEVEL => self.level = decode(VERSION, value, "level row")?,
             other => return Err(Corrupt(format!("metadata row with unknown tag {other}"))),
         }
         Ok(())
@@ -130,6 +139,11 @@ impl Registry {
         let version = cluster.version;
         self.put_cluster(out);
         out.effects.push(Effect::RoutingChanged { version });
+    }
+
+    pub(crate) fn put_level(&mut self, level: Level, out: &mut Output<Effect>) {
+        put(out, key(LEVEL, &[]), &level);
+        self.level = level;
     }
 
     pub(crate) fn put_node(&mut self, node: Node, out: &mut Output<Effect>) {

@@ -8,7 +8,7 @@ mod expected;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
-use weir_metadata::{Addresses, Command, Founder, LinkKind, PolicyChange, Registry, ReplicaMove};
+use weir_metadata::{Addresses, Command, Founder, Level, LinkKind, PolicyChange, Registry, ReplicaMove};
 use weir_types::{
     At, Backoff, ClusterId, Corrupt, GroupId, Incarnation, NodeId, Offset, Output, ParkPolicy, ReplicaId,
     RequestId, TopicId, TopicKind, TopicPolicy, WallClock,
@@ -168,6 +168,20 @@ fn commands() -> Vec<Command> {
         },
         registered(0x0303, "n8"),
         Command::ReplaceNode { node: NodeId(7), by: NodeId(8), down: BTreeSet::from([NodeId(7)]) },
+        Command::RaiseLevel { level: Level(2), known: (1..=8).map(|n| (NodeId(n), Level(2))).collect() },
+        Command::JoinNode {
+            incarnation: Incarnation(0x0304),
+            name: "n9".to_owned(),
+            addresses: addresses("n9"),
+            rack: None,
+            knows: Level(2),
+        },
+        Command::FoundCluster {
+            cluster: ClusterId(0xabcd),
+            founders: vec![founder(1)],
+            coordinator_shards: 1,
+            level: Level(2),
+        },
     ]
 }
 

@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use stored::Stored;
 use weir_metadata::limits::MOVES_AT_ONCE;
 use weir_metadata::{
-    Addresses, Command, Fate, Founder, LinkKind, Node, NodeState, PolicyChange, Registry, ReplicaMove,
+    Addresses, Command, Fate, Founder, Level, LinkKind, Node, NodeState, PolicyChange, Registry, ReplicaMove,
     ReplicaSet, Role, Step,
 };
 use weir_types::{
@@ -24,6 +24,8 @@ use weir_types::{
 enum Wish {
     Join { rack: u8 },
     Restart { node: usize, moved: u8 },
+    Build { node: usize, newer: bool },
+    Raise { silent: usize },
     LoseDisk { node: usize },
     LoseWrites { node: usize, retry: bool },
     Remove { node: usize },
@@ -55,6 +57,8 @@ fn wish() -> impl Strategy<Value = Wish> {
     prop_oneof![
         3 => (0..4u8).prop_map(|rack| Wish::Join { rack }),
         2 => (pick.clone(), 0..3u8).prop_map(|(node, moved)| Wish::Restart { node, moved }),
+        2 => (pick.clone(), any::<bool>()).prop_map(|(node, newer)| Wish::Build { node, newer }),
+        2 => pick.clone().prop_map(|silent| Wish::Raise { silent }),
         1 => pick.clone().prop_map(|node| Wish::LoseDisk { node }),
         2 => (pick.clone(), any::<bool>()).prop_map(|(node, retry)| Wish::LoseWrites { node, retry }),
         1 => pick.clone().prop_map(|node| Wish::Remove { node }),
@@ -166,6 +170,8 @@ struct World {
     reports: Vec<Command>,
     leaders: BTreeMap<GroupId, ReplicaId>,
     issued: BTreeSet<ReplicaId>,
+    /// Data directories whose node runs a build that knows all levels; the others know the first.
+    newer: BTreeSet<Incarnation>,
 }
 
 impl World {
@@ -198,7 +204,24 @@ impl World {
                 let (id, mut addresses) = self.member(node)?;
                 let incarnation = self.registry.node(id).unwrap().incarnation;
                 addresses.client = format!("moved {moved}");
-                Some(Command::RegisterNode { incarnation, name: "again".into(), addresses, rack: None })
+                Some(self.register(incarnation, "again".into(), addresses, None))
+            }
+            Wish::Build { node, newer } => {
+                let incarnation = self.registry.node(self.member(node)?.0).unwrap().incarnation;
+                if newer {
+                    self.newer.insert(incarnation);
+                } else if self.registry.level() == Level::FIRST {
+                    // One that cannot read what there is does not start.
+                    self.newer.remove(&incarnation);
+                }
+                None
+            }
+            Wish::Raise { silent } => {
+                let known = self.registry.members().map(|node| (node.id, self.knows(node.incarnation)));
+                let silent = self.member(silent)?.0;
+                // Often everybody answers.
+                let known = known.filter(|(node, _)| *node != silent || node.0.is_multiple_of(2)).collect();
+                Some(Command::RaiseLevel { level: Level::KNOWN, known })
             }
             Wish::LoseWrites { node, retry } => {
                 let node = self.member(node)?.0;
@@ -321,11 +344,30 @@ impl World {
     fn register_fresh(&mut self, at: Option<Addresses>, rack: u8) -> Command {
         self.incarnations += 1;
         let n = self.incarnations;
-        Command::RegisterNode {
-            incarnation: Incarnation(n),
-            name: format!("n{n}"),
-            addresses: at.unwrap_or_else(|| addresses(n)),
-            rack: (rack > 0).then(|| rack.to_string()),
+        if n.is_multiple_of(2) || rack == 0 {
+            self.newer.insert(Incarnation(n));
+        }
+        let rack = (rack > 0).then(|| rack.to_string());
+        self.register(Incarnation(n), format!("n{n}"), at.unwrap_or_else(|| addresses(n)), rack)
+    }
+
+    fn knows(&self, incarnation: Incarnation) -> Level {
+        if self.newer.contains(&incarnation) { Level::KNOWN } else { Level::FIRST }
+    }
+
+    /// A build that knows levels says so once the others can read it.
+    fn register(
+        &self,
+        incarnation: Incarnation,
+        name: String,
+        addresses: Addresses,
+        rack: Option<String>,
+    ) -> Command {
+        let knows = self.knows(incarnation);
+        if knows > Level::FIRST && self.registry.level() > Level::FIRST {
+            Command::JoinNode { incarnation, name, addresses, rack, knows }
+        } else {
+            Command::RegisterNode { incarnation, name, addresses, rack }
         }
     }
 
@@ -542,6 +584,9 @@ impl World {
         let same = registry.routing() == before.routing();
         assert!(same || registry.version() > before.version(), "routing changed without a new version");
         assert_eq!(silent, registry.version() == before.version());
+        assert!(registry.level() >= before.level(), "the level fell");
+        let reads = |node: &Node| self.knows(node.incarnation) >= registry.level();
+        assert!(registry.members().all(reads), "a member cannot read what there is");
         self.check_replicas(before);
         self.check_links();
         self.groups.retain(|group, _| self.registry.membership(*group).is_some());
@@ -724,6 +769,7 @@ proptest! {
             let Some(command) = world.command(wish) else { continue };
             world.apply(command.clone());
             if let Some(restored) = &mut restored {
+                restored.newer.clone_from(&world.newer);
                 restored.apply(command);
                 prop_assert_eq!(&restored.stored, &world.stored);
             }

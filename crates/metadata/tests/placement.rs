@@ -168,7 +168,8 @@ fn loaded(nodes: &[Candidate], spreads: &[Spread]) -> Vec<Candidate> {
 fn moved(spreads: &[Spread], moves: &[ReplicaMove]) -> Vec<Spread> {
     let mut after = spreads.to_vec();
     for step in moves {
-        let spread = after.iter_mut().find(|spread| spread.group == step.group).unwrap();
+        let at = after.binary_search_by_key(&step.group, |spread| spread.group).unwrap();
+        let spread = &mut after[at];
         assert!(spread.nodes.remove(&step.from), "{step:?}: nothing is there");
         assert!(spread.nodes.insert(step.to), "{step:?}: two replicas on one node");
         if spread.leader == Some(step.from) {
@@ -180,7 +181,7 @@ fn moved(spreads: &[Spread], moves: &[ReplicaMove]) -> Vec<Spread> {
 
 fn balance(candidates: &[Candidate], partitions: &[Spread]) -> Vec<ReplicaMove> {
     let (candidates, partitions) = (candidates.to_vec(), partitions.to_vec());
-    Layout { candidates, racks: BTreeMap::new(), partitions }.balance()
+    Layout { candidates, racks: BTreeMap::new(), partitions }.balance().moves
 }
 
 fn racks_of(nodes: &[Candidate], spread: &Spread) -> usize {
@@ -251,6 +252,90 @@ fn a_plan_for_a_large_cluster_stops_at_what_one_command_takes() {
     assert!(after.iter().all(|spread| racks_of(&all, spread) == 3));
 }
 
+/// Partitions of three replicas that are spread evenly over the first `old` nodes, and over the racks `n % 5`.
+fn rings(partitions: u32, old: u64) -> Vec<Spread> {
+    let spread = |group: u32| {
+        // A ring of neighbours, the distance of which differs from round to round.
+        let (first, round) = (u64::from(group) % old, u64::from(group) / old);
+        let step = if round.is_multiple_of(5) { 1 } else { round % 5 };
+        let nodes = (0..3).map(|n| NodeId(1 + (first + n * step) % old));
+        Spread { group: GroupId(group), nodes: nodes.collect(), leader: Some(NodeId(1 + first)) }
+    };
+    (1..=partitions).map(spread).collect()
+}
+
+fn in_racks(count: u64, racks: u64) -> Vec<Candidate> {
+    nodes(count, |n| Some(format!("rack {}", n % racks)))
+}
+
+fn fewest(load: &[Candidate]) -> u64 {
+    let total: u64 = load.iter().map(|c| c.replicas).sum();
+    let (least, most) = (total / load.len() as u64, total.div_ceil(load.len() as u64));
+    let lacking: u64 = load.iter().map(|c| least.saturating_sub(c.replicas)).sum();
+    let excess: u64 = load.iter().map(|c| c.replicas.saturating_sub(most)).sum();
+    lacking.max(excess)
+}
+
+/// Balances, and holds the plan against what a plan promises: racks as good as can be, nodes level, a rest after it, and no
+/// more looks than a few for each replica and each move. How many moves it has.
+fn check_large(candidates: &[Candidate], before: &[Spread], racks: usize) -> u64 {
+    let load = loaded(candidates, before);
+    let balance = |candidates: Vec<Candidate>, partitions: &[Spread]| {
+        Layout { candidates, racks: BTreeMap::new(), partitions: partitions.to_vec() }.balance()
+    };
+    let plan = balance(load, before);
+    let moves = plan.moves.len() as u64;
+    let after = moved(before, &plan.moves);
+    let level = loaded(candidates, &after);
+    assert!(after.iter().all(|spread| racks_of(candidates, spread) == racks.min(3)));
+    assert!(spread(level.iter().map(|c| c.replicas)) <= 1, "{level:?}");
+    let replicas = 3 * before.len() as u64;
+    let nodes = candidates.len() as u64;
+    let linear = LOOKS_PER_REPLICA * replicas + LOOKS_PER_MOVE_AND_NODE * moves * nodes + 4 * nodes * nodes;
+    assert!(plan.looked_at <= linear, "{} looks for {moves} moves, {linear} at most", plan.looked_at);
+    let rest = balance(level, &after);
+    assert_eq!((rest.moves, rest.looked_at <= 4 * replicas), (Vec::new(), true));
+    moves
+}
+
+/// What a plan may look at: the work is in proportion to what there is and to what moves, not to their product.
+const LOOKS_PER_REPLICA: u64 = 4;
+const LOOKS_PER_MOVE_AND_NODE: u64 = 4;
+
+#[test]
+fn a_cluster_of_20000_partitions_takes_two_more_nodes_in_with_the_fewest_moves() {
+    let all = in_racks(52, 5);
+    let before = rings(20_000, 50);
+    let moves = check_large(&all, &before, 5);
+    assert_eq!(moves, fewest(&loaded(&all, &before)));
+}
+
+#[test]
+fn a_cluster_of_20000_partitions_that_is_even_rests() {
+    assert_eq!(check_large(&in_racks(50, 5), &rings(20_000, 50), 5), 0);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 12, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_large_cluster_is_spread_and_level_with_the_fewest_moves(
+        fives in 3u64..12,
+        new in 0u64..6,
+        partitions in 500u32..3_000,
+    ) {
+        let all = in_racks(5 * fives + new, 5);
+        let before = rings(partitions, 5 * fives);
+        prop_assert_eq!(check_large(&all, &before, 5), fewest(&loaded(&all, &before)));
+    }
+
+    #[test]
+    fn a_large_cluster_whose_racks_change_is_spread_and_level(racks in 2u64..5, partitions in 500u32..3_000) {
+        // Placed with five racks in mind.
+        check_large(&in_racks(60, racks), &rings(partitions, 60), racks as usize);
+    }
+}
+
 /// Everything that `replicas` replicas of a partition could be on.
 fn subsets(nodes: u64, replicas: usize) -> Vec<BTreeSet<NodeId>> {
     let all =
@@ -312,7 +397,7 @@ fn nobody_moves_into_the_rack_of_a_replica_on_a_node_that_is_down() {
         loaded(&all, std::slice::from_ref(&spread)).into_iter().filter(|c| c.node != NodeId(3)).collect();
     let down = BTreeMap::from([(NodeId(3), "b".to_owned())]);
     let layout = Layout { candidates: heard, racks: down, partitions: vec![spread] };
-    assert_eq!(layout.balance(), []);
+    assert_eq!(layout.balance().moves, []);
     let unknown = Layout { racks: BTreeMap::new(), ..layout };
-    assert_eq!(unknown.balance().len(), 1, "a rack of its own");
+    assert_eq!(unknown.balance().moves.len(), 1, "a rack of its own");
 }

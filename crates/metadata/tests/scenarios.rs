@@ -12,12 +12,12 @@ use std::str::FromStr;
 
 use stored::Stored;
 use weir_metadata::{
-    Addresses, Command, DesiredReplica, Founder, LinkKind, Membership, PolicyChange, Registry, ReplicaMove,
-    ReplicaSet, Role, Step,
+    Addresses, Command, DesiredReplica, Feature, Founder, Level, LinkKind, Membership, PolicyChange,
+    Registry, ReplicaMove, ReplicaSet, Role, Step,
 };
 use weir_types::{
-    At, ClusterId, GroupId, Incarnation, KeyHash, LogIndex, NodeId, Output, ReplicaId, RequestId, RowChange,
-    Term, TopicId, TopicKind, TopicPolicy, WallClock,
+    At, ClusterId, Corrupt, GroupId, Incarnation, KeyHash, LogIndex, NodeId, Output, ReplicaId, RequestId,
+    RowChange, Term, TopicId, TopicKind, TopicPolicy, WallClock,
 };
 
 #[test]
@@ -77,7 +77,14 @@ impl Scenario {
         };
         assert_eq!(Command::decode(&command.encode()).unwrap(), command);
         let mut out = Output::default();
-        let answer = self.registry.apply(at, command, &mut out).unwrap();
+        let before = self.registry.clone();
+        let answer = match self.registry.apply(at, command, &mut out) {
+            Ok(answer) => answer,
+            Err(Corrupt(why)) => {
+                self.registry = before;
+                return format!("stops: {why}\n");
+            }
+        };
         self.stored.write(&out.changes);
         self.check();
         let mut text = match answer {
@@ -121,6 +128,15 @@ impl Words<'_> {
 
     fn nodes(&self, name: &str) -> BTreeSet<NodeId> {
         self.list(name).iter().map(|node| NodeId(node.parse().unwrap())).collect()
+    }
+
+    /// `node:level,…`
+    fn levels(&self, name: &str) -> BTreeMap<NodeId, Level> {
+        let pair = |item: &str| {
+            let (node, level) = item.split_once(':').unwrap();
+            (NodeId(node.parse().unwrap()), Level(level.parse().unwrap()))
+        };
+        self.list(name).into_iter().map(pair).collect()
     }
 
     /// `replica@node,…`
@@ -187,6 +203,14 @@ fn link(verb: &str, words: &Words<'_>) -> Command {
 fn command(verb: &str, words: &Words<'_>) -> Command {
     match verb {
         "form" => form(words),
+        "raise" => Command::RaiseLevel { level: Level(words.number("level")), known: words.levels("known") },
+        "join" => Command::JoinNode {
+            incarnation: Incarnation(words.number("incarnation")),
+            name: words.text("at").unwrap(),
+            addresses: addresses(&words.text("at").unwrap()),
+            rack: words.text("rack"),
+            knows: Level(words.number("knows")),
+        },
         "register" => Command::RegisterNode {
             incarnation: Incarnation(words.number("incarnation")),
             name: words.text("at").unwrap(),
@@ -241,7 +265,7 @@ fn command(verb: &str, words: &Words<'_>) -> Command {
     }
 }
 
-/// `form cluster=N founders=N shards=N [racks=a,b,…]`: node n has replica n and incarnation 100 + n.
+/// `form cluster=N founders=N shards=N [racks=a,b,…] [level=N]`: node n has replica n and incarnation 100 + n.
 fn form(words: &Words<'_>) -> Command {
     let racks = words.list("racks");
     let founder = |n: u64| Founder {
@@ -252,10 +276,15 @@ fn form(words: &Words<'_>) -> Command {
         addresses: addresses(&format!("n{n}")),
         rack: racks.get(n as usize - 1).map(|rack| (*rack).to_owned()),
     };
-    Command::FormCluster {
-        cluster: ClusterId(words.number("cluster")),
-        founders: (1..=words.number("founders")).map(founder).collect(),
-        coordinator_shards: words.number("shards"),
+    let cluster = ClusterId(words.number("cluster"));
+    let founders = (1..=words.number("founders")).map(founder).collect();
+    let coordinator_shards = words.number("shards");
+    match words.text("level") {
+        None => Command::FormCluster { cluster, founders, coordinator_shards },
+        Some(level) => {
+            let level = Level(level.parse().unwrap());
+            Command::FoundCluster { cluster, founders, coordinator_shards, level }
+        }
     }
 }
 
@@ -306,6 +335,14 @@ fn question(registry: &Registry, verb: &str, words: &Words<'_>) -> Option<String
         "balance" => {
             let moves = registry.plan_balance(&words.nodes("down"));
             lines(moves.iter().map(|m| format!("{}:{}>{}", m.group, m.from, m.to)))
+        }
+        "level" => {
+            let known = [Feature::Recovery, Feature::Replacement, Feature::ReplicaCounts, Feature::Tenants];
+            let allowed = known
+                .into_iter()
+                .filter(|feature| registry.allows(*feature))
+                .map(|feature| feature.to_string());
+            format!("level {}\n{}", registry.level(), lines(allowed))
         }
         "drained" => registry.is_drained(NodeId(words.number("node"))).to_string(),
         "recoverable" => {
@@ -386,6 +423,7 @@ fn row(change: &RowChange) -> String {
         7 => format!("reissue {}", number()),
         8 => format!("link {}", number()),
         9 => format!("move {}", number()),
+        10 => "level".to_owned(),
         other => panic!("unknown row {other}"),
     };
     match change.value {

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use toml::{Table, Value};
 
 pub use settings::{SETTINGS, Setting};
+use weir_broker::Level;
 
 /// What a node is told.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,6 +28,8 @@ pub struct Config {
     pub bootstrap_expect: u32,
     /// Seconds until what a node holds that is away is placed on others; 0 for never.
     pub recover_after_s: u32,
+    /// The feature level at which a new cluster begins.
+    pub feature_level: u32,
     /// Where it listens.
     pub listen: Listen,
     /// Memory of one buffer of the Raft logs.
@@ -80,6 +83,7 @@ impl Default for Config {
             seeds: Vec::new(),
             bootstrap_expect: 1,
             recover_after_s: 15 * 60,
+            feature_level: Level::KNOWN.0,
             listen: Listen {
                 client: "127.0.0.1:7400".to_owned(),
                 peer: "127.0.0.1:7401".to_owned(),
@@ -175,6 +179,10 @@ impl Config {
     }
 
     fn check(&self, problems: &mut Vec<String>) {
+        if !(Level::FIRST.0..=Level::KNOWN.0).contains(&self.feature_level) {
+            let (level, first, known) = (self.feature_level, Level::FIRST, Level::KNOWN);
+            problems.push(format!("`cluster.feature_level` is {level}, not {first} to {known}"));
+        }
         if ![1, 3, 5].contains(&self.bootstrap_expect) {
             problems.push(format!("`cluster.bootstrap_expect` is {}, not 1, 3 or 5", self.bootstrap_expect));
         }

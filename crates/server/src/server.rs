@@ -10,7 +10,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 use tracing::{error, info};
-use weir_broker::{Addresses, Broker, Node, NodeOptions, Options};
+use weir_broker::{Addresses, Broker, Level, Node, NodeOptions, Options};
 use weir_runtime::{BoxListener, Runtime, TaskGroup};
 use weir_storage::{Backend, Store};
 use weir_types::WeirError;
@@ -255,6 +255,7 @@ fn node_options(config: &Config) -> NodeOptions {
         bootstrap_expect: config.bootstrap_expect,
         recover_after: (config.recover_after_s > 0)
             .then(|| Duration::from_secs(config.recover_after_s.into())),
+        founding_level: Level(config.feature_level),
     }
 }
 

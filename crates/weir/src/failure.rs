@@ -143,6 +143,9 @@ fn exit_for(kind: ErrorKind) -> u8 {
 fn hint_for(error: &WeirError) -> Option<String> {
     let by_code = match error.code.as_str() {
         "topic-not-found" => Some("`weir topic list` shows the topics that exist"),
+        "feature-not-enabled" => Some(
+            "`weir cluster features` shows the level and what the nodes know, `--enable latest` raises it",
+        ),
         "no-seed-reachable" => {
             Some("name a running node with --seeds or WEIR_SEEDS; `weir dev` starts a cluster to try")
         }

@@ -59,6 +59,8 @@ pub struct Node {
     ledger: Arc<Ledger>,
     binary: PathBuf,
     mutant: Option<String>,
+    /// Nodes of two builds are to work together.
+    mixed: bool,
     life: Mutex<Life>,
 }
 
@@ -114,6 +116,7 @@ impl Node {
             ledger: Arc::clone(ledger),
             binary: site.binary.clone(),
             mutant: site.mutant.clone(),
+            mixed: site.other_binary.is_some(),
             life: Mutex::new(life),
         })
     }
@@ -165,6 +168,8 @@ impl Node {
         });
         command.env("NO_COLOR", "1").env("RUST_BACKTRACE", "1").envs(self.interposer.variables());
         command.envs(self.mutant.iter().map(|name| (mutants::VARIABLE, name)));
+        // Both builds read what is written at the first feature level, and an older one knows no such setting.
+        command.envs(self.mixed.then_some(("WEIR_CLUSTER_FEATURE_LEVEL", "1")));
         command.stdin(Stdio::null()).stdout(log).stderr(errors);
         let mut spawn = || command.spawn().at("starting", binary);
         let child = match &self.namespace {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use weir_broker::{Broker, Limits, Node, NodeOptions, Timings};
+use weir_broker::{Broker, Level, Limits, Node, NodeOptions, Timings};
 use weir_metadata::Addresses;
 use weir_runtime::{Network, Random, Runtime, SeededRandom, Threads};
 use weir_storage::{Backup, MemoryDisk, Store, WriterMode};
@@ -303,6 +303,7 @@ impl Machine {
             seeds: (0..self.founders).map(client_address).collect::<BTreeSet<_>>(),
             bootstrap_expect: self.founders as u32,
             recover_after: self.operated.map(|_| Duration::from_secs(3)),
+            founding_level: Level::KNOWN,
         }
     }
 }

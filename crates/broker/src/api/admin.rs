@@ -6,7 +6,9 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::timeout;
 use weir_consensus::Leadership;
-use weir_metadata::{Addresses, COORDINATOR, Command, NodeState, PolicyChange, Reply, Routing, Topic};
+use weir_metadata::{
+    Addresses, COORDINATOR, Command, Feature, Level, NodeState, PolicyChange, Reply, Routing, Topic,
+};
 use weir_types::limits::name_is_valid;
 use weir_types::{
     ClusterId, ErrorKind, GroupId, NodeId, ProducerEpoch, ProducerId, ReplicaId, RequestId, TopicId,
@@ -18,7 +20,7 @@ use crate::remote::{Answer, PartitionView, Request};
 use crate::replica::unexpected;
 
 /// How long the state of one partition or node is waited for when a whole cluster is described.
-const VIEW_TIMEOUT: Duration = Duration::from_secs(2);
+pub(super) const VIEW_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A topic to be made.
 #[derive(Clone, Debug)]
@@ -69,6 +71,8 @@ pub struct NodeView {
     pub addresses: Addresses,
     /// Its build; none when it does not answer.
     pub version: Option<String>,
+    /// The highest feature level that its build knows; none when it does not answer.
+    pub knows: Option<Level>,
     /// Whether it is in use.
     pub state: NodeState,
     /// It was to be emptied, and is.
@@ -90,6 +94,7 @@ impl Broker {
                 format!("topic name `{}` starts with `_`, which is reserved", new.name),
             ));
         }
+        self.require_for_policy(&new.policy).await?;
         let command = Command::CreateTopic {
             request: new.request,
             name: new.name,
@@ -118,6 +123,10 @@ impl Broker {
     ) -> Result<Topic, WeirError> {
         let topic = self.find_topic(name).await?;
         let changes = changes(&topic.policy, &changed)?;
+        self.require_for_changes(&changes).await?;
+        if replicas.is_some() {
+            self.require(Feature::ReplicaCounts).await?;
+        }
         let command = match replicas {
             // This copy of the registry may be old: whether there is anything to do, the registry knows.
             Some(replicas) => {
@@ -198,8 +207,10 @@ impl Broker {
         });
         let views = members.into_iter().map(|(node, drained)| async move {
             let weir_metadata::Node { id: node, name, addresses, state, rack, .. } = node;
-            let version = self.version_of(node, &addresses).await;
-            NodeView { node, name, addresses, version, state, drained, rack }
+            let asked =
+                futures::future::join(self.version_of(node, &addresses), self.known_on(node, &addresses));
+            let (version, knows) = asked.await;
+            NodeView { node, name, addresses, version, knows, state, drained, rack }
         });
         futures::future::join_all(views).await
     }

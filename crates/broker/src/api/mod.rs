@@ -4,6 +4,7 @@ pub mod admin;
 pub(crate) mod bodies;
 pub mod digest;
 pub mod explain;
+pub mod features;
 pub mod groups;
 pub mod links;
 pub mod nodes;

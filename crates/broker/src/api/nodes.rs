@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use weir_metadata::{Command, MoveReason, NodeState, Phase, Registry, ReplicaMove, Reply};
+use weir_metadata::{Command, Feature, MoveReason, NodeState, Phase, Registry, ReplicaMove, Reply};
 use weir_runtime::Threads;
 use weir_types::{ErrorKind, GroupId, NodeId, WeirError};
 
@@ -61,9 +61,9 @@ impl Broker {
         let layout = self.registry(|registry| registry.layout(&down));
         // A large cluster's plan takes a while: the registry is not held meanwhile, and no task waits for its turn.
         let plan = if self.inner().runtime.threads() == Threads::Tasks {
-            layout.balance()
+            layout.balance().moves
         } else {
-            let planning = tokio::task::spawn_blocking(move || layout.balance());
+            let planning = tokio::task::spawn_blocking(move || layout.balance().moves);
             planning.await.map_err(|error| {
                 let message = format!("the balance was not planned: {error}");
                 WeirError::new(ErrorKind::Internal, "internal", message)
@@ -145,6 +145,7 @@ impl Broker {
                 return Err(WeirError::new(ErrorKind::Invalid, "node-alive", message));
             }
             if state == Some(NodeState::Registered) {
+                self.require(Feature::Recovery).await?;
                 self.metadata().propose(Command::RecoverNode { node, down: down.clone() }).await?;
                 self.metadata().propose(Command::DrainNode { node, down }).await?;
             }
@@ -164,6 +165,7 @@ impl Broker {
     /// Another node takes over all that a node holds which is gone for good, or drained; then that one leaves the cluster.
     /// Returns when that is planned.
     pub async fn replace_node(&self, node: NodeId, by: NodeId) -> Result<(), WeirError> {
+        self.require(Feature::Replacement).await?;
         let down = self.unheard();
         let leaves = |registry: &Registry| {
             registry.node(node).is_none_or(|known| !known.is_member() || known.state == NodeState::Draining)

@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use tokio::time::{Instant, timeout};
 use tracing::{info, warn};
 use weir_consensus::{GroupStatus, Members};
-use weir_metadata::{Command, Contents, Registry, Step};
+use weir_metadata::{Command, Contents, Level, Registry, Step};
 use weir_queue::SessionEnding;
 use weir_types::{ErrorKind, GroupId, ReplicaId, WeirError};
 
@@ -19,6 +19,7 @@ use crate::api::nodes::SHOWN_WITHIN;
 use crate::broker::Broker;
 use crate::hosted::{Hosted, Kind, with_partition};
 use crate::node::consensus;
+use crate::remote::Founding;
 use crate::replica::State;
 
 /// Groups that are worked on at once.
@@ -82,13 +83,9 @@ impl Duty<'_> {
         }
         if broker.registry(|registry| registry.cluster_id().is_none()) {
             let Some(founding) = broker.place().founding.clone() else { return Ok(()) };
-            info!(cluster = %founding.cluster, "forming the cluster");
-            let command = Command::FormCluster {
-                cluster: founding.cluster,
-                founders: founding.founders,
-                coordinator_shards: COORDINATOR_SHARDS,
-            };
-            partition.propose(command).await?;
+            let level = broker.inner().founding_level;
+            info!(cluster = %founding.cluster, %level, "forming the cluster");
+            partition.propose(forming(founding, level)).await?;
         }
         self.membership(GroupId::METADATA, &Target::Metadata).await
     }
@@ -109,6 +106,17 @@ impl Duty<'_> {
             }
         }
         self.membership(group, &Target::Partition(hosted)).await
+    }
+}
+
+/// What founds a cluster: its founders run one build, so all of them know a level that its leader knows.
+fn forming(founding: Founding, level: Level) -> Command {
+    let Founding { cluster, founders } = founding;
+    let coordinator_shards = COORDINATOR_SHARDS;
+    if level > Level::FIRST {
+        Command::FoundCluster { cluster, founders, coordinator_shards, level }
+    } else {
+        Command::FormCluster { cluster, founders, coordinator_shards }
     }
 }
 

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use tokio::time::{Instant, timeout};
-use tracing::warn;
-use weir_metadata::Command;
+use tracing::{debug, warn};
+use weir_metadata::{Command, Feature};
 use weir_types::NodeId;
 
 use crate::broker::Broker;
@@ -38,6 +38,10 @@ pub(super) async fn run(broker: Broker, grace: Duration) {
 
 async fn recover(broker: &Broker, node: NodeId, down: &BTreeSet<NodeId>) {
     if !broker.registry(|registry| registry.is_recoverable(node, down)) {
+        return;
+    }
+    if !broker.allows(Feature::Recovery) {
+        debug!(%node, level = %broker.level(), "the feature level does not let its replicas be placed on others");
         return;
     }
     warn!(%node, ?down, "the node has been away for too long: its replicas are placed on others");

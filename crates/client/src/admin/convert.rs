@@ -65,6 +65,7 @@ pub(super) fn partition(status: v1::PartitionStatus) -> PartitionStatus {
 pub(super) fn cluster(status: v1::ClusterStatusResponse) -> ClusterStatus {
     ClusterStatus {
         cluster_id: status.cluster_id,
+        feature_level: status.feature_level.max(1),
         nodes: status.nodes.into_iter().map(node).collect(),
         partitions: status.partitions.into_iter().map(partition).collect(),
         metadata: status.metadata.map(partition),
@@ -89,6 +90,7 @@ fn node(node: v1::NodeStatus) -> NodeInfo {
             v1::NodeUse::Leaving => NodeUse::Leaving,
         },
         version: node.version,
+        feature_level: Some(node.feature_level).filter(|level| *level > 0),
         rack: Some(node.rack).filter(|rack| !rack.is_empty()),
     }
 }

@@ -160,6 +160,23 @@ impl Admin {
             .await
             .map(|_| ())
     }
+
+    /// Lets the cluster write what a later feature level lets in: this one, or the highest that the builds of all members
+    /// know. It is never lowered again. The level that the cluster is at then.
+    ///
+    /// # Errors
+    /// `Invalid` while a member does not know the level or does not answer, and for a level below that of the cluster.
+    pub async fn raise_feature_level(&self, level: Option<u32>) -> Result<u32> {
+        let core = &self.client.core;
+        let call = core.operation(Target::Any, "raise the feature level");
+        let request = v1::RaiseFeatureLevelRequest { level };
+        let answer =
+            core.call(
+                call,
+                |channel| async move { AdminClient::new(channel).raise_feature_level(request).await },
+            );
+        answer.await.map(|answer| answer.level)
+    }
 }
 
 fn moving(wire: v1::ReplicaMove) -> MoveInfo {

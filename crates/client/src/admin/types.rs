@@ -157,6 +157,13 @@ pub struct PartitionStatus {
     pub queue: Option<QueuePartition>,
 }
 
+impl PartitionStatus {
+    /// Bytes of its batches or messages; none when its leader did not answer, and for the cluster's own groups.
+    pub fn bytes(&self) -> Option<u64> {
+        self.stream.map(|stream| stream.bytes).or_else(|| self.queue.map(|queue| queue.bytes))
+    }
+}
+
 /// What a partition of a stream holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StreamPartition {
@@ -204,6 +211,8 @@ pub struct NodeInfo {
     pub replicas: u32,
     /// Version of its build; empty when it does not answer.
     pub version: String,
+    /// The highest feature level that its build knows; none when it does not answer.
+    pub feature_level: Option<u32>,
     /// Whether it is in use.
     pub node_use: NodeUse,
     /// What it shares power or network with: replicas of a partition keep apart. None: with nobody.
@@ -287,6 +296,8 @@ pub struct Moves {
 pub struct ClusterStatus {
     /// 16 hex digits.
     pub cluster_id: String,
+    /// The feature level that it is at.
+    pub feature_level: u32,
     /// By id.
     pub nodes: Vec<NodeInfo>,
     /// Of all topics.

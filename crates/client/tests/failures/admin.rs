@@ -40,6 +40,13 @@ impl Admin for Services {
         not_faked()
     }
 
+    async fn raise_feature_level(
+        &self,
+        _: Request<v1::RaiseFeatureLevelRequest>,
+    ) -> Result<Response<v1::RaiseFeatureLevelResponse>, Status> {
+        not_faked()
+    }
+
     async fn plan_balance(
         &self,
         _: Request<v1::PlanBalanceRequest>,

@@ -12,6 +12,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures::FutureExt;
@@ -133,7 +134,8 @@ pub(crate) fn turn(replica: &Replica) -> bool {
         if !metrics.state.is_leader() {
             return false;
         }
-        if rests(&mut replica.rest.lock(), &metrics) {
+        let may_rest = replica.context.may_rest.load(Ordering::Relaxed);
+        if may_rest && rests(&mut replica.rest.lock(), &metrics) {
             return true;
         }
     }

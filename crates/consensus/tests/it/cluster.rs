@@ -157,7 +157,9 @@ pub(crate) async fn start_groups(
         runtime,
         store: store.clone(),
     };
-    Groups::start(options).await.unwrap()
+    let groups = Groups::start(options).await.unwrap();
+    groups.let_rest();
+    groups
 }
 
 /// `RUST_LOG=weir_consensus=debug` shows what the nodes do.

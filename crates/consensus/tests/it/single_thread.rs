@@ -82,7 +82,9 @@ async fn three_nodes_run_as_tasks_on_one_thread() {
             runtime: Runtime::new(Arc::new(SystemClock), random, Arc::new(wires.clone()), Threads::Tasks),
             store,
         };
-        nodes.push(Groups::start(options).await.unwrap());
+        let node = Groups::start(options).await.unwrap();
+        node.let_rest();
+        nodes.push(node);
     }
     let mut groups = Vec::new();
     for (node, id) in nodes.iter().zip(1u64..) {

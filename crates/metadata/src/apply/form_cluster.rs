@@ -6,6 +6,7 @@ use weir_types::{ClusterId, GroupId, NodeId, Output, ProducerId, ReplicaId, Topi
 
 use super::register_node::check_node;
 use crate::command::Founder;
+use crate::feature::Level;
 use crate::limits::{COORDINATOR_REPLICAS, COORDINATOR_SHARDS_MAX, FOUNDING_ID_MAX, METADATA_VOTERS_MAX};
 use crate::membership::{Membership, ReplicaSet};
 use crate::node::{Node, NodeState};
@@ -17,6 +18,7 @@ pub(crate) struct FormCluster {
     pub(crate) cluster: ClusterId,
     pub(crate) founders: Vec<Founder>,
     pub(crate) coordinator_shards: u32,
+    pub(crate) level: Level,
 }
 
 impl Registry {
@@ -43,6 +45,9 @@ impl Registry {
             next_group: GroupId(GroupId::METADATA.0 + 1),
             next_producer: ProducerId(1),
         });
+        if asked.level > Level::FIRST {
+            self.put_level(asked.level, out);
+        }
         self.put_membership(GroupId::METADATA, founding_membership(&founders), out);
         let replicas = founders.len().min(COORDINATOR_REPLICAS);
         for founder in founders {

@@ -9,6 +9,7 @@ mod form_cluster;
 mod init_producer;
 mod links;
 mod move_replicas;
+mod raise_level;
 mod recover_node;
 mod register_node;
 mod reissue_replicas;

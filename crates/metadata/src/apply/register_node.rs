@@ -1,7 +1,8 @@
-//! `RegisterNode`: a node starts, for the first time or again.
+//! `RegisterNode` and `JoinNode`: a node starts, for the first time or again.
 
 use weir_types::{GroupId, Incarnation, NodeId, Output, ReplicaId};
 
+use crate::feature::Level;
 use crate::limits::{ADDRESS_BYTES_MAX, METADATA_VOTERS, NODES_MAX};
 use crate::node::{Addresses, Node, NodeState};
 use crate::output::{Effect, Rejection, Reply};
@@ -12,6 +13,7 @@ pub(crate) struct RegisterNode {
     pub(crate) name: String,
     pub(crate) addresses: Addresses,
     pub(crate) rack: Option<String>,
+    pub(crate) knows: Level,
 }
 
 impl Registry {
@@ -20,6 +22,9 @@ impl Registry {
         asked: RegisterNode,
         out: &mut Output<Effect>,
     ) -> Result<Reply, Rejection> {
+        if asked.knows < self.level {
+            return Err(Rejection::BuildTooOld { active: self.level, knows: asked.knows });
+        }
         check_node(&asked.name, &asked.addresses, asked.rack.as_deref())?;
         match self.node_of_incarnation(asked.incarnation).cloned() {
             Some(known) => self.register_again(&known, asked, out),
@@ -55,7 +60,7 @@ impl Registry {
             Some(replica) => replica,
             None => self.add_metadata_learner(id, out),
         };
-        let RegisterNode { incarnation, name, addresses, rack } = asked;
+        let RegisterNode { incarnation, name, addresses, rack, .. } = asked;
         let state = NodeState::Registered;
         let replicas_from = ReplicaId(0);
         let node = Node { id, incarnation, name, addresses, rack, state, metadata_replica, replicas_from };

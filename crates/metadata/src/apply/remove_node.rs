@@ -37,20 +37,20 @@ impl Registry {
             .map(|node| node.id)
             .collect();
         for id in draining {
-            if self.groups_using(id) == [GroupId::METADATA] {
+            if self.groups_using(id).eq([GroupId::METADATA]) {
                 self.leave_metadata_group(id, out);
             }
             // It may never have been let into the metadata group at all.
-            if self.groups_using(id).is_empty() {
+            if self.groups_using(id).next().is_none() {
                 let node = self.nodes[&id].clone();
                 self.put_node(Node { state: NodeState::Removed, ..node }, out);
             }
         }
     }
 
-    fn groups_using(&self, node: NodeId) -> Vec<GroupId> {
-        let of_node = self.memberships.iter().filter(|(_, membership)| membership.uses(node));
-        of_node.map(|(group, _)| *group).collect()
+    fn groups_using(&self, node: NodeId) -> impl Iterator<Item = GroupId> {
+        let of_node = self.memberships.iter().filter(move |(_, membership)| membership.uses(node));
+        of_node.map(|(group, _)| *group)
     }
 
     /// Every other node has a replica of the metadata group already, so one of them takes the vote.

@@ -1,11 +1,12 @@
 //! `PartitionFormed` and `MembershipChanged`: what the groups' leaders report keeps `current` in step with the
 //! truth, which is in the groups.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use weir_types::{GroupId, NodeId, Output, ReplicaId};
 
 use crate::membership::{Membership, ReplicaSet};
+use crate::node::NodeState;
 use crate::output::{Effect, Rejection, Reply};
 use crate::registry::Registry;
 
@@ -43,12 +44,18 @@ impl Registry {
         if generation <= known.generation {
             return Ok(Reply::Reported);
         }
+        let before = known.current.clone();
         let mut membership = Membership { formed: true, generation, current, ..known };
         let Membership { kept, current, target, .. } = &mut membership;
         kept.retain(|id| current.node_of(*id).is_some() || target.node_of(*id).is_some());
+        let freed: BTreeSet<NodeId> =
+            before.iter().map(|(_, node)| node).filter(|node| !membership.uses(*node)).collect();
         self.put_membership(group, membership, out);
         self.finish_move(group, out);
-        self.finish_draining(out);
+        // It looks through all groups: for a step that emptied no node there is no need.
+        if freed.iter().any(|node| self.nodes[node].state == NodeState::Draining) {
+            self.finish_draining(out);
+        }
         self.routing_changed(out);
         Ok(Reply::Reported)
     }

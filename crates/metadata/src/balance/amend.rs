@@ -3,9 +3,9 @@
 //! carries too little.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use super::{NodeIndex, PartIndex, Plan, Planned};
+use super::{Carried, NodeIndex, PartIndex, Plan, Planned};
 
 /// With another beginning or end a planned move takes a replica from a node.
 #[derive(Clone, Copy)]
@@ -46,41 +46,54 @@ impl Plan {
     /// be possible as the partition is now.
     fn chain_from(&self, source: NodeIndex, last: &BTreeMap<PartIndex, usize>) -> Option<Vec<Amendment>> {
         let mut reached: BTreeMap<NodeIndex, Amendment> = BTreeMap::new();
+        let mut others: BTreeSet<NodeIndex> =
+            (0..self.carried.len()).filter(|node| *node != source).collect();
         let mut queue = VecDeque::from([source]);
         while let Some(node) = queue.pop_front() {
             let chain = chain_to(node, source, &reached);
             if self.carried[node].replicas + 2 <= self.carried[source].replicas {
                 return Some(chain);
             }
-            for (next, amendment) in self.amendments(node, last) {
-                let again = chain.iter().any(|earlier| earlier.becomes.part == amendment.becomes.part);
-                if next != source && !again && !reached.contains_key(&next) {
+            let Carried { led, followed, .. } = &self.carried[node];
+            let here = led.iter().chain(followed).filter_map(|part| last.get(part).copied());
+            for at in
+                here.filter(|at| !chain.iter().any(|earlier| earlier.becomes.part == self.moves[*at].part))
+            {
+                // Each node is reached once, and most of them by the first moves: the rest look at what is left.
+                for (next, amendment) in self.amendments(at, node, &others) {
+                    others.remove(&next);
                     reached.insert(next, amendment);
                     queue.push_back(next);
+                }
+                if others.is_empty() {
+                    break;
                 }
             }
         }
         None
     }
 
-    /// The amendments that take a replica from a node, and the nodes that get one instead.
+    /// The amendments of one planned move that take a replica from a node, and which of the others gets one instead.
     fn amendments(
         &self,
+        at: usize,
         less: NodeIndex,
-        last: &BTreeMap<PartIndex, usize>,
-    ) -> impl Iterator<Item = (NodeIndex, Amendment)> {
-        let here = self.carried[less].led.iter().chain(&self.carried[less].followed);
-        let moved = here.filter_map(|part| last.get(part).copied());
-        moved.flat_map(move |at| {
-            let Planned { part, from, to } = self.moves[at];
-            // It ends elsewhere, or it begins here, and the node that it came from keeps its replica.
-            let ends = (0..self.carried.len()).filter(move |next| to == less && *next != from);
-            let ends = ends.map(move |to| (to, from, to));
-            let begins = (to != less).then_some((from, less, to));
-            ends.chain(begins).filter(move |(more, ..)| self.may_move(part, less, *more)).map(
-                move |(more, from, to)| (more, Amendment { at, less, becomes: Planned { part, from, to } }),
-            )
-        })
+        others: &BTreeSet<NodeIndex>,
+    ) -> Vec<(NodeIndex, Amendment)> {
+        let Planned { part, from, to } = self.moves[at];
+        let amended = |more: NodeIndex, from: NodeIndex, to: NodeIndex| {
+            let becomes = Planned { part, from, to };
+            self.may_move(part, less, more).then_some((more, Amendment { at, less, becomes }))
+        };
+        if to == less {
+            // It ends elsewhere.
+            let ends = others.iter().copied().filter(|next| *next != from);
+            ends.filter_map(|next| amended(next, from, next)).collect()
+        } else {
+            // It begins here, and the node that it came from keeps its replica.
+            let begins = others.get(&from).and_then(|from| amended(*from, less, to));
+            begins.into_iter().collect()
+        }
     }
 }
 

@@ -37,7 +37,7 @@ fn size(bytes: u64) -> Value {
 }
 
 /// Every setting, by section.
-pub const SETTINGS: [Setting; 19] = [
+pub const SETTINGS: [Setting; 20] = [
     Setting {
         key: "node.name",
         help: "What people call the node; its client address unless set",
@@ -83,6 +83,17 @@ pub const SETTINGS: [Setting; 19] = [
             })
         },
         get: |config| Some(Value::Integer(config.recover_after_s.into())),
+    },
+    Setting {
+        key: "cluster.feature_level",
+        help: "The feature level at which a new cluster begins, for nodes of older builds to join; else the newest",
+        set: |config, value| {
+            integer(value).and_then(|level| {
+                let fits = u32::try_from(level).map_err(|_| format!("is {level}, which is no level"));
+                fits.map(|level| config.feature_level = level)
+            })
+        },
+        get: |config| Some(Value::Integer(config.feature_level.into())),
     },
     Setting {
         key: "listen.client",

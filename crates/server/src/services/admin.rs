@@ -6,7 +6,7 @@ use tonic::{Request, Response, Status};
 use weir_broker::api::admin::NewTopic;
 use weir_broker::api::digest::Detail;
 use weir_broker::api::links::NamedLink;
-use weir_broker::{Broker, LinkKind, ResetTo};
+use weir_broker::{Broker, Level, LinkKind, ResetTo};
 use weir_proto::error_to_status;
 use weir_proto::v1::admin_server::Admin;
 use weir_proto::v1::{self, TopicSettings};
@@ -139,6 +139,7 @@ impl Admin for Services {
         let partitions: Vec<_> = partitions.into_iter().flatten().collect();
         Ok(Response::new(v1::ClusterStatusResponse {
             cluster_id: broker.cluster().to_string(),
+            feature_level: broker.level().0,
             nodes: nodes.iter().map(|view| status::node(view, &partitions)).collect(),
             partitions: partitions.iter().map(status::partition).collect(),
             metadata: Some(status::partition(&metadata)),
@@ -189,6 +190,15 @@ impl Admin for Services {
         let (group, to) = (GroupId(request.group_id), NodeId(request.node_id));
         self.broker()?.transfer_leadership(group, to).await.map_err(error_to_status)?;
         Ok(Response::new(v1::TransferLeadershipResponse {}))
+    }
+
+    async fn raise_feature_level(
+        &self,
+        request: Request<v1::RaiseFeatureLevelRequest>,
+    ) -> Result<Response<v1::RaiseFeatureLevelResponse>, Status> {
+        let wanted = request.into_inner().level.map(Level);
+        let level = self.broker()?.raise_level(wanted).await.map_err(error_to_status)?;
+        Ok(Response::new(v1::RaiseFeatureLevelResponse { level: level.0 }))
     }
 
     async fn plan_balance(

@@ -77,6 +77,7 @@ pub(super) fn node(view: &NodeView, partitions: &[PartitionState]) -> v1::NodeSt
         leaders: led as u32,
         replicas: partitions.iter().filter(held).count() as u32,
         version: view.version.clone().unwrap_or_default(),
+        feature_level: view.knows.map_or(0, |level| level.0),
         r#use: node_use(view) as i32,
         rack: view.rack.clone().unwrap_or_default(),
     }

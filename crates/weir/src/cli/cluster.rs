@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand};
 use serde_json::json;
 
-use super::{Connection, nodes};
+use super::{Connection, features, nodes};
 use crate::failure::{Failure, Outcome};
 use crate::output::{DigestView, Done, Screen, StatusView};
 
@@ -28,6 +28,8 @@ pub(super) enum Cluster {
     Remove(nodes::Remove),
     /// Let another node take over from one that is gone for good
     Replace(nodes::Replace),
+    /// Show the feature level of the cluster and what its nodes know, or raise it
+    Features(features::Features),
 }
 
 #[derive(Debug, Args)]
@@ -102,6 +104,7 @@ impl Cluster {
             Self::Drain(drain) => drain.run(screen).await,
             Self::Remove(remove) => remove.run(screen).await,
             Self::Replace(replace) => replace.run(screen).await,
+            Self::Features(features) => features.run(screen).await,
             Self::Digest(digest) => {
                 let admin = digest.connection.admin().await?;
                 screen.show(&DigestView::of(&admin.digests(digest.topic.as_deref()).await?))

@@ -5,15 +5,14 @@ use std::time::Duration;
 
 use clap::Args;
 use serde_json::json;
-use weir_client::{Admin, MoveInfo, MovePhase, MoveReason, Moves, NodeInfo};
+use weir_client::{Admin, MoveInfo, MovePhase, MoveReason, NodeInfo};
 
 use super::Connection;
 use super::confirm::confirm;
+use super::moving::{Sizes, Watch, away_from};
 use crate::failure::{Failure, Outcome};
 use crate::output::{Done, MoveList, Screen};
 
-/// How long one look at the moves waits for a change.
-const LOOK: Duration = Duration::from_secs(10);
 /// Most moves that a cluster takes in one request.
 const MOVES_PER_REQUEST: usize = 10_000;
 
@@ -44,14 +43,16 @@ impl Balance {
         if self.cancel {
             return cancel(&admin, screen).await;
         }
-        let nodes = admin.cluster_status().await?.nodes;
+        let status = admin.cluster_status().await?;
+        let sizes = Sizes::of(&status);
         let mut plan = admin.plan_balance().await?;
         let count = plan.len();
+        let list = |none| MoveList::of(&plan, &status, none);
         if self.dry_run {
-            return screen.show(&MoveList::of(&plan, &nodes, "the cluster is balanced: nothing would move"));
+            return screen.show(&list("the cluster is balanced: nothing would move"));
         }
         if !screen.is_json() {
-            screen.show(&MoveList::of(&plan, &nodes, "the cluster is balanced: nothing moves"))?;
+            screen.show(&list("the cluster is balanced: nothing moves"))?;
         }
         while !plan.is_empty() {
             // One move of each partition at a time.
@@ -59,7 +60,7 @@ impl Balance {
             let (now, later): (Vec<_>, Vec<_>) =
                 plan.into_iter().partition(|step| seen.insert(step.group_id));
             admin.move_replicas(&now).await?;
-            wait_moved(&admin, &now).await?;
+            Watch::new(&admin, screen, &now, sizes.clone()).until_moved(&now).await?;
             plan = later;
         }
         screen.show(&Done { text: format!("{count} replicas moved"), data: json!({ "moved": count }) })
@@ -103,8 +104,8 @@ impl Move {
     pub(super) async fn run(self, screen: Screen) -> Outcome {
         let Self { topic, partition, .. } = &self;
         let admin = self.connection.admin().await?;
-        let nodes = admin.cluster_status().await?.nodes;
-        let (from, to) = (named(&nodes, &self.from)?, named(&nodes, &self.to)?);
+        let status = admin.cluster_status().await?;
+        let (from, to) = (named(&status.nodes, &self.from)?, named(&status.nodes, &self.to)?);
         let partitions = admin.describe_topic(topic).await?.partitions;
         let Some(found) = partitions.iter().find(|known| known.partition == *partition) else {
             let message =
@@ -120,8 +121,9 @@ impl Move {
             phase: MovePhase::Planned,
             reason: None,
         };
-        admin.move_replicas(std::slice::from_ref(&asked)).await?;
-        wait_moved(&admin, std::slice::from_ref(&asked)).await?;
+        let asked = std::slice::from_ref(&asked);
+        admin.move_replicas(asked).await?;
+        Watch::new(&admin, screen, asked, Sizes::of(&status)).until_moved(asked).await?;
         let text = format!("{} has the replica of partition {partition} of `{topic}` now", to.name);
         let data = json!({ "topic": topic, "partition": partition, "from": from.node_id, "to": to.node_id });
         screen.show(&Done { text, data })
@@ -142,9 +144,9 @@ pub(super) struct ListMoves {
 impl ListMoves {
     pub(super) async fn run(self, screen: Screen) -> Outcome {
         let admin = self.connection.admin().await?;
-        let nodes = admin.cluster_status().await?.nodes;
+        let status = admin.cluster_status().await?;
         let moves = admin.moves(0, Duration::ZERO).await?.moves;
-        screen.show(&MoveList::of(&moves, &nodes, "no replica is on the move"))
+        screen.show(&MoveList::of(&moves, &status, "no replica is on the move"))
     }
 }
 
@@ -155,8 +157,13 @@ Every replica on the node is copied to another one before it goes, so no partiti
 nodes could not hold them. It may be interrupted at any time: the drain goes on by itself. A drained node stays a member
 on which nothing is placed, until it is removed or put back into use.
 
+Standard error shows how far it is, with --json as objects, and how long the rest may take: by the bytes that are left, as
+fast as those that went since the command began. Replicas count when they have been copied whole, with the bytes that
+their partitions had at the beginning.
+
 Examples:
   weir cluster drain n1
+  weir cluster drain n1 --json
   weir cluster drain n1 --cancel")]
 pub(super) struct Drain {
     /// Name or id of the node
@@ -174,8 +181,8 @@ pub(super) struct Drain {
 impl Drain {
     pub(super) async fn run(self, screen: Screen) -> Outcome {
         let admin = self.connection.admin().await?;
-        let nodes = admin.cluster_status().await?.nodes;
-        let node = named(&nodes, &self.node)?;
+        let status = admin.cluster_status().await?;
+        let node = named(&status.nodes, &self.node)?;
         if self.cancel {
             let (cancelled, going_on) = admin.cancel_drain(node.node_id).await?;
             let name = &node.name;
@@ -189,29 +196,11 @@ impl Drain {
             return screen.show(&Done { text, data: json!({ "node": node.node_id, "drained": false }) });
         }
         let first = admin.moves(0, Duration::ZERO).await?;
-        let all = leaving(&first, node.node_id).count();
-        wait(&admin, &[], |moves| match moves.draining.iter().find(|(id, _)| *id == node.node_id) {
-            Some((_, true)) => Ok(None),
-            Some((_, false)) => {
-                let left = progress(leaving(moves, node.node_id), all);
-                Ok(left.or_else(|| Some("its vote in the registry goes to another node".to_owned())))
-            }
-            None => Err(Failure::operation(
-                "drain-cancelled",
-                format!(
-                    "{} is not being drained any more: somebody put it back into use or removed it",
-                    node.name
-                ),
-            )),
-        })
-        .await?;
+        let leaving: Vec<MoveInfo> = away_from(node.node_id, &first).cloned().collect();
+        Watch::new(&admin, screen, &leaving, Sizes::of(&status)).until_drained(node).await?;
         let text = format!("{} is drained: `weir cluster remove {}` takes it out", node.name, node.name);
         screen.show(&Done { text, data: json!({ "node": node.node_id, "drained": true }) })
     }
-}
-
-fn leaving(moves: &Moves, node: u64) -> impl Iterator<Item = &MoveInfo> {
-    moves.moves.iter().filter(move |moving| moving.from == node)
 }
 
 /// Take a node out of the cluster for good
@@ -240,13 +229,13 @@ pub(super) struct Remove {
 impl Remove {
     pub(super) async fn run(self, screen: Screen) -> Outcome {
         let admin = self.connection.admin().await?;
-        let nodes = admin.cluster_status().await?.nodes;
-        let node = named(&nodes, &self.node)?;
+        let status = admin.cluster_status().await?;
+        let node = named(&status.nodes, &self.node)?;
         if self.force && !self.yes {
             confirm("remove", &node.name)?;
         }
         admin.remove_node(node.node_id, self.force).await?;
-        wait_left(&admin, node.node_id).await?;
+        wait_left(&admin, screen, node.node_id, Sizes::of(&status)).await?;
         let text = format!("{} is no member of the cluster any more", node.name);
         screen.show(&Done { text, data: json!({ "node": node.node_id, "removed": true }) })
     }
@@ -279,100 +268,29 @@ pub(super) struct Replace {
 impl Replace {
     pub(super) async fn run(self, screen: Screen) -> Outcome {
         let admin = self.connection.admin().await?;
-        let nodes = admin.cluster_status().await?.nodes;
-        let (node, with) = (named(&nodes, &self.node)?, named(&nodes, &self.with)?);
+        let status = admin.cluster_status().await?;
+        let (node, with) = (named(&status.nodes, &self.node)?, named(&status.nodes, &self.with)?);
         admin.replace_node(node.node_id, with.node_id).await?;
         let data = |replaced| json!({ "node": node.node_id, "with": with.node_id, "replaced": replaced });
         if self.no_wait {
             let text = format!("{} takes over from {}", with.name, node.name);
             return screen.show(&Done { text, data: data(false) });
         }
-        wait_left(&admin, node.node_id).await?;
+        wait_left(&admin, screen, node.node_id, Sizes::of(&status)).await?;
         let text = format!("{} has taken over from {}, which is no member any more", with.name, node.name);
         screen.show(&Done { text, data: data(true) })
     }
 }
 
 /// Waits until a node that is leaving holds nothing any more, and is no member.
-async fn wait_left(admin: &Admin, node: u64) -> Result<Moves, Failure> {
+async fn wait_left(admin: &Admin, screen: Screen, node: u64, sizes: Sizes) -> Outcome {
     let first = admin.moves(0, Duration::ZERO).await?;
-    let all = leaving(&first, node).count();
-    wait(admin, &[], |moves| {
-        if !moves.leaving.contains(&node) {
-            return Ok(None);
-        }
-        let left = progress(leaving(moves, node), all);
-        Ok(left.or_else(|| Some("it leaves the registry".to_owned())))
-    })
-    .await
+    let leaving: Vec<MoveInfo> = away_from(node, &first).cloned().collect();
+    Watch::new(admin, screen, &leaving, sizes).until_left(node).await
 }
 
 /// The node that somebody means.
 fn named<'a>(nodes: &'a [NodeInfo], wanted: &str) -> Result<&'a NodeInfo, Failure> {
     let found = nodes.iter().find(|node| node.name == wanted || node.node_id.to_string() == wanted);
     found.ok_or_else(|| Failure::usage(format!("no node of the cluster is called `{wanted}`")))
-}
-
-/// How far moves are; none when all are done.
-fn progress<'a>(left: impl Iterator<Item = &'a MoveInfo>, all: usize) -> Option<String> {
-    let (mut waiting, mut copying, mut removing) = (0, 0, 0);
-    for moving in left {
-        match moving.phase {
-            MovePhase::Planned | MovePhase::Waiting => waiting += 1,
-            MovePhase::CatchingUp => copying += 1,
-            MovePhase::Removing => removing += 1,
-        }
-    }
-    let left = waiting + copying + removing;
-    let done = all.saturating_sub(left);
-    let text = format!(
-        "{done} of {all} replicas moved, {copying} catching up, {removing} taking over, {waiting} waiting"
-    );
-    (left > 0).then_some(text)
-}
-
-/// Waits until moves have ended, and looks whether the replicas are where they shall be.
-async fn wait_moved(admin: &Admin, asked: &[MoveInfo]) -> Outcome {
-    let groups: BTreeSet<u32> = asked.iter().map(|step| step.group_id).collect();
-    let list: Vec<u32> = groups.iter().copied().collect();
-    let moves = wait(admin, &list, |moves| {
-        Ok(progress(moves.moves.iter().filter(|moving| groups.contains(&moving.group_id)), groups.len()))
-    })
-    .await?;
-    let arrived = |step: &&MoveInfo| {
-        let places = moves.places.get(&step.group_id);
-        places.is_some_and(|nodes| nodes.contains(&step.to) && !nodes.contains(&step.from))
-    };
-    let (all, arrived) = (asked.len(), asked.iter().filter(arrived).count());
-    if arrived == all {
-        return Ok(());
-    }
-    let message = format!(
-        "{arrived} of {all} replicas moved: the moves of the others were taken back or went elsewhere, or their topics \
-         were deleted"
-    );
-    Err(Failure::operation("move-cancelled", message))
-}
-
-/// Looks at each change until `left` says that nothing is; what it says goes to standard error. The last look, with the
-/// places of these groups.
-async fn wait(
-    admin: &Admin,
-    groups: &[u32],
-    left: impl Fn(&Moves) -> Result<Option<String>, Failure>,
-) -> Result<Moves, Failure> {
-    let (mut version, mut said) = (0, String::new());
-    loop {
-        let moves = admin.moves_and_places(version, LOOK, groups).await?;
-        if moves.version < version {
-            // From a node that is behind: what it does not know of yet is not done.
-            continue;
-        }
-        version = moves.version;
-        let Some(text) = left(&moves)? else { return Ok(moves) };
-        if text != said {
-            eprintln!("{text}");
-            said = text;
-        }
-    }
 }

@@ -82,6 +82,7 @@ mod tests {
             leaders: 0,
             replicas: 0,
             version: String::new(),
+            feature_level: None,
             node_use: NodeUse::InUse,
             rack: None,
         }
@@ -91,6 +92,7 @@ mod tests {
     fn the_victim_leads_most_and_its_leases_are_those_of_the_queue() {
         let status = ClusterStatus {
             cluster_id: String::new(),
+            feature_level: 1,
             nodes: vec![node(1), node(2), node(3)],
             partitions: vec![
                 partition(QUEUE, Some(2), 5),

@@ -3,6 +3,7 @@
 mod bench;
 mod digests;
 mod explain;
+mod features;
 mod grid;
 mod groups;
 mod letter;
@@ -20,6 +21,7 @@ use std::io::{self, IsTerminal as _, Write as _};
 pub(crate) use bench::BenchView;
 pub(crate) use digests::DigestView;
 pub(crate) use explain::ExplanationView;
+pub(crate) use features::FeaturesView;
 pub(crate) use grid::Grid;
 pub(crate) use groups::{GroupList, GroupView, PositionList};
 pub(crate) use letter::LetterView;

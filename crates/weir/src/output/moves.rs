@@ -1,9 +1,11 @@
 //! Replicas on the move.
 
-use serde::Serialize;
-use weir_client::{MoveInfo, MovePhase, MoveReason, NodeInfo};
+use std::collections::BTreeMap;
 
-use super::{Grid, Page, View};
+use serde::Serialize;
+use weir_client::{ClusterStatus, MoveInfo, MovePhase, MoveReason};
+
+use super::{Grid, Page, View, bytes};
 
 /// Moves, planned or under way.
 #[derive(Debug, Serialize)]
@@ -27,15 +29,19 @@ struct MoveView {
     to_name: String,
     phase: &'static str,
     reason: Option<&'static str>,
+    /// Of its partition; none when its leader did not answer.
+    bytes: Option<u64>,
 }
 
 impl MoveList {
     /// `none` is what people read when there are none.
-    pub(crate) fn of(moves: &[MoveInfo], nodes: &[NodeInfo], none: &'static str) -> Self {
+    pub(crate) fn of(moves: &[MoveInfo], status: &ClusterStatus, none: &'static str) -> Self {
         let name = |id: u64| {
-            let known = nodes.iter().find(|node| node.node_id == id);
+            let known = status.nodes.iter().find(|node| node.node_id == id);
             known.map_or_else(|| id.to_string(), |node| node.name.clone())
         };
+        let sized = status.partitions.iter().filter_map(|known| Some((known.group_id, known.bytes()?)));
+        let sizes: BTreeMap<u32, u64> = sized.collect();
         let view = |moving: &MoveInfo| MoveView {
             topic: (!moving.topic.is_empty()).then(|| moving.topic.clone()),
             partition: moving.partition,
@@ -55,6 +61,7 @@ impl MoveList {
                 MoveReason::Drain => "drain",
                 MoveReason::Recovery => "recovery",
             }),
+            bytes: sizes.get(&moving.group_id).copied(),
         };
         Self { moves: moves.iter().map(view).collect(), none }
     }
@@ -62,7 +69,7 @@ impl MoveList {
 
 impl View for MoveList {
     fn text(&self, page: Page) -> String {
-        let mut grid = Grid::new(page, &["topic", "#partition", "from", "to", "state", "why"]);
+        let mut grid = Grid::new(page, &["topic", "#partition", "from", "to", "state", "why", "#size"]);
         for moving in &self.moves {
             grid.row([
                 moving.topic.clone().unwrap_or_else(|| "(group coordinator)".to_owned()),
@@ -71,6 +78,7 @@ impl View for MoveList {
                 moving.to_name.clone(),
                 moving.phase.to_owned(),
                 moving.reason.unwrap_or("-").to_owned(),
+                moving.bytes.map_or_else(|| "-".to_owned(), bytes),
             ]);
         }
         grid.finish(self.none)

@@ -10,6 +10,7 @@ use super::{Grid, Page, View};
 #[derive(Debug, Serialize)]
 pub(crate) struct StatusView {
     cluster_id: String,
+    feature_level: u32,
     nodes: Vec<NodeView>,
     partitions: Vec<PartitionView>,
 }
@@ -69,6 +70,7 @@ impl StatusView {
         let topics = status.partitions.iter().map(PartitionView::of);
         Self {
             cluster_id: status.cluster_id.clone(),
+            feature_level: status.feature_level,
             nodes: status.nodes.iter().map(NodeView::of).collect(),
             partitions: metadata.chain(coordinator).chain(topics).collect(),
         }
