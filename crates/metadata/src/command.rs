@@ -9,6 +9,7 @@ use weir_types::{
     TopicId, TopicPolicy,
 };
 
+use crate::description::Description;
 use crate::link::LinkKind;
 use crate::moves::ReplicaMove;
 use crate::node::Addresses;
@@ -232,6 +233,24 @@ pub enum Command {
         by: NodeId,
         /// Nodes that are not heard.
         down: BTreeSet<NodeId>,
+    },
+    /// Takes the topics of a backup in, under their old ids and hidden from everybody, into a cluster that has given none
+    /// of its own. Gives up one that is under way.
+    BeginRestore {
+        /// A retry of the same request changes nothing.
+        request: RequestId,
+        /// What the backup keeps of its registry.
+        described: Description,
+    },
+    /// Shows the topics of a restore, when all of their partitions are formed. Repeating it changes nothing.
+    FinishRestore {
+        /// The request that began it.
+        request: RequestId,
+    },
+    /// Removes the topics of a restore that is under way.
+    AbandonRestore {
+        /// The request that began it.
+        request: RequestId,
     },
 }
 

@@ -23,6 +23,7 @@
 mod apply;
 mod balance;
 mod command;
+mod description;
 mod invariants;
 pub mod limits;
 mod link;
@@ -35,11 +36,13 @@ mod policy;
 mod producer;
 mod queries;
 mod registry;
+mod restoration;
 mod routing;
 mod rows;
 mod topic;
 
 pub use command::{Command, Founder, PolicyChange};
+pub use description::Description;
 pub use link::{Link, LinkKind};
 pub use membership::{Membership, ReplicaSet};
 pub use moves::{MoveReason, MoveState, Phase, ReplicaMove, Step};
@@ -49,5 +52,6 @@ pub use placement::Transfer;
 pub use producer::NamedProducer;
 pub use queries::{DesiredReplica, Fate, Role};
 pub use registry::Registry;
+pub use restoration::Restoration;
 pub use routing::{NodeRoute, PartitionRoute, Routing, TopicRoute};
 pub use topic::{COORDINATOR, Contents, Partition, Topic};
