@@ -110,6 +110,9 @@ pub enum Command {
         /// Whose the records of its batch are: all of them, in order.
         tenants: Vec<TenantRun>,
     },
+    /// The partition was restored from a backup: from now on leases are numbered above all that may have been given
+    /// where that was made. Those that run stay.
+    RaiseLeases,
 }
 
 impl Command {

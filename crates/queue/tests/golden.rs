@@ -146,6 +146,7 @@ fn commands_are_logged_in_these_bytes() {
         Command::accept_transfer(transfer(), tenants()),
         Command::replay(replay(), tenants()),
         Command::SetPolicy { policy: shared() },
+        Command::RaiseLeases,
     ];
     let bytes: Vec<Vec<u8>> =
         commands.iter().map(|command| postcard::to_allocvec(command).unwrap()).collect();
