@@ -3,10 +3,10 @@
 //!
 //! It is kept as a version byte (1) and postcard, pinned by a golden test.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
-use weir_types::{ClusterId, Corrupt, GroupId, ProducerId, TopicId};
+use weir_types::{ClusterId, Corrupt, GroupId, KeyRange, ProducerId, TopicId};
 
 use crate::link::Link;
 use crate::producer::NamedProducer;
@@ -81,30 +81,34 @@ impl Description {
         if let Some(link) = self.links.iter().find(broken) {
             return Err(format!("link {} is without its topics", link.id));
         }
-        self.topics.iter().try_for_each(|topic| self.check_topic(topic))
+        let mut ranges: BTreeMap<TopicId, Vec<KeyRange>> = BTreeMap::new();
+        for partition in &self.partitions {
+            ranges.entry(partition.topic).or_default().push(partition.range);
+        }
+        self.topics
+            .iter()
+            .try_for_each(|topic| check_topic(topic, ranges.remove(&topic.id).unwrap_or_default()))
     }
+}
 
-    /// Its partitions cover the key space without gap or overlap.
-    fn check_topic(&self, topic: &Topic) -> Result<(), String> {
-        let name = &topic.name;
-        if !weir_types::limits::name_is_valid(name) || topic.replicas == 0 {
-            return Err(format!("topic {} has no valid name, or no replicas", topic.id));
-        }
-        let mut ranges: Vec<_> =
-            self.partitions.iter().filter(|partition| partition.topic == topic.id).map(|p| p.range).collect();
-        ranges.sort_by_key(|range| range.first());
-        let (count, mut next) = (ranges.len(), 0);
-        for range in ranges {
-            if u64::from(range.first().0) != next {
-                return Err(format!("topic `{name}` has a gap or overlap before {range}"));
-            }
-            next = u64::from(range.last().0) + 1;
-        }
-        if next != 1 << 32 || count != topic.partitions as usize {
-            return Err(format!("topic `{name}` has {count} partitions, not {}, or a gap", topic.partitions));
-        }
-        Ok(())
+/// Its partitions cover the key space without gap or overlap.
+fn check_topic(topic: &Topic, mut ranges: Vec<KeyRange>) -> Result<(), String> {
+    let name = &topic.name;
+    if !weir_types::limits::name_is_valid(name) || topic.replicas == 0 {
+        return Err(format!("topic {} has no valid name, or no replicas", topic.id));
     }
+    ranges.sort_by_key(|range| range.first());
+    let (count, mut next) = (ranges.len(), 0);
+    for range in ranges {
+        if u64::from(range.first().0) != next {
+            return Err(format!("topic `{name}` has a gap or overlap before {range}"));
+        }
+        next = u64::from(range.last().0) + 1;
+    }
+    if next != 1 << 32 || count != topic.partitions as usize {
+        return Err(format!("topic `{name}` has {count} partitions, not {}, or a gap", topic.partitions));
+    }
+    Ok(())
 }
 
 impl Registry {

@@ -1,10 +1,10 @@
 //! What a backup is made of: the registry's description, and an image of each partition.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use weir_consensus::{EntryPosition, Image};
-use weir_metadata::{Description, Registry};
-use weir_types::{ClusterId, ErrorKind, GroupId, WeirError};
+use weir_metadata::{Partition, Registry};
+use weir_types::{ClusterId, ErrorKind, GroupId, TopicId, WeirError};
 
 use super::bodies::read_error;
 use crate::broker::Broker;
@@ -51,15 +51,22 @@ impl Broker {
         let described = self.registry(Registry::describe).ok_or_else(|| {
             WeirError::new(ErrorKind::Retry, "cluster-not-formed", "the cluster is not formed yet")
         })?;
-        let name = |partition: &weir_metadata::Partition| {
-            let topic = described.topics.iter().find(|topic| topic.id == partition.topic);
-            topic.map_or_else(String::new, |topic| topic.name.clone())
+        let names: BTreeMap<TopicId, &str> =
+            described.topics.iter().map(|topic| (topic.id, topic.name.as_str())).collect();
+        let mut groups: BTreeMap<TopicId, BTreeSet<GroupId>> = BTreeMap::new();
+        for partition in &described.partitions {
+            groups.entry(partition.topic).or_default().insert(partition.group);
+        }
+        // The partitions of the topics that a partition's topic has links to.
+        let linked = |from: TopicId| {
+            let links = described.links.iter().filter(move |link| link.from == from);
+            links.filter_map(|link| groups.get(&link.to)).flatten().copied().collect()
         };
-        let planned = |partition: &weir_metadata::Partition| PlannedPartition {
+        let planned = |partition: &Partition| PlannedPartition {
             group: partition.group,
-            topic: name(partition),
+            topic: names.get(&partition.topic).map_or_else(String::new, |name| (*name).to_owned()),
             index: partition.index,
-            sends_to: linked(&described, partition),
+            sends_to: linked(partition.topic),
         };
         Ok(BackupPlan {
             cluster: described.cluster,
@@ -85,14 +92,6 @@ impl Broker {
         let image = (known != Some(position)).then_some(image);
         Ok(PartitionImage { position, sends_to: sends_to(&hosted), image })
     }
-}
-
-/// The partitions of the topics that a partition's topic has links to.
-fn linked(described: &Description, partition: &weir_metadata::Partition) -> BTreeSet<GroupId> {
-    let links = described.links.iter().filter(|link| link.from == partition.topic);
-    let topics: BTreeSet<_> = links.map(|link| link.to).collect();
-    let to = described.partitions.iter().filter(|to| topics.contains(&to.topic));
-    to.map(|to| to.group).collect()
 }
 
 fn sends_to(hosted: &Hosted) -> BTreeSet<GroupId> {

@@ -88,14 +88,18 @@ impl Registry {
     }
 
     fn take_in(&mut self, described: Description, out: &mut Output<Effect>) {
-        let mut partitions: BTreeMap<TopicId, Vec<Partition>> = BTreeMap::new();
-        for partition in described.partitions {
-            partitions.entry(partition.topic).or_default().push(partition);
-        }
+        let replicas: BTreeMap<TopicId, u32> =
+            described.topics.iter().map(|topic| (topic.id, topic.replicas)).collect();
         for topic in described.topics {
-            let (id, replicas) = (topic.id, topic.replicas);
             self.put_topic(topic, out);
-            self.place_restored(partitions.remove(&id).unwrap_or_default(), replicas, out);
+        }
+        // All that are to have as many replicas are placed at once: one by one, a large backup would take minutes.
+        let mut alike: BTreeMap<u32, Vec<Partition>> = BTreeMap::new();
+        for partition in described.partitions {
+            alike.entry(replicas[&partition.topic]).or_default().push(partition);
+        }
+        for (replicas, partitions) in alike {
+            self.place_restored(partitions, replicas, out);
         }
         for link in described.links {
             self.put_link(link, out);

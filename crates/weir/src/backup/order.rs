@@ -11,6 +11,8 @@ pub(crate) struct Order {
     groups: BTreeSet<u32>,
     /// (from, to), both of the backup.
     sends: BTreeSet<(u32, u32)>,
+    /// The same as (to, from).
+    gets: BTreeSet<(u32, u32)>,
     /// When each image was taken.
     taken: BTreeMap<u32, u64>,
     clock: u64,
@@ -23,8 +25,10 @@ impl Order {
 
     /// Something may go, or has gone, from one partition to another.
     pub(crate) fn sends(&mut self, from: u32, to: impl IntoIterator<Item = u32>) {
-        let known = to.into_iter().filter(|to| *to != from && self.groups.contains(to));
-        self.sends.extend(known.map(|to| (from, to)));
+        for to in to.into_iter().filter(|to| *to != from && self.groups.contains(to)) {
+            self.sends.insert((from, to));
+            self.gets.insert((to, from));
+        }
     }
 
     /// The image of a partition was taken now.
@@ -36,25 +40,36 @@ impl Order {
     /// Whether the image of a partition is missing, or older than that of one which sends there.
     pub(crate) fn needs(&self, group: u32) -> bool {
         let Some(taken) = self.taken.get(&group) else { return true };
-        let mut sources = self.sends.iter().filter(|(_, to)| *to == group).map(|(from, _)| from);
-        sources.any(|source| self.taken.get(source) > Some(taken))
+        others(&self.gets, group).any(|source| self.taken.get(&source) > Some(taken))
     }
 
     /// The partitions, those that send before those that they send to; where they send to each other in a circle, in order of
     /// group.
     pub(crate) fn all(&self) -> Vec<u32> {
-        let (mut left, mut order) = (self.groups.clone(), Vec::with_capacity(self.groups.len()));
-        while let Some(next) = self.first_of(&left) {
+        let sources = |group: &u32| (*group, others(&self.gets, *group).count());
+        let mut left: BTreeMap<u32, usize> = self.groups.iter().map(sources).collect();
+        let mut free: BTreeSet<u32> =
+            left.iter().filter(|(_, sources)| **sources == 0).map(|(group, _)| *group).collect();
+        let mut order = Vec::with_capacity(left.len());
+        while let Some(next) = free.pop_first().or_else(|| left.keys().next().copied()) {
             left.remove(&next);
             order.push(next);
+            for to in others(&self.sends, next) {
+                if let Some(sources) = left.get_mut(&to) {
+                    *sources = sources.saturating_sub(1);
+                    if *sources == 0 {
+                        free.insert(to);
+                    }
+                }
+            }
         }
         order
     }
+}
 
-    fn first_of(&self, left: &BTreeSet<u32>) -> Option<u32> {
-        let waits = |group: u32| self.sends.iter().any(|(from, to)| *to == group && left.contains(from));
-        left.iter().copied().find(|group| !waits(*group)).or_else(|| left.first().copied())
-    }
+/// The second of each pair that begins with `group`.
+fn others(pairs: &BTreeSet<(u32, u32)>, group: u32) -> impl Iterator<Item = u32> + '_ {
+    pairs.range((group, 0)..=(group, u32::MAX)).map(|(_, other)| *other)
 }
 
 #[cfg(test)]
