@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 use tokio::time::{Instant, sleep};
 use weir_consensus::Groups;
 use weir_metadata::{Level, Registry};
@@ -62,6 +62,8 @@ pub(crate) struct Inner {
     pub(crate) sessions: Mutex<BTreeMap<GroupId, Connected>>,
     /// A turn to compact a partition, or to write a queue's bodies anew.
     pub(crate) compactions: Semaphore,
+    /// An image is in its place: its replica can be opened.
+    pub(crate) seeded: Notify,
     pub(crate) tasks: Mutex<TaskGroup>,
 }
 
@@ -90,7 +92,9 @@ impl Broker {
             .registry(|registry| registry.cluster_id().is_some().then(|| registry.replicas_on(self.node())));
         let hosted = self.inner.hosted.read();
         self.registry_has_reissue()
-            && own.is_some_and(|own| own.iter().all(|replica| hosted.contains_key(&replica.partition.group)))
+            && own.is_some_and(|own| {
+                own.iter().all(|replica| replica.restoring || hosted.contains_key(&replica.partition.group))
+            })
             && self.registry_is_led()
     }
 
@@ -133,7 +137,7 @@ impl Broker {
 
     /// The queue partition of this id on this node.
     pub(crate) fn queue(&self, group: GroupId) -> Result<Partition<Queue>, WeirError> {
-        match self.hosted(group)?.partition {
+        match self.serving(group)?.partition {
             Kind::Queue(partition) => Ok(partition),
             _ => Err(wrong_kind(group, TopicKind::Queue)),
         }
@@ -141,10 +145,20 @@ impl Broker {
 
     /// The stream partition of this id on this node.
     pub(crate) fn stream(&self, group: GroupId) -> Result<Partition<Stream>, WeirError> {
-        match self.hosted(group)?.partition {
+        match self.serving(group)?.partition {
             Kind::Stream(partition) => Ok(partition),
             _ => Err(wrong_kind(group, TopicKind::Stream)),
         }
+    }
+
+    /// A partition on this node that is not being restored.
+    pub(crate) fn serving(&self, group: GroupId) -> Result<Hosted, WeirError> {
+        let hosted = self.hosted(group)?;
+        if hosted.restoring {
+            let message = format!("partition {group} is being restored from a backup");
+            return Err(WeirError::new(ErrorKind::Retry, "partition-restoring", message).after_ms(1_000));
+        }
+        Ok(hosted)
     }
 
     /// A partition on this node; a redirect when it is elsewhere.

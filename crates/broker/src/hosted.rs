@@ -17,6 +17,8 @@ use crate::replica::State;
 pub(crate) struct Hosted {
     pub(crate) replica: ReplicaId,
     pub(crate) partition: Kind,
+    /// Its topic is being restored: it serves nobody yet, and sends nothing.
+    pub(crate) restoring: bool,
 }
 
 /// The machine that it runs.

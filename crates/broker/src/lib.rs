@@ -41,7 +41,7 @@ pub use founding::NodeOptions;
 pub use inspect::{Contents, Inspection};
 pub use node::{Node, Options};
 pub use remote::{ContentsView, PartitionView, PositionView, QueueCounts, Remote, ResetTo};
-pub use weir_consensus::{GroupStatus, Leadership, Limits, Role, Timings};
+pub use weir_consensus::{EntryPosition, GroupStatus, Image, Leadership, Limits, Role, Timings};
 pub use weir_groups::MemberDescription;
 pub use weir_metadata::{
     Addresses, Level, Link, LinkKind, MoveReason, NodeState, Phase, ReplicaMove, Routing, Topic, TopicRoute,

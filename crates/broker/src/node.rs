@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 use tokio::time::timeout;
 use tracing::info;
 use weir_consensus::{GroupSpec, Groups, Limits, PeerAddress, Timings};
@@ -218,6 +218,7 @@ impl Node {
             openings: watch::Sender::default(),
             sessions: Mutex::default(),
             compactions: Semaphore::new(1),
+            seeded: Notify::new(),
             tasks: Mutex::new(TaskGroup::new()),
         });
         self.found_if_founder(&broker).await?;

@@ -5,7 +5,7 @@
 
 mod duties;
 mod recovery;
-mod replicas;
+pub(crate) mod replicas;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -118,6 +118,7 @@ async fn run(broker: Broker, nudge: Arc<Notify>) {
         let wake = [retry, balance].into_iter().flatten().min();
         tokio::select! {
             // A pass that failed rests first: what it proposed may itself have rung.
+            () = broker.inner().seeded.notified() => memory.lock().version = None,
             () = nudge.notified(), if retry.is_none() => balance = Some(Instant::now() + BALANCE_AFTER),
             () = sleep_until(wake.unwrap_or(now)), if wake.is_some() => {}
         }

@@ -11,6 +11,7 @@ use bytes::{Bytes, BytesMut};
 use tokio::time::Instant;
 use tracing::{debug, info};
 use weir_consensus::ReadError;
+use weir_metadata::Feature;
 use weir_queue::{Bodies, Command, MessageRun, Queue, Relocate, RelocatedBatch, Reply};
 use weir_types::batch::{BatchBuilder, BatchHeader, Codec};
 use weir_types::limits::BATCH_RECORDS_MAX;
@@ -42,7 +43,7 @@ pub(crate) async fn run(broker: Broker, group: GroupId, mut wakes: Wakes) {
         if wakes.leads() && rest.until().is_none() {
             if not_before > Instant::now() {
                 again = Some(not_before);
-            } else {
+            } else if broker.allows(Feature::Relocation) {
                 not_before = Instant::now() + LOOK_AGAIN;
                 match run_if_due(&broker, group).await {
                     Ok(()) => rest.succeeded(),

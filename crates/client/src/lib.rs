@@ -41,8 +41,9 @@ pub use admin::types::{
     Settings, StreamPartition, StreamSettings, TopicDescription, TopicInfo,
 };
 pub use admin::{
-    Admin, Explanation, Hold, Holder, MessageRef, NodeDigest, ParkedReason, ParkedSelection, PeekOptions,
-    ReplayRange, ReplicaDigest, Whereabouts,
+    Admin, BackupPlan, Explanation, Hold, Holder, ImagePosition, ImageReader, MessageRef, NodeDigest,
+    ParkedReason, ParkedSelection, PeekOptions, PlannedPartition, ReplayRange, ReplicaDigest, Restore,
+    RestoreTarget, Whereabouts,
 };
 pub use client::Client;
 pub use consumer::{ConsumerOptions, GroupStart, StreamConsumer};

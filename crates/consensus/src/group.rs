@@ -15,8 +15,8 @@ use weir_types::{LogIndex, NodeId, ReplicaId, Row, Term, WallClock};
 use crate::raft::{ConsensusRows, KIND_NORMAL, Payload, Responder, TypeConfig, TypedMachine, WriteResult};
 use crate::replica::{Replica, other_node};
 use crate::{
-    EntryPosition, Error, GroupSpec, GroupStatus, Leadership, Machine, ProposeError, ReadError, barrier,
-    liveness, membership, status, transfer, wall,
+    EntryPosition, Error, GroupSpec, GroupStatus, Image, Leadership, Machine, ProposeError, ReadError,
+    barrier, liveness, membership, status, transfer, wall,
 };
 
 /// A log of less than so many times [`Limits::log_bytes_kept`](crate::Limits) is not sparse: little is to be had.
@@ -204,6 +204,20 @@ impl<M: Machine> Group<M> {
         let bytes = self.reads.queue_log_bytes(from).await?;
         let least = self.replica.context.limits.log_bytes_kept.saturating_mul(SPARSE_WINDOWS);
         Ok(bytes >= least && live_bytes.saturating_mul(SPARSE_FACTOR) <= bytes)
+    }
+
+    /// Everything that this replica holds at this moment, to be read in bounded pieces: entries go on being applied, and
+    /// none of them gets into it. Ask for a [`Group::read_barrier`] first where nothing that was acknowledged may be missing.
+    pub async fn image(&self) -> Result<Image, ReadError> {
+        Image::take(&self.replica).await
+    }
+
+    /// Campaigns, unless somebody leads: for a replica that was seeded, which nobody else can know of.
+    pub async fn campaign(&self) {
+        if let Some(core) = self.replica.core() {
+            // A core that is dead campaigns when it is rebuilt.
+            let _ = core.raft.trigger().elect(true).await;
+        }
     }
 
     /// Adds a replica that does not vote yet. Returns when the change is committed and in [`Group::status`], not when

@@ -22,7 +22,7 @@ use crate::replica::Replica;
 use crate::snapshot::SnapshotSlots;
 use crate::supervisor::supervise;
 use crate::transport::{Acceptor, Identity, Peers};
-use crate::{Error, Group, GroupSpec, Machine, Options, PeerAddress, transfer};
+use crate::{Error, Group, GroupSpec, Machine, Options, PeerAddress, Seed, transfer};
 
 /// Deaths waiting for the supervisor.
 const DEATHS_MAX: usize = 1_024;
@@ -161,6 +161,31 @@ impl Groups {
         let replica = Replica::start(Arc::clone(&self.0.context), spec, machine, stored).await?;
         self.0.registry.insert(Arc::clone(&replica));
         Group::of(replica, spec)
+    }
+
+    /// Begins to put a group's [`Image`](crate::Image) in place of nothing: the first replica of a group that goes on from
+    /// there. The replica must not be open; open it once it is seeded.
+    pub async fn seed(&self, spec: GroupSpec) -> Result<Seed, Error> {
+        self.check_closed(spec)?;
+        Seed::begin(self.clone(), spec, self.0.context.store.group(spec.group, spec.class)).await
+    }
+
+    /// Installs what was seeded, while nobody opens the group.
+    pub(crate) async fn install<T>(
+        &self,
+        spec: GroupSpec,
+        install: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Error> {
+        let _door = self.door(spec.group).lock().await;
+        self.check_closed(spec)?;
+        install.await
+    }
+
+    fn check_closed(&self, spec: GroupSpec) -> Result<(), Error> {
+        match self.0.registry.get(spec.group) {
+            Some(_) => Err(Error::AlreadyOpen { group: spec.group }),
+            None => Ok(()),
+        }
     }
 
     /// Stops this node's replica of a group and keeps its data.

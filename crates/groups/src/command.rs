@@ -63,6 +63,12 @@ pub enum Command {
         /// The consumer group.
         group: String,
     },
+    /// Streams were restored from a backup: epochs are given above all that their partitions know, and above those that may
+    /// have been given since where the backup was made. Repeating it changes nothing.
+    RaiseEpochs {
+        /// The highest that a partition knows.
+        above: Epoch,
+    },
 }
 
 impl Command {

@@ -56,6 +56,7 @@ impl Coordinator {
                 self.set_partitions(at, SetPartitions { topic, partitions, version }, out)
             }
             Command::DeleteGroup { group } => self.delete_group(&group, out),
+            Command::RaiseEpochs { above } => Ok(self.raise_epochs(above, out)),
         })
     }
 

@@ -55,6 +55,8 @@ pub enum Reply {
     PartitionsSet,
     /// The group is gone.
     GroupDeleted,
+    /// Epochs are given above those that were named.
+    EpochsRaised,
 }
 
 /// A hint for the runtime of the leader. Losing or repeating one is harmless.

@@ -85,6 +85,7 @@ fn commands() -> Vec<Command> {
         Command::Leave { group: group(), member: MemberId::from("a"), epoch: Epoch(1) },
         Command::Tick,
         Command::DeleteGroup { group: group() },
+        Command::RaiseEpochs { above: Epoch(300) },
     ]
 }
 

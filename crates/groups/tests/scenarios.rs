@@ -145,6 +145,7 @@ fn command(verb: &str, words: &Words<'_>) -> Command {
             version: words.number("version"),
         },
         "delete" => Command::DeleteGroup { group },
+        "raise" => Command::RaiseEpochs { above: Epoch(words.number("above")) },
         other => panic!("unknown verb {other}"),
     }
 }

@@ -9,6 +9,7 @@ use weir_types::{
     TopicId, TopicPolicy,
 };
 
+use crate::description::Description;
 use crate::feature::Level;
 use crate::link::LinkKind;
 use crate::moves::ReplicaMove;
@@ -267,6 +268,24 @@ pub enum Command {
         level: Level,
         /// What the builds of the members know, as each of them said just now.
         known: BTreeMap<NodeId, Level>,
+    },
+    /// Takes the topics of a backup in, under their old ids and hidden from everybody, into a cluster that has given none
+    /// of its own. Gives up one that is under way.
+    BeginRestore {
+        /// A retry of the same request changes nothing.
+        request: RequestId,
+        /// What the backup keeps of its registry.
+        described: Description,
+    },
+    /// Shows the topics of a restore, when all of their partitions are formed. Repeating it changes nothing.
+    FinishRestore {
+        /// The request that began it.
+        request: RequestId,
+    },
+    /// Removes the topics of a restore that is under way.
+    AbandonRestore {
+        /// The request that began it.
+        request: RequestId,
     },
 }
 

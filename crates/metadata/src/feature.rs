@@ -7,7 +7,7 @@
 //! | level | lets nodes write or say what builds before it cannot read |
 //! |---:|---|
 //! | 1 | nothing: what builds wrote before there were levels |
-//! | 2 | recovery and replacement of nodes, changed numbers of replicas, tenants of queues, quiet groups; nodes that join say what they know |
+//! | 2 | recovery and replacement of nodes, changed numbers of replicas, tenants of queues, quiet groups, relocation, restoring; nodes that join say what they know |
 //!
 //! Whoever proposes something of a later level asks [`Registry::allows`](crate::Registry::allows) first. No machine does
 //! inside `apply`: a command is in the log because its level was reached when it was proposed.
@@ -66,6 +66,10 @@ pub enum Feature {
     Joining,
     /// Messages between nodes in place of the heartbeats of groups where nothing happens.
     QuietGroups,
+    /// Bodies of a queue's sparse log are written anew.
+    Relocation,
+    /// [`Command::BeginRestore`](crate::Command::BeginRestore), and what the restored partitions write then.
+    Restore,
 }
 
 impl Feature {
@@ -77,7 +81,9 @@ impl Feature {
             | Self::ReplicaCounts
             | Self::Tenants
             | Self::Joining
-            | Self::QuietGroups => Level(2),
+            | Self::QuietGroups
+            | Self::Relocation
+            | Self::Restore => Level(2),
         }
     }
 }
@@ -91,6 +97,8 @@ impl fmt::Display for Feature {
             Self::Tenants => "fairness between tenants (`fair_by`)",
             Self::Joining => "joining with a level",
             Self::QuietGroups => "letting idle groups fall quiet",
+            Self::Relocation => "writing what is left of a queue's log anew",
+            Self::Restore => "restoring a backup",
         })
     }
 }

@@ -50,6 +50,13 @@ impl Registry {
                 format!("group {group}: {moving:?} is not what the group shall get to")
             })?;
         }
+        if let Some(restoration) = &self.restoration {
+            let known = restoration.topics.iter().all(|topic| self.topics.contains_key(topic));
+            let given = restoration.next_topic <= cluster.next_topic
+                && restoration.next_group <= cluster.next_group
+                && restoration.next_producer <= cluster.next_producer;
+            holds(known && given, || format!("{restoration:?} is of topics or ids that were never given"))?;
+        }
         for (id, link) in &self.links {
             let known = self.topics.contains_key(&link.from) && self.topics.contains_key(&link.to);
             let issued = link.id == *id && u64::from(*id) <= cluster.version;

@@ -25,6 +25,7 @@
 mod apply;
 mod balance;
 mod command;
+mod description;
 mod feature;
 mod invariants;
 pub mod limits;
@@ -38,11 +39,13 @@ mod policy;
 mod producer;
 mod queries;
 mod registry;
+mod restoration;
 mod routing;
 mod rows;
 mod topic;
 
 pub use command::{Command, Founder, PolicyChange};
+pub use description::Description;
 pub use feature::{Feature, Level};
 pub use link::{Link, LinkKind};
 pub use membership::{Membership, ReplicaSet};
@@ -53,5 +56,6 @@ pub use placement::Transfer;
 pub use producer::NamedProducer;
 pub use queries::{DesiredReplica, Fate, Role};
 pub use registry::Registry;
+pub use restoration::Restoration;
 pub use routing::{NodeRoute, PartitionRoute, Routing, TopicRoute};
 pub use topic::{COORDINATOR, Contents, Partition, Topic};

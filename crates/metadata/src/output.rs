@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 use weir_types::{
-    ClusterId, ErrorKind, GroupId, Incarnation, NodeId, ProducerEpoch, ProducerId, ReplicaId, TopicId,
-    TopicKind, WeirError,
+    ClusterId, ErrorKind, GroupId, Incarnation, NodeId, ProducerEpoch, ProducerId, ReplicaId, RequestId,
+    TopicId, TopicKind, WeirError,
 };
 
 use crate::feature::Level;
@@ -100,6 +100,12 @@ pub enum Reply {
         /// The level.
         level: Level,
     },
+    /// The topics of the backup are there, hidden, and wait for their images.
+    RestoreBegun,
+    /// The restored topics are topics like any others.
+    RestoreFinished,
+    /// Nothing of the restore is left.
+    RestoreAbandoned,
 }
 
 /// A hint for the runtime of the leader. Losing or repeating one is harmless.
@@ -505,17 +511,47 @@ pub enum Rejection {
         /// The limit.
         limit: usize,
     },
+    /// A backup is restored into a cluster without topics.
+    #[error("the cluster has {topics} topics: a backup is restored into a new cluster")]
+    ClusterNotEmpty {
+        /// Its topics.
+        topics: usize,
+    },
+    /// The ids of the backup are not free, since the cluster has given some of its own.
+    #[error("the cluster has had topics or producers of its own: a backup is restored into a new cluster")]
+    ClusterNotNew,
+    /// The description of the registry in the backup contradicts itself.
+    #[error("the backup describes no registry: {reason}")]
+    BackupInvalid {
+        /// What is wrong.
+        reason: String,
+    },
+    /// That restore is over, was given up, or never began.
+    #[error("restore {request} is not under way")]
+    RestoreUnknown {
+        /// The request that is meant to have begun it.
+        request: RequestId,
+    },
+    /// Some partitions have no image yet.
+    #[error("{partitions} partitions are not restored yet")]
+    RestoreUnfinished {
+        /// How many.
+        partitions: usize,
+    },
 }
 
 impl Rejection {
     /// What the caller does next.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::NotFormed | Self::ReplicaLeaving { .. } => ErrorKind::Retry,
+            Self::NotFormed | Self::ReplicaLeaving { .. } | Self::RestoreUnfinished { .. } => {
+                ErrorKind::Retry
+            }
             Self::NodeUnknown { .. }
             | Self::TopicNotFound { .. }
             | Self::GroupUnknown { .. }
             | Self::ReplicaNotFound { .. }
+            | Self::RestoreUnknown { .. }
             | Self::LinkNotFound { .. } => ErrorKind::NotFound,
             Self::AlreadyFormed { .. }
             | Self::TopicExists { .. }
@@ -523,7 +559,10 @@ impl Rejection {
             | Self::ReplicaExists { .. }
             | Self::SuccessorHolds { .. }
             | Self::MoveInProgress { .. }
+            | Self::ClusterNotEmpty { .. }
+            | Self::ClusterNotNew
             | Self::LinkExists { .. } => ErrorKind::AlreadyExists,
+            Self::BackupInvalid { .. } => ErrorKind::Corrupt,
             Self::NodeRemoved { .. } | Self::NodeReplaced { .. } | Self::WrongIncarnation { .. } => {
                 ErrorKind::Fenced
             }
@@ -580,6 +619,11 @@ impl Rejection {
             Self::BuildTooOld { .. } => "build-too-old",
             Self::LevelUnknown { .. } | Self::LevelUntold { .. } => "feature-level-unknown",
             Self::LevelLowered { .. } => "feature-level-lowered",
+            Self::ClusterNotEmpty { .. } => "cluster-not-empty",
+            Self::ClusterNotNew => "cluster-not-new",
+            Self::BackupInvalid { .. } => "backup-damaged",
+            Self::RestoreUnknown { .. } => "restore-not-under-way",
+            Self::RestoreUnfinished { .. } => "restore-unfinished",
         }
     }
 }

@@ -40,6 +40,8 @@ pub struct DesiredReplica {
     /// Whether the group is formed. If not, a voter starts the group with `members.voters`; any number of them
     /// may, since all name the same set.
     pub formed: bool,
+    /// Whether its topic is being restored: the group begins with an image, on the preferred leader's node.
+    pub restoring: bool,
 }
 
 /// What to do with data of a replica that a node finds on its disk.
@@ -88,9 +90,10 @@ impl Registry {
 
 /// Topics and partitions.
 impl Registry {
-    /// The topics, in order of name.
+    /// The topics, in order of name; those that are being restored are not among them.
     pub fn topics(&self) -> impl Iterator<Item = &Topic> {
-        self.topic_by_name.values().filter_map(|id| self.topics.get(id))
+        let shown = self.topic_by_name.values().filter(|id| !self.is_restoring(**id));
+        shown.filter_map(|id| self.topics.get(id))
     }
 
     /// A topic by id.
@@ -192,6 +195,7 @@ impl Registry {
             role: if votes { Role::Voter } else { Role::Learner },
             members: membership.current.clone(),
             formed: membership.formed,
+            restoring: self.is_restoring(partition.topic),
         })
     }
 

@@ -17,6 +17,7 @@ use crate::moves::Move;
 use crate::node::{Node, Reissue};
 use crate::output::{Effect, Rejection, Reply};
 use crate::producer::NamedProducer;
+use crate::restoration::Restoration;
 use crate::topic::{Partition, Topic};
 
 /// What exists once per cluster.
@@ -79,6 +80,8 @@ pub struct Registry {
     pub(crate) links: BTreeMap<u32, Link>,
     /// Replicas on their way to another node, at most one of each partition.
     pub(crate) moves: BTreeMap<GroupId, Move>,
+    /// The last restore, or the one that is under way.
+    pub(crate) restoration: Option<Restoration>,
     // Derived from the above, never stored.
     pub(crate) node_by_incarnation: BTreeMap<Incarnation, NodeId>,
     pub(crate) topic_by_name: BTreeMap<String, TopicId>,
@@ -154,6 +157,9 @@ impl Registry {
             Command::CancelDrain { node } => self.cancel_drain(node, out),
             Command::RecoverNode { node, down } => self.recover_node(node, &down, out),
             Command::ReplaceNode { node, by, down } => self.replace_node(node, by, &down, out),
+            Command::BeginRestore { request, described } => self.begin_restore(request, described, out),
+            Command::FinishRestore { request } => self.finish_restore(request, out),
+            Command::AbandonRestore { request } => self.abandon_restore(request, out),
             Command::SetReplicas { topic, replicas, changes, down } => {
                 self.set_replicas(&SetReplicas { topic, replicas, changes, down }, out)
             }

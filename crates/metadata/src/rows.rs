@@ -12,6 +12,7 @@
 //! | `08` link u32 | [`Link`] |
 //! | `09` group u32 | [`Move`]: a replica on its way to another node |
 //! | `0a` | [`Level`]: the feature level; not there at the first |
+//! | `0b` | [`Restoration`]: the last restore, or the one under way |
 //!
 //! Keys that start with `00` belong to consensus.
 
@@ -27,6 +28,7 @@ use crate::node::{Node, Reissue};
 use crate::output::Effect;
 use crate::producer::NamedProducer;
 use crate::registry::Registry;
+use crate::restoration::Restoration;
 use crate::topic::{Partition, Topic};
 
 /// Version of every row's value.
@@ -42,6 +44,7 @@ const REISSUE: u8 = 7;
 const LINK: u8 = 8;
 const MOVE: u8 = 9;
 const LEVEL: u8 = 10;
+const RESTORATION: u8 = 11;
 
 /// Version byte, then postcard.
 pub(crate) fn encode<T: Serialize>(version: u8, value: &T) -> Vec<u8> {
@@ -122,6 +125,7 @@ impl Registry {
                 self.moves.insert(group, decode(VERSION, value, "move row")?);
             }
             LEVEL => self.level = decode(VERSION, value, "level row")?,
+            RESTORATION => self.restoration = Some(decode(VERSION, value, "restoration row")?),
             other => return Err(Corrupt(format!("metadata row with unknown tag {other}"))),
         }
         Ok(())
@@ -221,6 +225,11 @@ impl Registry {
         self.producers.insert(name, producer);
     }
 
+    pub(crate) fn drop_producers(&mut self, out: &mut Output<Effect>) {
+        let names = std::mem::take(&mut self.producers).into_keys();
+        out.changes.extend(names.map(|name| RowChange::delete(key(PRODUCER, name.as_bytes()))));
+    }
+
     pub(crate) fn put_link(&mut self, link: Link, out: &mut Output<Effect>) {
         put(out, key(LINK, &link.id.to_be_bytes()), &link);
         self.links.insert(link.id, link);
@@ -229,6 +238,11 @@ impl Registry {
     pub(crate) fn drop_link(&mut self, id: u32, out: &mut Output<Effect>) {
         out.changes.push(RowChange::delete(key(LINK, &id.to_be_bytes())));
         self.links.remove(&id);
+    }
+
+    pub(crate) fn put_restoration(&mut self, restoration: Restoration, out: &mut Output<Effect>) {
+        put(out, key(RESTORATION, &[]), &restoration);
+        self.restoration = Some(restoration);
     }
 
     pub(crate) fn put_reissue(&mut self, node: NodeId, reissue: Reissue, out: &mut Output<Effect>) {

@@ -8,7 +8,9 @@ mod expected;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
-use weir_metadata::{Addresses, Command, Founder, Level, LinkKind, PolicyChange, Registry, ReplicaMove};
+use weir_metadata::{
+    Addresses, Command, Description, Founder, Level, LinkKind, PolicyChange, Registry, ReplicaMove,
+};
 use weir_types::{
     At, Backoff, ClusterId, Corrupt, GroupId, Incarnation, NodeId, Offset, Output, ParkPolicy, ReplicaId,
     RequestId, TopicId, TopicKind, TopicPolicy, WallClock,
@@ -40,6 +42,38 @@ fn rows_keep_their_bytes() {
         }
     }
     expected::compare(&expected::path("golden/rows.txt"), &text);
+}
+
+/// What a backup keeps of that registry, and what a restore of it writes.
+#[test]
+fn a_backup_and_its_restore_keep_their_bytes() {
+    let apply = |registry: &mut Registry, command: Command| {
+        let mut out = Output::default();
+        let at = At { wall_clock: WallClock(1_700_000_000_000), ..At::default() };
+        registry.apply(at, command, &mut out).unwrap().unwrap();
+        out.changes
+    };
+    let mut registry = Registry::default();
+    let all = commands();
+    for command in all.clone() {
+        apply(&mut registry, command);
+    }
+    let described = registry.describe().unwrap();
+    assert_eq!(Description::decode(&described.encode()).unwrap(), described);
+    let mut text = format!("{}\n", hex(&described.encode()));
+    let mut other = Registry::default();
+    apply(&mut other, all[0].clone());
+    apply(&mut other, all[3].clone());
+    let request = RequestId(7);
+    for command in [Command::BeginRestore { request, described }, Command::AbandonRestore { request }] {
+        writeln!(text, "{}", hex(&command.encode())).unwrap();
+        for change in apply(&mut other, command) {
+            let value = change.value.as_deref().map_or_else(|| "deleted".to_owned(), hex);
+            writeln!(text, "  {} = {value}", hex(&change.key)).unwrap();
+        }
+    }
+    writeln!(text, "{}", hex(&Command::FinishRestore { request }.encode())).unwrap();
+    expected::compare(&expected::path("golden/restore.txt"), &text);
 }
 
 #[test]

@@ -12,8 +12,8 @@ use std::str::FromStr;
 
 use stored::Stored;
 use weir_metadata::{
-    Addresses, Command, DesiredReplica, Feature, Founder, Level, LinkKind, Membership, PolicyChange,
-    Registry, ReplicaMove, ReplicaSet, Role, Step,
+    Addresses, Command, Description, DesiredReplica, Feature, Founder, Level, LinkKind, Membership,
+    PolicyChange, Registry, ReplicaMove, ReplicaSet, Role, Step,
 };
 use weir_types::{
     At, ClusterId, Corrupt, GroupId, Incarnation, KeyHash, LogIndex, NodeId, Output, ReplicaId, RequestId,
@@ -55,14 +55,29 @@ struct Scenario {
     registry: Registry,
     stored: Stored,
     index: u64,
+    backup: Option<Description>,
 }
 
 impl Scenario {
     fn run(&mut self, line: &str) -> String {
         let (verb, rest) = line.split_once(' ').unwrap_or((line, ""));
+        if verb == "backup" {
+            // What is kept of this cluster; the next command goes to another one.
+            let backup = self.registry.describe().unwrap();
+            assert_eq!(Description::decode(&backup.encode()).unwrap(), backup);
+            let counts = (backup.topics.len(), backup.partitions.len(), backup.links.len());
+            let text = format!("{} topics, {} partitions, {} links", counts.0, counts.1, counts.2);
+            *self = Self { backup: Some(backup), ..Self::default() };
+            return text;
+        }
+        let backup = self.backup.clone();
         let words = Words(rest.split_whitespace().map(|word| word.split_once('=').unwrap()).collect());
         match question(&self.registry, verb, &words) {
             Some(answer) => answer,
+            None if verb == "restore" => {
+                let request = RequestId(words.number("request"));
+                self.apply(Command::BeginRestore { request, described: backup.unwrap() })
+            }
             None => self.apply(command(verb, &words)),
         }
     }
@@ -246,6 +261,8 @@ fn command(verb: &str, words: &Words<'_>) -> Command {
         "producer" => {
             Command::InitProducer { name: words.text("name"), request: RequestId(words.number("request")) }
         }
+        "finish" => Command::FinishRestore { request: RequestId(words.number("request")) },
+        "abandon" => Command::AbandonRestore { request: RequestId(words.number("request")) },
         "formed" => Command::PartitionFormed { group: GroupId(words.number("group")) },
         "report" => Command::MembershipChanged {
             group: GroupId(words.number("group")),
@@ -348,6 +365,11 @@ fn question(registry: &Registry, verb: &str, words: &Words<'_>) -> Option<String
         "recoverable" => {
             registry.is_recoverable(NodeId(words.number("node")), &words.nodes("down")).to_string()
         }
+        "topics" => lines(registry.topics().map(|topic| format!("{} {}", topic.id, topic.name))),
+        "waiting" => {
+            let waiting = registry.restoring(RequestId(words.number("request")));
+            lines(waiting.iter().map(|(group, replica)| format!("group {group}: replica {replica}")))
+        }
         "replicas" => lines(registry.replicas_on(NodeId(words.number("node"))).iter().map(desired)),
         "fate" => {
             let (group, replica) = (GroupId(words.number("group")), ReplicaId(words.number("replica")));
@@ -399,10 +421,14 @@ fn set(set: &ReplicaSet) -> String {
 }
 
 fn desired(desired: &DesiredReplica) -> String {
-    let DesiredReplica { partition, replica, contents, role, members, formed } = desired;
+    let DesiredReplica { partition, replica, contents, role, members, formed, restoring } = desired;
     let contents = format!("{contents:?}");
     let kind = contents.split('(').next().unwrap();
-    let forms = if !formed && *role == Role::Voter { ", forms" } else { "" };
+    let forms = match (*formed, *role, *restoring) {
+        (false, Role::Voter, false) => ", forms",
+        (false, Role::Voter, true) => ", waits for its image",
+        _ => "",
+    };
     let (group, topic, index) = (partition.group, partition.topic, partition.index);
     format!(
         "group {group} (topic {topic}/{index}, {kind}): replica {replica} {role:?} of {}{forms}",
@@ -424,6 +450,7 @@ fn row(change: &RowChange) -> String {
         8 => format!("link {}", number()),
         9 => format!("move {}", number()),
         10 => "level".to_owned(),
+        11 => "restoration".to_owned(),
         other => panic!("unknown row {other}"),
     };
     match change.value {

@@ -14,6 +14,7 @@ mod nack;
 mod park;
 mod policy;
 mod purge;
+mod raise_leases;
 mod redrive;
 mod reject;
 mod release;

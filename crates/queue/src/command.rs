@@ -113,6 +113,9 @@ pub enum Command {
     /// Bodies were written anew, so that the entries where they lay can go. Answer:
     /// [`Reply::Relocated`](crate::Reply::Relocated).
     Relocate(Relocate),
+    /// The partition was restored from a backup: from now on leases are numbered above all that may have been given
+    /// where that was made. Those that run stay.
+    RaiseLeases,
 }
 
 impl Command {

@@ -228,6 +228,7 @@ impl Queue {
                 self.accept_transfer(at, &transfer, &tenants)
             }
             Command::Move(step) => self.move_on(at, &step),
+            Command::RaiseLeases => Ok(self.raise_leases()),
             Command::Replay(step) => self.replay(at, &step, &[]),
             Command::ReplayShared { step, tenants } => self.replay(at, &step, &tenants),
             Command::Relocate(step) => self.relocate(at, &step),

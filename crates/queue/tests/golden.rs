@@ -156,6 +156,7 @@ fn commands_are_logged_in_these_bytes() {
                 ],
             }],
         }),
+        Command::RaiseLeases,
     ];
     let bytes: Vec<Vec<u8>> =
         commands.iter().map(|command| postcard::to_allocvec(command).unwrap()).collect();

@@ -201,6 +201,7 @@ impl Story {
             "purge" => Command::Purge { before: words.number("before").map(MessageId), max },
             "set-policy" => Command::SetPolicy { policy: policy(words) },
             "tick" => Command::Tick,
+            "raise-leases" => Command::RaiseLeases,
             "ack-and-append" => Command::AckAndAppend(ack_and_append(words)),
             "move-ready" => Command::Move(move_on(Waiting::Ready, words)),
             "move-parked" => Command::Move(move_on(Waiting::Parked, words)),

@@ -56,6 +56,12 @@ impl Groups {
         live.or_else(|| self.deleted.get(name).copied()).unwrap_or(self.epoch_floor)
     }
 
+    /// The highest epoch of any group that there is or was.
+    pub(crate) fn epoch_max(&self) -> GroupEpoch {
+        let live = self.live.values().map(|group| group.epoch);
+        live.chain(self.deleted.values().copied()).fold(self.epoch_floor, GroupEpoch::max)
+    }
+
     /// Whether an owner with `epoch` may change the group. Nothing changes.
     pub(crate) fn judge(&self, name: &str, epoch: GroupEpoch) -> Result<(), Rejection> {
         let current = self.epoch(name);

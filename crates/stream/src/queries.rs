@@ -68,6 +68,11 @@ impl Stream {
         &self.outbox
     }
 
+    /// The highest epoch that any consumer group has, or had before it was deleted.
+    pub fn epoch_max(&self) -> GroupEpoch {
+        self.groups.epoch_max()
+    }
+
     /// The topic's settings.
     pub fn policy(&self) -> &StreamPolicy {
         &self.policy

@@ -158,6 +158,11 @@ impl Outbox {
         waiting.map(|(group, known)| (*group, known.last))
     }
 
+    /// Every destination for which something was ever put in.
+    pub fn destinations(&self) -> impl Iterator<Item = GroupId> {
+        self.destinations.keys().copied()
+    }
+
     /// How many of the batches for a destination, up to and with `through`, have not arrived.
     pub fn left(&self, destination: GroupId, through: TransferSequence) -> u64 {
         let confirmed = self.destinations.get(&destination).map_or(0, |known| known.confirmed.0);

@@ -2,6 +2,7 @@
 //!
 //! | module | holds |
 //! |---|---|
+//! | [`backup`] | backups on disk: what lies where, and what is copied in which order |
 //! | [`cli`] | one file per group of commands: its arguments, and what it asks the client library to do |
 //! | [`output`] | tables for people, JSON for programs |
 //! | [`failure`] | what a failed command prints, and with which code it exits |
@@ -11,6 +12,7 @@
 
 #![forbid(unsafe_code)]
 
+mod backup;
 mod cli;
 mod demo;
 mod failure;

@@ -7,7 +7,7 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 use weir_consensus::Leadership;
 use weir_metadata::{
-    Addresses, COORDINATOR, Command, Feature, Level, NodeState, PolicyChange, Reply, Routing, Topic,
+    Addresses, COORDINATOR, Command, Feature, Level, NodeState, PolicyChange, Registry, Reply, Routing, Topic,
 };
 use weir_types::limits::name_is_valid;
 use weir_types::{
@@ -165,7 +165,10 @@ impl Broker {
             );
             return Err(WeirError::new(ErrorKind::Invalid, "invalid-name", message));
         }
-        self.registry(|registry| registry.topic_named(name).cloned()).ok_or_else(|| {
+        let shown = |registry: &Registry| {
+            registry.topic_named(name).filter(|topic| !registry.is_restoring(topic.id)).cloned()
+        };
+        self.registry(shown).ok_or_else(|| {
             WeirError::new(ErrorKind::NotFound, "topic-not-found", format!("topic `{name}` does not exist"))
         })
     }
@@ -234,7 +237,7 @@ impl Broker {
 
     /// The routing table, and who leads what, as this node knows it.
     pub fn routing(&self) -> (Routing, Leaders) {
-        (self.registry(weir_metadata::Registry::routing), self.leaders())
+        (self.registry(Registry::routing), self.leaders())
     }
 
     /// Rises whenever the routing table or a leader that this node knows of changes.

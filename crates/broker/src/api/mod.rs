@@ -1,6 +1,7 @@
 //! The one internal API, used by every front door: what a client may ask, one file per area.
 
 pub mod admin;
+pub mod backup;
 pub(crate) mod bodies;
 pub mod digest;
 pub mod explain;
@@ -11,5 +12,6 @@ pub mod nodes;
 pub mod outputs;
 pub mod queue;
 pub mod replay;
+pub mod restore;
 pub mod stream;
 pub mod upkeep;

@@ -220,7 +220,11 @@ impl Broker {
     }
 
     /// Changes the registry, and waits a moment until this node's copy shows it: its next answer is to build on it.
-    async fn change(&self, command: Command, shows: impl Fn(&Registry) -> bool) -> Result<Reply, WeirError> {
+    pub(crate) async fn change(
+        &self,
+        command: Command,
+        shows: impl Fn(&Registry) -> bool,
+    ) -> Result<Reply, WeirError> {
         let reply = self.metadata().propose(command).await?;
         self.metadata().wait_for(SHOWN_WITHIN, shows).await;
         Ok(reply)

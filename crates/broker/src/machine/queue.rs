@@ -89,6 +89,7 @@ impl State for Queue {
             | Command::Purge { .. }
             | Command::SetPolicy { .. }
             | Command::Tick
+            | Command::RaiseLeases
             | Command::ConfirmTransfer { .. } => {}
         }
     }

@@ -60,6 +60,7 @@ pub(super) async fn reconcile(
     for desired in desired.into_values() {
         let group = desired.partition.group;
         if broker.inner().hosted.read().contains_key(&group) {
+            serve_restored(broker, &desired);
             continue;
         }
         let former = former(broker, &desired);
@@ -159,6 +160,9 @@ async fn delete_leftovers(
 async fn open(broker: &Broker, desired: DesiredReplica, nudge: &Arc<Notify>) -> Result<(), WeirError> {
     let group = desired.partition.group;
     remember(broker, &desired).await?;
+    if waits_for_image(broker, &desired).await? {
+        return Ok(());
+    }
     let partition = match &desired.contents {
         Contents::Queue(policy) => {
             let fifo = policy.fifo;
@@ -167,10 +171,12 @@ async fn open(broker: &Broker, desired: DesiredReplica, nudge: &Arc<Notify>) -> 
         Contents::Stream(_) => Kind::Stream(open_as(broker, &desired, State::empty).await?),
         Contents::Coordinator => Kind::Coordinator(open_as(broker, &desired, State::empty).await?),
     };
-    let hosted = Hosted { replica: desired.replica, partition };
+    let hosted = Hosted { replica: desired.replica, partition, restoring: desired.restoring };
     let mut leadership = hosted.leadership();
     broker.inner().hosted.write().insert(group, hosted.clone());
-    start_senders(broker, group, &hosted);
+    if !hosted.restoring {
+        start_senders(broker, group, &hosted);
+    }
     let (watcher, nudge) = (broker.clone(), Arc::clone(nudge));
     broker.inner().tasks.lock().spawn(async move {
         while leadership.changed().await.is_ok() {
@@ -179,6 +185,42 @@ async fn open(broker: &Broker, desired: DesiredReplica, nudge: &Arc<Notify>) -> 
         }
     });
     Ok(())
+}
+
+/// Whether this replica is to begin with an image that has not come yet. Nobody opens it before: a replica that is open
+/// could vote for others, and take part in a group that is none.
+async fn waits_for_image(broker: &Broker, desired: &DesiredReplica) -> Result<bool, WeirError> {
+    let first = desired.restoring && former(broker, desired) == Some(broker.node());
+    Ok(first && !is_seeded(broker, desired).await?)
+}
+
+/// Whether a replica of a restored partition has its image.
+pub(crate) async fn is_seeded(broker: &Broker, desired: &DesiredReplica) -> Result<bool, WeirError> {
+    let spec = spec_of(desired, desired.replica);
+    let state = broker.inner().store.group(spec.group, spec.class).load().await.map_err(storage)?;
+    Ok(state.purged.is_some())
+}
+
+/// Whether this node has cleared the way for this replica: what it had of a former one of the group is gone.
+pub(crate) async fn is_remembered(broker: &Broker, desired: &DesiredReplica) -> Result<bool, WeirError> {
+    let stored = broker.inner().store.node_rows().get(&replica_key(desired.partition.group)).await;
+    Ok(stored.map_err(storage)?.as_deref() == Some(&desired.replica.0.to_be_bytes()[..]))
+}
+
+/// The restore of its topic is finished: the partition serves, and sends.
+fn serve_restored(broker: &Broker, desired: &DesiredReplica) {
+    let group = desired.partition.group;
+    let hosted = {
+        let mut hosted = broker.inner().hosted.write();
+        let known = hosted.get_mut(&group).filter(|known| known.restoring && !desired.restoring);
+        known.map(|known| {
+            known.restoring = false;
+            known.clone()
+        })
+    };
+    if let Some(hosted) = hosted {
+        start_senders(broker, group, &hosted);
+    }
 }
 
 /// What its leader sends to other partitions by itself.
@@ -228,7 +270,14 @@ async fn open_as<S: State>(
 /// A new group is formed by its preferred leader, which so becomes its leader; if that is not there, by another
 /// voter after a while. All name the same voters, so that more than one may.
 fn form_if_new<S: State>(broker: &Broker, desired: &DesiredReplica, group: &Group<Replica<S>>) {
-    if desired.formed || desired.role != Role::Voter || group.status().last_log.is_some() {
+    if desired.formed || desired.role != Role::Voter {
+        return;
+    }
+    if desired.restoring {
+        campaign_if_seeded(broker, group);
+        return;
+    }
+    if group.status().last_log.is_some() {
         return;
     }
     let preferred = former(broker, desired) == Some(broker.node());
@@ -258,6 +307,14 @@ fn form_if_new<S: State>(broker: &Broker, desired: &DesiredReplica, group: &Grou
     });
 }
 
+/// A restored group is formed by its only replica that has anything; the others wait for that one.
+fn campaign_if_seeded<S: State>(broker: &Broker, group: &Group<Replica<S>>) {
+    if group.status().last_log.is_some() {
+        let group = group.clone();
+        broker.inner().tasks.lock().spawn(async move { group.campaign().await });
+    }
+}
+
 /// Notes which replica's data this is, so that another replica of the same group never starts on it.
 async fn remember(broker: &Broker, desired: &DesiredReplica) -> Result<(), WeirError> {
     let inner = broker.inner();
@@ -278,7 +335,7 @@ async fn remember(broker: &Broker, desired: &DesiredReplica) -> Result<(), WeirE
     }
 }
 
-fn spec_of(desired: &DesiredReplica, replica: ReplicaId) -> GroupSpec {
+pub(crate) fn spec_of(desired: &DesiredReplica, replica: ReplicaId) -> GroupSpec {
     let class = match desired.contents {
         Contents::Stream(_) => LogClass::Stream,
         Contents::Queue(_) | Contents::Coordinator => LogClass::Queue,

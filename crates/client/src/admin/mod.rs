@@ -1,5 +1,6 @@
 //! The operator's calls: topics, cluster, groups, and what a queue holds.
 
+mod backup;
 pub(crate) mod convert;
 mod digest;
 mod explain;
@@ -14,6 +15,7 @@ pub(crate) mod types;
 
 use crate::Client;
 
+pub use backup::{BackupPlan, ImagePosition, ImageReader, PlannedPartition, Restore, RestoreTarget};
 pub use digest::{NodeDigest, ReplicaDigest};
 pub use explain::{Explanation, Hold, Holder, Whereabouts};
 pub(crate) use groups::{offsets_of, wait_for_outputs};

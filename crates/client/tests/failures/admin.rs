@@ -2,7 +2,7 @@
 
 use futures::StreamExt as _;
 use tokio_stream::wrappers::WatchStream;
-use tonic::{Request, Response, Status};
+use tonic::{Request, Response, Status, Streaming};
 use weir_proto::v1;
 use weir_proto::v1::admin_server::Admin;
 
@@ -44,6 +44,50 @@ impl Admin for Services {
         &self,
         _: Request<v1::RaiseFeatureLevelRequest>,
     ) -> Result<Response<v1::RaiseFeatureLevelResponse>, Status> {
+        not_faked()
+    }
+
+    async fn plan_backup(
+        &self,
+        _: Request<v1::PlanBackupRequest>,
+    ) -> Result<Response<v1::PlanBackupResponse>, Status> {
+        not_faked()
+    }
+
+    type BackupPartitionStream = Answers<v1::BackupPartitionResponse>;
+
+    async fn backup_partition(
+        &self,
+        _: Request<v1::BackupPartitionRequest>,
+    ) -> Result<Response<Self::BackupPartitionStream>, Status> {
+        not_faked()
+    }
+
+    async fn begin_restore(
+        &self,
+        _: Request<v1::BeginRestoreRequest>,
+    ) -> Result<Response<v1::BeginRestoreResponse>, Status> {
+        not_faked()
+    }
+
+    async fn restore_partition(
+        &self,
+        _: Request<Streaming<v1::RestorePartitionRequest>>,
+    ) -> Result<Response<v1::RestorePartitionResponse>, Status> {
+        not_faked()
+    }
+
+    async fn finish_restore(
+        &self,
+        _: Request<v1::FinishRestoreRequest>,
+    ) -> Result<Response<v1::FinishRestoreResponse>, Status> {
+        not_faked()
+    }
+
+    async fn abandon_restore(
+        &self,
+        _: Request<v1::AbandonRestoreRequest>,
+    ) -> Result<Response<v1::AbandonRestoreResponse>, Status> {
         not_faked()
     }
 

@@ -14,6 +14,7 @@
 
 mod receive;
 mod send;
+mod view;
 
 use std::io;
 use std::time::Duration;
@@ -26,13 +27,12 @@ use weir_types::LogIndex;
 
 pub(crate) use receive::receive;
 pub(crate) use send::send;
+pub(crate) use view::{CHUNK_BYTES_MAX, View};
 
 use crate::Limits;
 use crate::raft::SnapshotMeta;
 use crate::transport::{Refusal, Target, WireVote};
 
-/// Bytes of one chunk.
-const CHUNK_BYTES_MAX: usize = 512 << 10;
 /// Largest offer or reply.
 const MESSAGE_BYTES_MAX: usize = 64 << 10;
 

@@ -6,24 +6,17 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::timeout;
 use weir_storage::Export;
-use weir_types::mutants::{self, Mutant};
-use weir_types::{LogIndex, NodeId};
+use weir_types::NodeId;
 
-use super::{CHUNK_BYTES_MAX, MESSAGE_BYTES_MAX, Offer, Reply, SILENCE_MAX, decode, encode};
-use crate::raft::{Shared, SnapshotMeta, Vote};
+use super::view::{CHUNK_BYTES_MAX, View};
+use super::{MESSAGE_BYTES_MAX, Offer, Reply, SILENCE_MAX, decode, encode};
+use crate::raft::{Shared, Vote};
 use crate::transport::{Connected, Peers, Target, WireVote};
 
 /// Longest wait for the peer to take one chunk.
 const CHUNK_TIMEOUT: Duration = Duration::from_secs(30);
 /// Longest wait for the peer to verify and install what it got.
 const INSTALL_TIMEOUT: Duration = Duration::from_mins(10);
-
-/// A consistent view of a replica, and the position that it is a view of.
-struct View {
-    export: Export,
-    meta: SnapshotMeta,
-    retained_from: LogIndex,
-}
 
 /// Streams this replica's state to `target`. Gives back the receiver's vote.
 pub(crate) async fn send(
@@ -34,7 +27,7 @@ pub(crate) async fn send(
     vote: &Vote,
 ) -> io::Result<WireVote> {
     let mut connected = peers.dial_snapshot(node).await?;
-    let view = take_view(shared).await?;
+    let view = View::take(shared).await?;
     // A view of a newer term than the vote would be an old leader's replication still running; openraft
     // treats it as corruption.
     let newest = view.meta.last_log_id.map_or(0, |last| **last.committed_leader_id());
@@ -64,19 +57,6 @@ async fn installed(connected: &mut Connected) -> io::Result<WireVote> {
             other => return Err(io::Error::other(format!("peer answered {other:?}"))),
         }
     }
-}
-
-/// Under the gate nothing is applied, so rows, position and retained entries agree.
-async fn take_view(shared: &Shared) -> io::Result<View> {
-    let _gate = shared.gate.lock().await;
-    shared.check_fence()?;
-    let applied = shared.applied();
-    let end = applied.last.map_or(0, |last| last.index() + 1);
-    let retained_from = if mutants::on(Mutant::M28) { end } else { shared.machine.retained_from().0 };
-    let retained_from = LogIndex(retained_from.min(end));
-    let export = shared.store.export(retained_from.0..end).await.map_err(io::Error::other)?;
-    let meta = SnapshotMeta { last_log_id: applied.last, last_membership: applied.membership };
-    Ok(View { export, meta, retained_from })
 }
 
 async fn stream(connected: &mut Connected, mut export: Export) -> io::Result<()> {

@@ -20,6 +20,7 @@ use crate::switchboard::{NodeNetwork, Switchboard};
 
 pub(crate) const CLUSTER: ClusterId = ClusterId(77);
 pub(crate) const GROUP: GroupId = GroupId(9);
+const OTHER: GroupId = GroupId(11);
 
 /// A machine that keeps every entry's position by the order of application, and retains the last few.
 #[derive(Debug, Default)]
@@ -190,12 +191,33 @@ impl Cluster {
         cluster
     }
 
+    /// Nodes on which the group is not open: the handle that each has is of another group that nobody forms.
+    pub(crate) async fn blank(count: u64) -> Self {
+        log();
+        let mut cluster = Self {
+            board: Arc::default(),
+            limits: Limits::default(),
+            timings: timings(),
+            nodes: BTreeMap::new(),
+        };
+        for id in 1..=count {
+            cluster
+                .boot_with(id, Disk::Memory(MemoryDisk::new()), GroupSpec { group: OTHER, ..spec(id) })
+                .await;
+        }
+        cluster
+    }
+
     /// Starts a node on a disk, and tells everybody where it is.
     pub(crate) async fn boot(&mut self, id: u64, disk: Disk) {
+        self.boot_with(id, disk, spec(id)).await;
+    }
+
+    async fn boot_with(&mut self, id: u64, disk: Disk, spec: GroupSpec) {
         let (store, _) = Store::start(disk.options()).await.unwrap();
         let groups = start_groups(id, &store, self.limits, (self.timings, &self.board)).await;
         self.board.register(groups.address(), id);
-        let group = groups.open(spec(id), Journal::restore).await.unwrap();
+        let group = groups.open(spec, Journal::restore).await.unwrap();
         self.nodes.insert(id, Node { id: NodeId(id), disk, store, groups, group });
         self.spread_addresses();
     }

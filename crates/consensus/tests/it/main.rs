@@ -5,6 +5,7 @@
 mod cluster;
 mod groups;
 mod hostile;
+mod images;
 mod membership;
 mod partitions;
 mod quiet;

@@ -5,6 +5,7 @@ mod delete_group;
 mod heartbeat;
 mod join;
 mod leave;
+mod raise_epochs;
 mod rebalance;
 mod set_partitions;
 mod tick;

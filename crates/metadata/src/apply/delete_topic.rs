@@ -10,7 +10,8 @@ impl Registry {
     pub(crate) fn delete_topic(&mut self, id: TopicId, out: &mut Output<Effect>) -> Result<Reply, Rejection> {
         // Ids are dense and never reused: one below the counter existed once.
         let issued = id != COORDINATOR && id < self.formed().next_topic;
-        if !issued {
+        // A late retry of what was asked before a restore took the id in again.
+        if !issued || self.is_restoring(id) {
             return Err(Rejection::TopicNotFound { topic: id });
         }
         if let Some(topic) = self.topics.get(&id) {

@@ -16,6 +16,7 @@ mod reissue_replicas;
 mod remove_node;
 mod replace_node;
 mod report;
+mod restore;
 mod set_replicas;
 
 pub(crate) use create_topic::{CreateTopic, check_name};

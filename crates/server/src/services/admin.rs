@@ -12,7 +12,7 @@ use weir_proto::v1::admin_server::Admin;
 use weir_proto::v1::{self, TopicSettings};
 use weir_types::{GroupId, NodeId, Offset, RequestId, TopicKind, TopicPolicy, WallClock};
 
-use super::{Answers, Services, digest, invalid, nodes, status};
+use super::{Answers, Services, backup, digest, invalid, nodes, status};
 
 /// How long a new topic's leaders are waited for when the client does not say, in milliseconds.
 const CREATE_WAIT_MS: u64 = 10_000;
@@ -268,6 +268,58 @@ impl Admin for Services {
         let broker = self.broker()?;
         broker.replace_node(NodeId(node_id), NodeId(by_node_id)).await.map_err(error_to_status)?;
         Ok(Response::new(v1::ReplaceNodeResponse {}))
+    }
+
+    async fn plan_backup(
+        &self,
+        _: Request<v1::PlanBackupRequest>,
+    ) -> Result<Response<v1::PlanBackupResponse>, Status> {
+        let plan = self.broker()?.plan_backup().await.map_err(error_to_status)?;
+        Ok(Response::new(backup::plan(plan)))
+    }
+
+    type BackupPartitionStream = Answers<v1::BackupPartitionResponse>;
+
+    async fn backup_partition(
+        &self,
+        request: Request<v1::BackupPartitionRequest>,
+    ) -> Result<Response<Self::BackupPartitionStream>, Status> {
+        let parts = backup::image(&self.broker()?, &request.into_inner()).await.map_err(error_to_status)?;
+        let until_stopped = futures::StreamExt::take_until(parts, self.stop.clone().cancelled_owned());
+        Ok(Response::new(Box::pin(until_stopped)))
+    }
+
+    async fn begin_restore(
+        &self,
+        request: Request<v1::BeginRestoreRequest>,
+    ) -> Result<Response<v1::BeginRestoreResponse>, Status> {
+        backup::begin_restore(&self.broker()?, request.into_inner()).await.map(Response::new)
+    }
+
+    async fn restore_partition(
+        &self,
+        request: Request<tonic::Streaming<v1::RestorePartitionRequest>>,
+    ) -> Result<Response<v1::RestorePartitionResponse>, Status> {
+        backup::restore_partition(&self.broker()?, request.into_inner()).await.map(Response::new)
+    }
+
+    async fn finish_restore(
+        &self,
+        request: Request<v1::FinishRestoreRequest>,
+    ) -> Result<Response<v1::FinishRestoreResponse>, Status> {
+        let v1::FinishRestoreRequest { restore_id, highest_epoch } = request.into_inner();
+        let broker = self.broker()?;
+        broker.finish_restore(RequestId(restore_id), highest_epoch).await.map_err(error_to_status)?;
+        Ok(Response::new(v1::FinishRestoreResponse {}))
+    }
+
+    async fn abandon_restore(
+        &self,
+        request: Request<v1::AbandonRestoreRequest>,
+    ) -> Result<Response<v1::AbandonRestoreResponse>, Status> {
+        let request = RequestId(request.into_inner().restore_id);
+        self.broker()?.abandon_restore(request).await.map_err(error_to_status)?;
+        Ok(Response::new(v1::AbandonRestoreResponse {}))
     }
 
     async fn init_producer(

@@ -1,6 +1,7 @@
 //! The native gRPC services: each call is one call of the broker's API, translated.
 
 mod admin;
+mod backup;
 mod digest;
 mod explain;
 mod group;

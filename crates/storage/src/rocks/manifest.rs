@@ -41,12 +41,12 @@ fn first_damaged(bytes: &[u8]) -> Option<usize> {
             continue;
         }
         let record = &bytes[offset..bytes.len().min(offset + left_in_block)];
-        let Some((header, rest)) = record.split_at_checked(HEADER) else { return None };
+        let (header, rest) = record.split_at_checked(HEADER)?;
         let length = usize::from(u16::from_le_bytes([header[4], header[5]]));
         if length > left_in_block - HEADER {
             return Some(offset);
         }
-        let Some(body) = rest.get(..length) else { return None };
+        let body = rest.get(..length)?;
         let expected = u32::from_le_bytes([header[0], header[1], header[2], header[3]]);
         let crc = crc32c::crc32c_append(crc32c::crc32c(&header[6..]), body);
         if !KINDS.contains(&header[6]) || crc.rotate_right(15).wrapping_add(MASK) != expected {

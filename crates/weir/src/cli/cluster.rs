@@ -1,13 +1,14 @@
-//! `weir cluster`: its state, who leads in it, and what its replicas hold; what changes its nodes: `nodes.rs`.
+//! `weir cluster`: its state, who leads in it, and what its replicas hold; what changes its nodes: `nodes.rs`;
+//! backups: `backup.rs`.
 
 use clap::{Args, Subcommand};
 use serde_json::json;
 
-use super::{Connection, features, nodes};
+use super::{Connection, backup, features, nodes};
 use crate::failure::{Failure, Outcome};
 use crate::output::{DigestView, Done, Screen, StatusView};
 
-/// Show the state of the cluster, move leaders and replicas, drain and remove nodes
+/// Show the state of the cluster, move leaders and replicas, drain and remove nodes, back it up
 #[derive(Debug, Subcommand)]
 pub(super) enum Cluster {
     /// Nodes, leaders, partitions and lag
@@ -30,6 +31,10 @@ pub(super) enum Cluster {
     Replace(nodes::Replace),
     /// Show the feature level of the cluster and what its nodes know, or raise it
     Features(features::Features),
+    /// Copy all that the cluster holds into a folder, or check such a copy
+    Backup(backup::Backup),
+    /// Bring a backup into a new cluster
+    Restore(backup::Restore),
 }
 
 #[derive(Debug, Args)]
@@ -105,6 +110,8 @@ impl Cluster {
             Self::Remove(remove) => remove.run(screen).await,
             Self::Replace(replace) => replace.run(screen).await,
             Self::Features(features) => features.run(screen).await,
+            Self::Backup(backup) => backup.run(screen).await,
+            Self::Restore(restore) => restore.run(screen).await,
             Self::Digest(digest) => {
                 let admin = digest.connection.admin().await?;
                 screen.show(&DigestView::of(&admin.digests(digest.topic.as_deref()).await?))

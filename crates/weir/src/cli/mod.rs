@@ -1,5 +1,6 @@
 //! The commands: what they take, and what they ask of the client library.
 
+mod backup;
 mod bench;
 mod cluster;
 mod completions;
