@@ -111,7 +111,7 @@ mutants! {
     M27 false "entries that another leader overwrites stay in the log"
         at "crates/storage/src/edits/truncate.rs" killed by "log matching, inconsistent-offset";
     M28 false "a snapshot leaves out the entries that its rows point to"
-        at "crates/consensus/src/snapshot/send.rs" killed by "lost-write, P1, a dead group";
+        at "crates/consensus/src/snapshot/view.rs" killed by "lost-write, P1, a dead group";
     M29 false "a queue keeps its newest entry only"
         at "crates/queue/src/queries.rs" killed by "Q1 lost-message, P1";
     M30 false "every batch of an entry is taken to lie at the front of its bodies"
