@@ -15,7 +15,7 @@ use weir_types::mutants::{self, Mutant};
 use crate::Error;
 use crate::catalog::Catalog;
 use crate::edits::{append, destroy, install, relocate, retire, stage, truncate};
-use crate::engine::{Batch, Engine, Family};
+use crate::engine::{Batch, Edit, Engine, Family};
 use crate::housekeeper::{Housekeeper, drop_dead_buckets};
 use crate::inbox::{Drained, Inbox};
 use crate::op::{Done, Op};
@@ -143,12 +143,7 @@ impl LogWriter {
                 round.done.extend(done.map(Answer::Done));
             }
             Op::Truncate { group, from } => truncate::truncate(catalog, group, from, batch),
-            Op::Retire { group, retirement } => {
-                if let Some(keys) = retire::retire(catalog, group, retirement, batch) {
-                    let bytes = self.engine.approximate_bytes(Family::QueueLog, &[keys]);
-                    catalog.queue_garbage.add(bytes.into_iter().sum());
-                }
-            }
+            Op::Retire { group, retirement } => retire::retire(catalog, group, retirement, batch),
             Op::Rows { group, class, changes } => {
                 let generation = catalog.touch(group, class, batch).generation;
                 for change in changes {
@@ -223,6 +218,7 @@ impl LogWriter {
             return Ok(());
         }
         round.metrics.begin(bytes);
+        self.count_garbage(&batch);
         self.engine.write(batch)?;
         if sync {
             round.metrics.synced();
@@ -245,6 +241,19 @@ impl LogWriter {
         {
             // Nobody may write until there is room: a timer has to find it.
             housekeeper.watch_disk();
+        }
+    }
+
+    /// Whatever deletes a range of the queue log, be it retired, truncated, replaced or destroyed, leaves that much in its files.
+    fn count_garbage(&self, batch: &Batch) {
+        let deleted = batch.edits().iter().filter_map(|edit| match edit {
+            Edit::DeleteRange { family: Family::QueueLog, keys } => Some(keys.clone()),
+            _ => None,
+        });
+        let deleted: Vec<_> = deleted.collect();
+        if !deleted.is_empty() {
+            let bytes = self.engine.approximate_bytes(Family::QueueLog, &deleted);
+            self.catalog.lock().queue_garbage.add(bytes.into_iter().sum());
         }
     }
 

@@ -1,7 +1,5 @@
 //! Entries taken off the front of a group's log, because nobody needs them any more.
 
-use std::ops::Range;
-
 use weir_types::{GroupId, LogIndex};
 
 use crate::LogClass;
@@ -25,29 +23,15 @@ pub(crate) struct Retirement {
     pub(crate) empties: bool,
 }
 
-/// Returns the keys of a queue's log that are deleted now, if any are.
-pub(crate) fn retire(
-    catalog: &mut Catalog,
-    group: GroupId,
-    retirement: Retirement,
-    batch: &mut Batch,
-) -> Option<Range<Vec<u8>>> {
-    let known = catalog.groups.get_mut(&group)?;
+pub(crate) fn retire(catalog: &mut Catalog, group: GroupId, retirement: Retirement, batch: &mut Batch) {
+    let Some(known) = catalog.groups.get_mut(&group) else { return };
     match known.class {
         LogClass::Queue => retire_queue(known, group, retirement, batch),
-        LogClass::Stream => {
-            retire_stream(catalog, group, retirement, batch);
-            None
-        }
+        LogClass::Stream => retire_stream(catalog, group, retirement, batch),
     }
 }
 
-fn retire_queue(
-    known: &mut Group,
-    group: GroupId,
-    retirement: Retirement,
-    batch: &mut Batch,
-) -> Option<Range<Vec<u8>>> {
+fn retire_queue(known: &mut Group, group: GroupId, retirement: Retirement, batch: &mut Batch) {
     let deleted = *known.deleted_before.get_or_insert(retirement.first);
     let gathered = retirement.before.0.saturating_sub(deleted.0);
     let (entries, bytes) = known.appended;
@@ -55,12 +39,11 @@ fn retire_queue(
     // Nothing was appended since the open: the size is unknown, so do not let any gather.
     let small = entries > 0 && gathered.saturating_mul(bytes_each) < QUEUE_BYTES_GATHERED_MAX;
     if gathered == 0 || (small && gathered < QUEUE_ENTRIES_GATHERED_MAX) {
-        return None;
+        return;
     }
     let keys = queue_log::range(group, known.generation, deleted.0..retirement.before.0);
-    batch.delete_range(Family::QueueLog, keys.clone());
+    batch.delete_range(Family::QueueLog, keys);
     known.deleted_before = Some(retirement.before);
-    Some(keys)
 }
 
 /// Moves the beginning of the log in the segments; entries die with their bucket and are not deleted one by one.
