@@ -128,6 +128,27 @@ async fn retired_queue_entries_give_their_space_back() {
 }
 
 #[tokio::test]
+async fn the_log_of_a_destroyed_queue_counts_as_garbage() {
+    let disk = Disk::rocks();
+    let mut options = disk.options();
+    if let Backend::Rocks(rocks) = &mut options.backend {
+        rocks.queue_buffer_bytes = 512 << 10;
+    }
+    let store = Store::start(options).await.unwrap().0;
+    let group = store.group(GROUP, LogClass::Queue);
+    let payload = Bytes::from(vec![7; 16 << 10]);
+    for index in 1..640 {
+        append(&group, vec![LogRecord { payload: payload.clone(), ..record(index, 1) }]).await;
+    }
+    group.destroy().await.unwrap();
+    let catalog = Arc::clone(&store.inner.catalog);
+    let worth =
+        store.inner.pool.run(move |engine| Ok(reclaim::take_garbage(engine, &catalog, Urgency::DiskFull)));
+    assert!(worth.await.unwrap(), "its files are to be compacted");
+    store.close().await;
+}
+
+#[tokio::test]
 async fn a_flipped_bit_in_the_write_ahead_log_is_noticed() {
     let disk = Disk::rocks();
     let Disk::Rocks(dir) = &disk else { unreachable!("made above") };
