@@ -6,11 +6,11 @@ use crate::nemesis::Kind;
 use crate::nemesis::Kind::{
     BitRot, ClientCut, Clock, ClockStrobe, Cpu, DiskFull, Eio, FdExhaustion, Garbage, HungFsync, Kill,
     KillAll, LyingFsync, Membership, Memory, Moves, NetChaos, OldData, OneWay, Partition, Pause, PowerCut,
-    PowerCutAll, Reset, RollingRestart, SingleLink, SlowFsync, Snapshot, TornWrite, Transfer, Wipe,
+    PowerCutAll, Reset, RollingRestart, SingleLink, SlowFsync, Snapshot, Splits, TornWrite, Transfer, Wipe,
 };
 use crate::workload::Workload;
 use crate::workload::Workload::{
-    AckAppend, Delay, Fifo, Forward, Group, Mixed, Operator, Priority, Queue, Register, Stream, Ttl,
+    AckAppend, Delay, Elastic, Fifo, Forward, Group, Mixed, Operator, Priority, Queue, Register, Stream, Ttl,
 };
 
 /// A set of configurations.
@@ -18,7 +18,7 @@ use crate::workload::Workload::{
 pub enum Tier {
     /// For every change: 13 × 60 s
     Pr,
-    /// For every night: 45 × 120 s, all kinds of faults
+    /// For every night: 48 × 120 s, all kinds of faults
     Nightly,
     /// For a release: as nightly, 600 s each
     Release,
@@ -51,7 +51,7 @@ const PR: [(Workload, &[Kind]); 13] = [
     (AckAppend, &[Kill, Partition]),
 ];
 
-const NIGHTLY: [(Workload, &[Kind]); 45] = [
+const NIGHTLY: [(Workload, &[Kind]); 48] = [
     (Queue, &[Kill, Pause]),
     (Queue, &[Partition, Kill]),
     (Queue, &[OneWay, SingleLink]),
@@ -97,6 +97,9 @@ const NIGHTLY: [(Workload, &[Kind]); 45] = [
     (Delay, &[Kill, Pause]),
     (Priority, &[Partition, Kill]),
     (Ttl, &[PowerCut, Pause]),
+    (Elastic, &[Splits, Kill]),
+    (Elastic, &[Splits, Partition]),
+    (Elastic, &[Splits, Moves]),
 ];
 
 impl Tier {
@@ -146,6 +149,13 @@ mod tests {
         }
         for workload in Workload::ALL {
             assert!(configurations.iter().any(|c| c.workload == workload), "{workload:?} never comes");
+        }
+    }
+
+    #[test]
+    fn partitions_are_split_only_where_clients_find_their_keys_again() {
+        for Configuration { workload, nemesis, .. } in Tier::Nightly.configurations() {
+            assert!(workload.follows_keys() || !nemesis.contains(&Splits), "{workload:?}");
         }
     }
 }

@@ -3,8 +3,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
@@ -15,7 +16,7 @@ use bytes::Bytes;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Channel;
-use weir_client::{Client, NewTopic, ProducerOptions, ReadUntil, ReaderOptions, Record};
+use weir_client::{Client, NewTopic, ProducerOptions, ReadUntil, ReaderOptions, Record, WorkerOptions};
 use weir_proto::v1::ProduceRequest;
 use weir_proto::v1::produce_response::Outcome;
 use weir_proto::v1::stream_client::StreamClient;
@@ -372,5 +373,128 @@ async fn a_backup_and_a_restore_go_on_while_nodes_are_killed() {
     let found: BTreeSet<u64> = numbers(&client, "noise").await.into_iter().collect();
     assert_eq!(found.len() as u64, RECORDS);
     assert_eq!(found.last(), Some(&(RECORDS - 1)));
+    second.check();
+}
+
+/// Keys of the numbers that are sent to topics which are split: a number tells its key.
+const KEYS: u64 = 12;
+
+async fn send(client: &Client, topic: &str, numbers: Range<u64>) {
+    let producer = client.producer(topic, ProducerOptions::default()).await.unwrap();
+    let mut pending = Vec::new();
+    for number in numbers {
+        let record = Record::new(number.to_string()).key(format!("key-{}", number % KEYS));
+        pending.push(producer.send(record).await.unwrap());
+    }
+    for delivery in pending {
+        delivery.await.unwrap();
+    }
+    producer.close().await;
+}
+
+/// Each key has its numbers once and in order, and there are no others.
+fn check_order(found: &[u64], expected: impl IntoIterator<Item = u64>, what: &str) {
+    let by_key = |numbers: &mut dyn Iterator<Item = u64>| {
+        let mut keys: BTreeMap<u64, Vec<u64>> = BTreeMap::new();
+        numbers.for_each(|number| keys.entry(number % KEYS).or_default().push(number));
+        keys
+    };
+    assert_eq!(by_key(&mut found.iter().copied()), by_key(&mut expected.into_iter()), "{what}");
+}
+
+fn parsed(values: Vec<String>) -> Vec<u64> {
+    values.into_iter().map(|value| value.parse().unwrap()).collect()
+}
+
+/// Takes so many messages of a queue and acks each.
+async fn drain(client: &Client, queue: &str, count: usize) -> Vec<u64> {
+    let mut worker = client.queue_worker(queue, WorkerOptions::default()).await.unwrap();
+    let mut found = Vec::new();
+    while found.len() < count {
+        let next = tokio::time::timeout(REST, worker.next()).await;
+        let message = next.unwrap_or_else(|_| panic!("{} of {count} messages came", found.len()));
+        let message = message.unwrap().unwrap();
+        let value = String::from_utf8(message.value.clone().unwrap_or_default().to_vec()).unwrap();
+        found.push(value.parse().unwrap());
+        message.ack().await.unwrap();
+    }
+    worker.close().await.unwrap();
+    found
+}
+
+/// What was sent to topics that were split and merged, and what was consumed of it.
+struct Halfway {
+    sent: u64,
+    read: Vec<u64>,
+    handled: Vec<u64>,
+}
+
+/// Splits a stream and merges a child with a neighbour; splits a FIFO queue, and a child once more. All of them hold something.
+async fn split_up(weir: &Weir, client: &Client) -> Halfway {
+    weir.ok("topic create events --kind stream --partitions 2").await;
+    weir.ok("topic create orders --kind queue --fifo --partitions 1").await;
+    for topic in ["events", "orders"] {
+        send(client, topic, 0..120).await;
+        weir.ok(&format!("partition split {topic} 0")).await;
+        send(client, topic, 120..240).await;
+    }
+    // The group is in the middle of the parents, and of the keys of the queue some are drained from the first partition, and some
+    // not.
+    let read = parsed(lines(&weir.ok("stream read events --group billing --max 50").await));
+    let mut handled = drain(client, "orders", 100).await;
+    weir.ok("partition merge events 3 1").await;
+    weir.ok("partition split orders 2").await;
+    for topic in ["events", "orders"] {
+        send(client, topic, 240..360).await;
+    }
+    handled.extend(drain(client, "orders", 8).await);
+    Halfway { sent: 360, read, handled }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn topics_that_were_split_and_merged_come_back_with_their_order() {
+    let site = Site::take().await;
+    let mut first = start(&site, "a").await;
+    let client = first.client().await;
+    let Halfway { sent, read, handled } = split_up(&first.weir(), &client).await;
+    let folder = site.path().join("backup");
+    // Five partitions of the stream and five of the queue are there, sealed or not.
+    let made = json(&first.weir(), &format!("cluster backup {}", folder.display())).await;
+    assert_eq!((made["partitions"].as_u64(), made["copied"].as_u64()), (Some(10), Some(10)), "{made}");
+    let described = json(&first.weir(), "topic describe events").await["partition_status"].take();
+    first.kill_all().await;
+    drop(client);
+
+    let mut second = start(&site, "b").await;
+    let weir = second.weir();
+    weir.ok(&format!("cluster restore {}", folder.display())).await;
+    let client = second.client().await;
+    second.whole(&client).await;
+    let restored = json(&weir, "topic describe events").await["partition_status"].take();
+    let lineage = |partitions: &Value| -> Vec<Value> {
+        let partitions = partitions.as_array().unwrap().iter();
+        let known = ["partition", "stage", "parents", "children"];
+        partitions.map(|partition| known.map(|field| partition[field].clone()).into()).collect()
+    };
+    assert_eq!(lineage(&restored), lineage(&described));
+    check_order(&numbers(&client, "events").await, 0..sent, "a reader");
+    let rest = sent as usize - read.len();
+    let more = parsed(lines(&weir.ok(&format!("stream read events --group billing --max {rest}")).await));
+    let all: Vec<u64> = read.into_iter().chain(more).collect();
+    check_order(&all, 0..sent, "the group that went on");
+
+    // It goes on splitting, also what is still being drained.
+    for split in ["events 4", "events 2", "orders 1", "orders 3"] {
+        weir.ok(&format!("partition split {split}")).await;
+    }
+    for topic in ["events", "orders"] {
+        send(&client, topic, sent..sent + 60).await;
+    }
+    let other = site.path().join("backup-of-b");
+    weir.ok(&format!("cluster backup {}", other.display())).await;
+    check_order(&numbers(&client, "events").await, 0..sent + 60, "a reader after more splits");
+    let left = sent as usize + 60 - handled.len();
+    let all: Vec<u64> = handled.into_iter().chain(drain(&client, "orders", left).await).collect();
+    check_order(&all, 0..sent + 60, "the queue");
     second.check();
 }

@@ -72,7 +72,7 @@ async fn what_older_builds_cannot_read_is_written_from_the_level_on_that_all_kno
     let client = cluster.client().await;
     cluster.whole(&client).await;
     let weir = cluster.weir();
-    assert_eq!(levels(&weir).await, (1, Some(2)));
+    assert_eq!(levels(&weir).await, (1, Some(3)));
     weir.ok("topic create tasks --kind queue --partitions 2 --replicas 2").await;
     refused(&weir, "topic alter tasks --replicas 3", "feature-not-enabled").await;
     refused(&weir, "topic alter tasks --fair-by customer", "feature-not-enabled").await;
@@ -89,17 +89,21 @@ async fn what_older_builds_cannot_read_is_written_from_the_level_on_that_all_kno
     assert_eq!(levels(&weir).await, (1, None));
     cluster.nodes()[2].start();
     cluster.whole(&client).await;
-    refused(&weir, "cluster features --enable 3", "feature-level-unknown").await;
+    refused(&weir, "cluster features --enable 4", "feature-level-unknown").await;
     eventually("all nodes have answered", SOON, async || {
-        let raised = weir.run("cluster features --enable latest").await;
+        let raised = weir.run("cluster features --enable 2").await;
         if raised.exit == 0 { Ok(()) } else { Err(format!("{raised:?}")) }
     })
     .await;
-    assert_eq!(levels(&weir).await, (2, Some(2)));
+    assert_eq!(levels(&weir).await, (2, Some(3)));
     weir.ok("cluster features --enable 2").await;
     refused(&weir, "cluster features --enable 1", "feature-level-lowered").await;
 
     weir.ok("topic alter tasks --replicas 3").await;
+    refused(&weir, "partition split tasks 0", "feature-not-enabled").await;
+    weir.ok("cluster features --enable latest").await;
+    assert_eq!(levels(&weir).await, (3, Some(3)));
+    weir.ok("partition split tasks 0").await;
     weir.ok("topic create fair --kind queue --fair-by customer").await;
     let old = join_as_an_old_build(&cluster).await;
     assert_eq!((old.kind, old.code.as_str()), (ErrorKind::Invalid, "build-too-old"), "{old}");
@@ -110,7 +114,7 @@ async fn what_older_builds_cannot_read_is_written_from_the_level_on_that_all_kno
     cluster.start_all();
     cluster.ready().await;
     cluster.whole(&client).await;
-    assert_eq!(levels(&weir).await, (2, Some(2)));
+    assert_eq!(levels(&weir).await, (3, Some(3)));
     cluster.check();
 }
 
@@ -119,7 +123,7 @@ async fn a_new_cluster_begins_at_the_level_of_its_founders() {
     let site = Site::take().await;
     let cluster = Cluster::start(&site, 1).await;
     let weir = cluster.weir();
-    assert_eq!(levels(&weir).await, (2, Some(2)));
+    assert_eq!(levels(&weir).await, (3, Some(3)));
     let status = weir.ok("cluster status --json").await;
-    assert!(status.contains(r#""feature_level":2"#), "{status}");
+    assert!(status.contains(r#""feature_level":3"#), "{status}");
 }

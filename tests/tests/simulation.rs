@@ -5,8 +5,8 @@
 
 use std::process::{Command, Output};
 
-/// Seeds with different options and faults.
-const SEEDS: [u64; 2] = [3, 8];
+/// Seeds with different options and faults; partitions are split and merged in the last one.
+const SEEDS: [u64; 3] = [3, 8, 10];
 /// Seconds of virtual time with load and faults.
 const LOAD_S: &str = "15";
 /// Seconds of real time for one run.
@@ -97,6 +97,11 @@ fn a_leader_that_is_heard_but_replicates_nothing_is_replaced() {
 #[test]
 fn two_survivors_without_control_lanes_elect_at_once() {
     assert_holds("survivors-without-control-lanes");
+}
+
+#[test]
+fn partitions_are_split_and_merged_while_leaders_fail() {
+    assert_holds("splits-and-merges");
 }
 
 #[test]

@@ -8,7 +8,7 @@ use parking_lot::{Mutex, RwLock};
 use tokio::sync::{Notify, Semaphore, watch};
 use tokio::time::{Instant, sleep};
 use weir_consensus::Groups;
-use weir_metadata::{Level, Registry};
+use weir_metadata::{Level, Registry, Stage};
 use weir_queue::Queue;
 use weir_runtime::{Runtime, TaskGroup};
 use weir_storage::Store;
@@ -25,11 +25,16 @@ use crate::hosted::{Hosted, Kind, metadata_view};
 use crate::metadata_group::MetadataGroup;
 use crate::partition::Partition;
 use crate::remote::{self, Answer, Remote, Request};
+use crate::transfers::{self, all_arrived};
 
 /// How long a request is carried after a leader that moves.
 const LEADER_PATIENCE: Duration = Duration::from_secs(5);
 /// Pause before the leader is looked for again.
 const LEADER_PAUSE: Duration = Duration::from_millis(50);
+/// How long outputs may take to arrive before whoever asks whether they have is told to ask again.
+const ARRIVED_WITHIN: Duration = Duration::from_secs(2);
+/// What a partition answers that takes in nothing any more: its keys belong to its children.
+pub(crate) const SEALED: &str = "partition-sealed";
 
 /// A running node's broker. Cheap to clone.
 #[derive(Clone)]
@@ -204,9 +209,18 @@ impl Broker {
         Arc::clone(self.inner.sessions.lock().entry(group).or_default())
     }
 
-    /// The partitions of a topic, by index.
+    /// The partitions of a topic that own its keys, in order of range.
     pub(crate) fn partitions_of(&self, topic: TopicId) -> Vec<(u32, GroupId)> {
         self.registry(|registry| registry.partitions(topic).map(|p| (p.index, p.group)).collect())
+    }
+
+    /// The partitions of a topic that may hold something, by index: also those that are sealed.
+    pub(crate) fn partitions_with_sealed(&self, topic: TopicId) -> Vec<(u32, GroupId)> {
+        self.registry(|registry| {
+            let all = registry.all_partitions(topic);
+            let held = all.filter(|partition| registry.stage(partition.group) != Stage::Coming);
+            held.map(|partition| (partition.index, partition.group)).collect()
+        })
     }
 
     /// A stream topic by name.
@@ -234,7 +248,8 @@ impl Broker {
             // Every request between nodes may be repeated, so an unknown outcome is tried again.
             let again =
                 matches!(error.kind, ErrorKind::Retry | ErrorKind::Redirect | ErrorKind::OutcomeUnknown);
-            if !again || Instant::now() >= deadline {
+            // A sealed partition says so for good: its caller has to ask others.
+            if !again || error.code == SEALED || Instant::now() >= deadline {
                 return Err(error);
             }
             sleep(self.inner.runtime.jittered(LEADER_PAUSE)).await;
@@ -309,6 +324,20 @@ impl Broker {
             }
             Request::Features => Ok(Answer::Features { active: self.level(), knows: Level::KNOWN }),
             Request::NodeView => Ok(Answer::NodeView { version: env!("CARGO_PKG_VERSION").to_owned() }),
+            Request::Inherit { child, inherit } => {
+                self.queue(child)?.propose(weir_queue::Command::Inherit(inherit)).await.map(|_| Answer::Done)
+            }
+            Request::Drained { child, parent, keys } => {
+                let command = weir_queue::Command::Drained { parent, keys };
+                self.queue(child)?.propose(command).await.map(|_| Answer::Done)
+            }
+            Request::Awaits { group, destination } => {
+                transfers::check_nothing_waits(self, group, destination).await.map(|()| Answer::Done)
+            }
+            Request::Arrived(group) => {
+                let arrived = all_arrived(self, &self.stream(group)?, ARRIVED_WITHIN).await;
+                arrived.map(|()| Answer::Done)
+            }
         }
     }
 

@@ -66,6 +66,15 @@ impl Hosted {
         with_partition!(&self.partition, partition => partition.group().transfer_leader(to).await)
     }
 
+    /// Whether it takes in nothing any more, as its own state says.
+    pub(crate) fn is_sealed(&self) -> bool {
+        match &self.partition {
+            Kind::Queue(queue) => queue.read(|replica| replica.state().is_sealed()),
+            Kind::Stream(stream) => stream.read(|replica| replica.state().is_sealed()),
+            Kind::Coordinator(_) => false,
+        }
+    }
+
     /// How the partition is, from its leader's state.
     pub(crate) fn view(&self) -> PartitionView {
         let contents = match &self.partition {

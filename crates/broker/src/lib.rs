@@ -32,6 +32,7 @@ mod reconciler;
 mod relocation;
 mod remote;
 mod replica;
+mod reshaping;
 mod rest;
 mod rewriting;
 mod transfers;
@@ -44,6 +45,7 @@ pub use remote::{ContentsView, PartitionView, PositionView, QueueCounts, Remote,
 pub use weir_consensus::{EntryPosition, GroupStatus, Image, Leadership, Limits, Role, Timings};
 pub use weir_groups::MemberDescription;
 pub use weir_metadata::{
-    Addresses, Level, Link, LinkKind, MoveReason, NodeState, Phase, ReplicaMove, Routing, Topic, TopicRoute,
+    Addresses, Level, Link, LinkKind, MoveReason, NodeState, PartitionRoute, Phase, ReplicaMove, Routing,
+    Stage, Topic, TopicRoute,
 };
 pub use weir_queue::{Action, Hold, MessageState, MessageView, ParkKind, SessionEnding, SettleItem, Stats};

@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 use tracing::{debug, error, warn};
-use weir_metadata::Feature;
+use weir_metadata::{Feature, Registry};
 use weir_types::{GroupId, Incarnation, LogIndex, ReplicaId, Term};
 
 use crate::broker::Broker;
@@ -70,6 +70,7 @@ async fn watch_metadata(broker: Broker, nudge: Arc<Notify>) {
     // What changed before anyone watched: a node that restarts may have heard of the leader already, and nothing may
     // change for days.
     nudge.notify_one();
+    let mut shown = broker.registry(Registry::version);
     loop {
         if broker.allows(Feature::QuietGroups) {
             broker.inner().groups.let_rest();
@@ -80,6 +81,12 @@ async fn watch_metadata(broker: Broker, nudge: Arc<Notify>) {
         };
         if !changed {
             return;
+        }
+        // A pass that waits for something must not keep from clients that keys have new owners.
+        let version = broker.registry(Registry::version);
+        if version != shown {
+            shown = version;
+            replicas::bump(&broker);
         }
         nudge.notify_one();
     }

@@ -8,8 +8,8 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use weir_metadata::{Addresses, Founder, Level};
 use weir_types::{
-    ClusterId, ErrorKind, GroupId, Incarnation, NodeId, Offset, ReplicaId, TopicKind, TransferSequence,
-    TransferSource, WallClock, WeirError,
+    ClusterId, ErrorKind, GroupId, Incarnation, KeyHash, NodeId, Offset, ReplicaId, TopicKind,
+    TransferSequence, TransferSource, WallClock, WeirError,
 };
 
 /// Carries a request to the node at a client address and brings its answer. Bounds its own waiting; a call that
@@ -61,6 +61,14 @@ pub(crate) enum Request {
     RegistryVersion,
     /// The feature level of the cluster, and the highest that the node's build knows.
     Features,
+    /// Take over what a sealed partition of a queue leaves to its child; answered by the child's leader only.
+    Inherit { child: GroupId, inherit: weir_queue::Inherit },
+    /// These keys are drained in the sealed partition that the child came of; answered by the child's leader only.
+    Drained { child: GroupId, parent: GroupId, keys: Vec<KeyHash> },
+    /// Wait until what commits of a stream partition have appended elsewhere is there; answered by its leader only.
+    Arrived(GroupId),
+    /// Does the outbox of a partition hold nothing for another one? Answered by its leader only.
+    Awaits { group: GroupId, destination: GroupId },
 }
 
 /// The answer.

@@ -8,7 +8,11 @@
 //! ```
 //!
 //! The numbers make it safe, not this module: whoever sends, however often, a batch is taken in right behind the one
-//! before it or not at all. So nothing is kept here that a new leader would miss.
+//! before it or not at all. So nothing is kept here that a new leader would miss. What waits for a partition that is sealed is
+//! cut anew for those that have its keys (`recut`).
+
+mod arrivals;
+mod recut;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::marker::PhantomData;
@@ -24,17 +28,20 @@ use weir_consensus::Leadership;
 use weir_queue::Queue;
 use weir_stream::Stream;
 use weir_types::outbox::Outbox;
-use weir_types::{ErrorKind, GroupId, LogIndex, TransferSequence, TransferSource, WeirError};
+use weir_types::{ErrorKind, GroupId, LogIndex, Recut, TransferSequence, TransferSource, WeirError};
 
 use crate::api::bodies::{BatchReader, read_error};
 use crate::api::queue::fair_by;
-use crate::broker::Broker;
+use crate::broker::{Broker, SEALED};
 use crate::door;
 use crate::hosted::Kind;
 use crate::partition::{Partition, Pending};
 use crate::remote::{Answer, Request, unexpected};
 use crate::replica::{self, State};
 use crate::rest::Rest;
+
+pub(crate) use arrivals::{all_arrived, check_nothing_waits, wait_for_arrivals};
+pub(crate) use recut::check_order;
 
 /// Most bytes of one request, unless its first batch alone is larger.
 const REQUEST_BYTES_MAX: usize = 1 << 20;
@@ -51,6 +58,8 @@ pub(crate) trait Sends: State {
     fn outbox(&self) -> &Outbox;
     /// Forgets what has arrived.
     fn confirm(destination: GroupId, through: TransferSequence) -> Self::Command;
+    /// Replaces what waits for a sealed partition.
+    fn recut(recut: Recut) -> Self::Command;
 }
 
 impl Sends for Queue {
@@ -65,6 +74,10 @@ impl Sends for Queue {
     fn confirm(destination: GroupId, through: TransferSequence) -> weir_queue::Command {
         weir_queue::Command::ConfirmTransfer { destination, through }
     }
+
+    fn recut(recut: Recut) -> weir_queue::Command {
+        weir_queue::Command::Recut(recut)
+    }
 }
 
 impl Sends for Stream {
@@ -78,6 +91,10 @@ impl Sends for Stream {
 
     fn confirm(destination: GroupId, through: TransferSequence) -> weir_stream::Command {
         weir_stream::Command::ConfirmTransfer { destination, through }
+    }
+
+    fn recut(recut: Recut) -> weir_stream::Command {
+        weir_stream::Command::Recut(recut)
     }
 }
 
@@ -205,10 +222,21 @@ async fn send<S: Sends>(
         let count = batches.len() as u64;
         let request =
             Request::Transfer { destination, source: TransferSource::outbox(source), after, batches };
-        match broker.at_leader(destination, request).await? {
+        let answer = match broker.at_leader(destination, request).await {
+            // Whatever it has taken in before, it has said: this is behind that.
+            Err(error) if error.code == SEALED => {
+                return Box::pin(recut::recut(broker, source, partition, destination, after)).await;
+            }
+            answer => answer?,
+        };
+        match answer {
             Answer::Transferred { through } if through >= after => {
                 metrics::counter!("weir_transfers_total").increment(count.min(through.0 - after.0));
                 through
+            }
+            // What was cut anew for others counts as arrived here, and something was put behind it since.
+            Answer::Transferred { .. } if recut::is_sealed(broker, destination) => {
+                return Box::pin(recut::recut(broker, source, partition, destination, after)).await;
             }
             Answer::Transferred { through } => {
                 // Numbers never fall. To go on would mean to append again what is confirmed.

@@ -43,7 +43,7 @@ impl Shard {
 
 /// Checks that need the whole history in one place. The runner deals them out among its workers.
 pub fn whole(options: &Options) -> Vec<Box<dyn Fold>> {
-    let mut folds = queue::whole();
+    let mut folds = queue::whole(options);
     folds.push(Box::new(stream::Streams::new(options)));
     folds.push(Box::new(groups::Groups::new(options)));
     folds.extend(liveness::whole(options));

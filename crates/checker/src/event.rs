@@ -471,6 +471,31 @@ pub enum Op {
     Phase(Phase),
     /// The harness lost sight.
     Lost(Lost),
+    /// Partitions were seen to have taken over the keys of others: each of the children of all the parents. A child is
+    /// named with its parents before anybody judges, whenever that was seen.
+    Reshaped {
+        /// The topic.
+        topic: String,
+        /// The partitions that were split or merged.
+        parents: Vec<u32>,
+        /// Those that own their keys since.
+        children: Vec<u32>,
+    },
+}
+
+impl Op {
+    /// Whether the harness did or saw this itself, and no client asked for it.
+    pub(crate) fn is_of_the_harness(&self) -> bool {
+        matches!(
+            self,
+            Self::Leader { .. }
+                | Self::Digest(_)
+                | Self::Fault(_)
+                | Self::Phase(_)
+                | Self::Lost(_)
+                | Self::Reshaped { .. }
+        )
+    }
 }
 
 impl fmt::Display for Value {

@@ -21,7 +21,7 @@
 //! | P12 replicas are equal at equal applied index | Q2, S9, L6 |
 //! | P13 one offset, one record, for every reader, for ever; no gap | S1, S3, S4, S5, S7, S8 |
 //! | P14 a committed group offset never goes back, and no stale owner's commit succeeds | G1, G2 |
-//! | P15 key order survives every failover | Q12, S5 |
+//! | P15 key order survives every failover, split and merge | Q12, Q18, S5, S10, G4 |
 //! | P16 after all faults heal, reads and writes are accepted again soon | L1 |
 //!
 //! Nothing here knows Weir's crates: the checker judges by the contract alone, so that a mistake of the product cannot
@@ -35,6 +35,7 @@ mod event;
 mod groups;
 mod harness;
 mod jsonl;
+mod lineage;
 mod liveness;
 mod options;
 mod queue;

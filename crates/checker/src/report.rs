@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Anomaly, Event, Findings, Micros, Op, Outcome, Verdict};
+use crate::{Anomaly, Event, Findings, Micros, Outcome, Verdict};
 
 /// Most anomalies of one check that a report lists.
 pub const ANOMALIES_LISTED_MAX: usize = 100;
@@ -40,7 +40,7 @@ impl Figures {
     pub(crate) fn count(&mut self, event: &Event) {
         self.events += 1;
         self.length = self.length.max(event.to.unwrap_or(event.from));
-        if matches!(event.op, Op::Fault(_) | Op::Phase(_) | Op::Lost(_) | Op::Leader { .. } | Op::Digest(_)) {
+        if event.op.is_of_the_harness() {
             return;
         }
         match event.outcome {

@@ -29,7 +29,7 @@ const GOOD: &str = "
 
 #[test]
 fn a_history_is_written_and_read_as_it_was() {
-    let events = history(GOOD);
+    let events = history(&format!("{GOOD}\n41-41 reshaped 0 1 to 2"));
     let mut writer = Writer::new(Vec::new());
     for event in &events {
         writer.write(event).expect("memory takes everything");

@@ -13,6 +13,10 @@
 //! All of them come from a [`Client`], which holds one connection per node and a watch on the routing table. An
 //! [`Error`] has a kind that names the caller's next move.
 //!
+//! Partitions may be split and merged at any time. Producers, readers, members of groups and workers follow without a word from
+//! their callers, and the records of a key stay in order: what was not delivered goes on to the partition that owns its key now,
+//! and a partition is read when everything in those that it came of was.
+//!
 //! What repeats, when, and under which ids is decided by types without IO (`Attempts`, `Flight`, `Settles`, `Held`,
 //! `Commits`); around each stands one task that only carries messages. Nothing polls: a task waits for a message, an
 //! answer, or a deadline. Everything that gathers is bounded, by bytes or by credit.
@@ -37,8 +41,8 @@ mod worker;
 pub use admin::types::{
     ClusterStatus, GroupDescription, GroupMember, GroupNames, GroupPosition, GroupSummary, LinkInfo,
     LinkKind, MessageState, MoveInfo, MovePhase, MoveReason, Moves, NewTopic, NodeInfo, NodeUse, ParkPolicy,
-    PartitionOffsets, PartitionStatus, PeekedMessage, QueuePartition, QueueSettings, QueueStats, ResetTo,
-    Settings, StreamPartition, StreamSettings, TopicDescription, TopicInfo,
+    PartitionOffsets, PartitionStage, PartitionStatus, PeekedMessage, QueuePartition, QueueSettings,
+    QueueStats, ResetTo, Reshaped, Settings, StreamPartition, StreamSettings, TopicDescription, TopicInfo,
 };
 pub use admin::{
     Admin, BackupPlan, Explanation, Hold, Holder, ImagePosition, ImageReader, MessageRef, NodeDigest,

@@ -97,10 +97,19 @@ impl Record {
 
     /// Bytes that count against the producer's buffer: payload and what surrounds it in a batch.
     pub(crate) fn buffer_bytes(&self) -> usize {
-        let headers: usize =
-            self.headers.iter().map(|header| header.name.len() + header.value.len() + 20).sum();
-        self.key.as_ref().map_or(0, Bytes::len) + self.value.as_ref().map_or(0, Bytes::len) + headers + 64
+        let headers = self.headers.iter().map(|header| header.name.len() + header.value.len());
+        buffer_bytes(
+            self.key.as_ref().map_or(0, Bytes::len),
+            self.value.as_ref().map_or(0, Bytes::len),
+            headers,
+        )
     }
+}
+
+/// Bytes that a record counts against the producer's buffer, from the lengths of key and value, and of each header with its
+/// name.
+pub(crate) fn buffer_bytes(key: usize, value: usize, headers: impl Iterator<Item = usize>) -> usize {
+    key + value + headers.map(|header| header + 20).sum::<usize>() + 64
 }
 
 /// A record of a stream, as a reader gets it.

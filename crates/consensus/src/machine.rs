@@ -34,8 +34,8 @@ pub trait Machine: Send + Sized + 'static {
         changes: &mut Vec<RowChange>,
     ) -> Result<Self::Reply, Corrupt>;
 
-    /// Called after each batch of applied entries, and after a snapshot was installed, on every replica:
-    /// the place to wake waiters. Must not block.
+    /// Called after each batch of applied entries, after a snapshot was installed, and when a replica is opened that has
+    /// applied something before, on every replica: the place to wake waiters. Must not block.
     fn applied(&mut self, last: LogIndex) {
         let _ = last;
     }

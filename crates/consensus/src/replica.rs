@@ -11,7 +11,7 @@ use parking_lot::{Mutex, RwLock};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use weir_runtime::TaskGroup;
-use weir_types::{NodeId, ReplicaId, Term};
+use weir_types::{LogIndex, NodeId, ReplicaId, Term};
 
 use crate::barrier::Barrier;
 use crate::context::Context;
@@ -114,6 +114,11 @@ impl Replica {
 
     async fn run(self: &Arc<Self>, stored: ConsensusRows) -> Result<(), Error> {
         let store = self.context.store.group(self.spec.group, self.spec.class);
+        // A machine that needs no entry knows up to where only by this. The first replica of a group that began with an image
+        // applies nothing before it has sent a snapshot to others.
+        if let Some(last) = stored.applied.last {
+            self.machine.applied(LogIndex(last.index()));
+        }
         let shared = Shared::new(
             (self.spec.group, self.spec.replica),
             store,

@@ -1,7 +1,7 @@
 //! What the coordinator can be told to do. Commands are replicated, so their encoding outlives this version: new
 //! variants and fields go to the end, and a breaking change raises [`Command::VERSION`].
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use weir_types::{Corrupt, GroupId, RequestId, TopicId};
@@ -68,6 +68,31 @@ pub enum Command {
     RaiseEpochs {
         /// The highest that a partition knows.
         above: Epoch,
+    },
+    /// As [`SetPartitions`](Self::SetPartitions), for a topic that has sealed partitions. A partition is given to members only
+    /// when their group has finished each of its parents that can still be read.
+    SetLineage {
+        /// The topic.
+        topic: TopicId,
+        /// All that can be read: the partitions that own keys, and the sealed ones.
+        partitions: BTreeSet<GroupId>,
+        /// Which partitions each took its keys over from; those without are left out.
+        parents: BTreeMap<GroupId, BTreeSet<GroupId>>,
+        /// Version of the registry that says so: an older report changes nothing.
+        version: u64,
+    },
+    /// The group's position in a partition that is sealed is its end: its children are given out, once they have no other
+    /// parent that is not finished. Known for as long as the group has a member that subscribes to the topic: without, a
+    /// position may be set back. Repeating it changes nothing.
+    Finish {
+        /// The consumer group.
+        group: String,
+        /// The partition's owner.
+        member: MemberId,
+        /// The sealed partition.
+        partition: GroupId,
+        /// Of the owner's grant.
+        epoch: Epoch,
     },
 }
 

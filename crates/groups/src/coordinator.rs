@@ -2,22 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde::{Deserialize, Serialize};
 use weir_types::{At, Corrupt, Deadlines, GroupId, LeaseClock, Output, TopicId};
 
-use crate::apply::{Join, SetPartitions};
+use crate::apply::{Finish, Join};
 use crate::command::Command;
 use crate::group::Group;
 use crate::member::{Epoch, MemberId};
 use crate::output::{Effect, Rejection, Reply};
-
-/// What the registry says about a topic.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Topic {
-    /// Version of the registry that said so.
-    pub(crate) version: u64,
-    pub(crate) partitions: BTreeSet<GroupId>,
-}
+use crate::topic::{Parents, Topic};
 
 /// One shard of the consumer-group coordinator.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -53,10 +45,17 @@ impl Coordinator {
             Command::Leave { group, member, epoch } => self.leave(at, &group, &member, epoch, out),
             Command::Tick => Ok(self.tick(at, out)),
             Command::SetPartitions { topic, partitions, version } => {
-                self.set_partitions(at, SetPartitions { topic, partitions, version }, out)
+                let known = Topic { version, partitions, parents: Parents::new() };
+                self.set_partitions(at, topic, known, out)
             }
             Command::DeleteGroup { group } => self.delete_group(&group, out),
             Command::RaiseEpochs { above } => Ok(self.raise_epochs(above, out)),
+            Command::SetLineage { topic, partitions, parents, version } => {
+                self.set_partitions(at, topic, Topic { version, partitions, parents }, out)
+            }
+            Command::Finish { group, member, partition, epoch } => {
+                self.finish(at, Finish { group, member, partition, epoch }, out)
+            }
         })
     }
 

@@ -48,8 +48,11 @@ pub struct Group {
     pub created: WallClock,
     /// Its members.
     pub members: BTreeMap<MemberId, Member>,
-    /// The partitions of every topic that some member subscribes to.
+    /// The partitions of every topic that some member subscribes to, as far as they may be read: without those that are
+    /// finished, and without those whose parents are not.
     pub slots: BTreeMap<GroupId, Slot>,
+    /// The sealed partitions of those topics that are read to their ends, each with the grant under which its owner said so.
+    pub finished: BTreeMap<GroupId, Epoch>,
 }
 
 impl Group {

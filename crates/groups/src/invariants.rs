@@ -23,6 +23,7 @@ impl Coordinator {
         for (name, group) in &self.groups {
             self.check_members(name, group, &mut epochs)?;
             self.check_slots(name, group, &mut epochs)?;
+            self.check_finished(name, group, &mut epochs)?;
             members += group.members.len();
             revoked += group.slots.values().filter(|slot| slot.give_up_by.is_some()).count();
         }
@@ -47,12 +48,7 @@ impl Coordinator {
     }
 
     fn check_slots(&self, name: &str, group: &Group, epochs: &mut BTreeSet<Epoch>) -> Result<(), Corrupt> {
-        let mut expected: BTreeMap<GroupId, TopicId> = BTreeMap::new();
-        for topic in group.topics() {
-            let known = self.topics.get(&topic).into_iter();
-            expected
-                .extend(known.flat_map(|known| known.partitions.iter().map(|partition| (*partition, topic))));
-        }
+        let expected = self.readable(group);
         let actual: BTreeMap<GroupId, TopicId> =
             group.slots.iter().map(|(partition, slot)| (*partition, slot.topic)).collect();
         holds(expected == actual, || format!("the slots of `{name}` are not those of its topics"))?;
@@ -75,6 +71,34 @@ impl Coordinator {
                 .is_none_or(|at| self.revocations.contains(&(at, name.to_owned(), *partition)));
             holds(timed, || format!("the revocation of partition {partition} of `{name}` is not timed"))?;
             holds(slot.owner.is_some(), || format!("partition {partition} of `{name}` lies idle"))?;
+        }
+        Ok(())
+    }
+
+    /// The partitions of the subscribed topics without those that are finished and those that come after some that are not.
+    fn readable(&self, group: &Group) -> BTreeMap<GroupId, TopicId> {
+        let mut all = BTreeMap::new();
+        for topic in group.topics() {
+            let Some(known) = self.topics.get(&topic) else { continue };
+            let finished = group.finished.keys().copied().collect();
+            let unread: BTreeSet<GroupId> = known.partitions.difference(&finished).copied().collect();
+            let waits = |(_, parents): &(&GroupId, &BTreeSet<GroupId>)| !parents.is_disjoint(&unread);
+            let later = known.parents.iter().filter(waits).map(|(partition, _)| *partition).collect();
+            all.extend(unread.difference(&later).map(|partition| (*partition, topic)));
+        }
+        all
+    }
+
+    /// What is finished is a partition that some member subscribes to, and was granted.
+    fn check_finished(&self, name: &str, group: &Group, epochs: &mut BTreeSet<Epoch>) -> Result<(), Corrupt> {
+        let subscribed = group.topics();
+        for (partition, epoch) in &group.finished {
+            let topics = subscribed.iter().filter_map(|topic| self.topics.get(topic));
+            let mut all = topics.flat_map(|topic| &topic.partitions);
+            holds(all.any(|known| known == partition), || {
+                format!("`{name}` has finished partition {partition}, which none of its members reads")
+            })?;
+            holds(epochs.insert(*epoch), || format!("epoch {epoch} was given twice"))?;
         }
         Ok(())
     }

@@ -17,8 +17,20 @@
 //! the partition itself: from then on nothing that the old owner still sends there counts. So the coordinator
 //! does not have to know whether the old owner is really gone.
 //!
+//! When a partition is split or merged, its children hold what comes after it, so they are not given out before the group has
+//! read it to its end. Its owner says when that is (`Finish`):
+//!
+//! ```text
+//!            Finish{parent, epoch 7} by A
+//!  parent:  owner A, epoch 7 ───────────► finished              the other members keep what they have
+//!  child:   not given out    ───────────► owner A or B, epoch 8  when no parent is left that is not finished
+//! ```
+//!
+//! That is known while a member subscribes to the topic. A group without members has finished nothing: its positions may be set
+//! back, and it reads the parents first again.
+//!
 //! What it is not: it knows no committed offsets (they live in the partitions), resolves no topic names, and
-//! learns a topic's partitions only from `SetPartitions`. It reads no clock: sessions run on the lease clock,
+//! learns a topic's partitions only from `SetPartitions` and `SetLineage`. It reads no clock: sessions run on the lease clock,
 //! and members expire by `Tick` alone, so a heartbeat that arrives together with its own expiry wins if the
 //! runtime puts the tick at the end of the entry.
 
@@ -36,6 +48,7 @@ mod member;
 mod output;
 mod queries;
 mod rows;
+mod topic;
 
 pub use command::Command;
 pub use coordinator::Coordinator;

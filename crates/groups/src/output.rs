@@ -162,6 +162,18 @@ pub enum Rejection {
         /// How many.
         members: usize,
     },
+    /// The member does not have the partition under this epoch.
+    #[error("member `{member}` of group `{group}` does not have partition {partition} under epoch {epoch}")]
+    NotOwner {
+        /// The group.
+        group: String,
+        /// The member.
+        member: MemberId,
+        /// The partition.
+        partition: GroupId,
+        /// What was given.
+        epoch: Epoch,
+    },
 }
 
 impl Rejection {
@@ -169,7 +181,7 @@ impl Rejection {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::GroupNotFound { .. } | Self::MemberNotFound { .. } => ErrorKind::NotFound,
-            Self::MemberFenced { .. } => ErrorKind::Fenced,
+            Self::MemberFenced { .. } | Self::NotOwner { .. } => ErrorKind::Fenced,
             _ => ErrorKind::Invalid,
         }
     }
@@ -188,6 +200,7 @@ impl Rejection {
             Self::MemberNotFound { .. } => "member-not-found",
             Self::MemberFenced { .. } => "member-fenced",
             Self::GroupInUse { .. } => "group-in-use",
+            Self::NotOwner { .. } => "group-fenced",
         }
     }
 }

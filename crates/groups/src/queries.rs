@@ -1,6 +1,6 @@
 //! What the broker asks the coordinator. Reading changes nothing.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use weir_types::{GroupId, LeaseClock, TopicId, WallClock};
@@ -93,9 +93,14 @@ impl Coordinator {
     }
 
     /// The topics that somebody subscribes to, each with its partitions as far as they are known. The leader
-    /// compares them with the registry and proposes `SetPartitions` where they differ.
+    /// compares them with the registry and proposes `SetPartitions`, or `SetLineage`, where they differ.
     pub fn topics_wanted(&self) -> impl Iterator<Item = (TopicId, Option<&BTreeSet<GroupId>>)> {
         self.subscribers.keys().map(|topic| (*topic, self.partitions(*topic)))
+    }
+
+    /// The parents of each partition of a topic that has some, as far as they are known. The leader compares them too.
+    pub fn parents(&self, topic: TopicId) -> BTreeMap<GroupId, BTreeSet<GroupId>> {
+        self.topics.get(&topic).map(|known| known.parents.clone()).unwrap_or_default()
     }
 
     /// The partitions of a topic, as far as they are known.

@@ -8,6 +8,8 @@
 //! | `03` name | the group: when it was created |
 //! | `04` name `00` member id | [`Member`] |
 //! | `05` name `00` partition u32 | [`Slot`] |
+//! | `06` topic u32 | the parents of each partition that has some; no row in a topic without |
+//! | `07` name `00` partition u32 | a finished partition: the [`Epoch`] of the grant under which it was finished |
 //!
 //! Keys that start with `00` belong to consensus.
 
@@ -15,10 +17,11 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use weir_types::{Corrupt, GroupId, Output, Row, RowChange, TopicId, WallClock};
 
-use crate::coordinator::{Coordinator, Topic};
+use crate::coordinator::Coordinator;
 use crate::group::{Group, Slot};
 use crate::member::{Epoch, Member, MemberId};
 use crate::output::Effect;
+use crate::topic::Topic;
 
 /// Version of every row's value.
 const VERSION: u8 = 1;
@@ -28,6 +31,8 @@ const TOPIC: u8 = 2;
 const GROUP: u8 = 3;
 const MEMBER: u8 = 4;
 const SLOT: u8 = 5;
+const PARENTS: u8 = 6;
+const FINISHED: u8 = 7;
 
 /// Version byte, then postcard.
 pub(crate) fn encode<T: Serialize>(version: u8, value: &T) -> Vec<u8> {
@@ -84,7 +89,15 @@ pub(crate) fn delete_member(group: &str, id: &MemberId, out: &mut Output<Effect>
 }
 
 pub(crate) fn put_topic(id: TopicId, topic: &Topic, out: &mut Output<Effect>) {
-    put(out, key(TOPIC, &id.0.to_be_bytes()), topic);
+    put(out, key(TOPIC, &id.0.to_be_bytes()), &(topic.version, &topic.partitions));
+}
+
+pub(crate) fn put_parents(id: TopicId, topic: &Topic, out: &mut Output<Effect>) {
+    put(out, key(PARENTS, &id.0.to_be_bytes()), &topic.parents);
+}
+
+pub(crate) fn delete_parents(id: TopicId, out: &mut Output<Effect>) {
+    out.changes.push(RowChange::delete(key(PARENTS, &id.0.to_be_bytes())));
 }
 
 pub(crate) fn delete_topic(id: TopicId, out: &mut Output<Effect>) {
@@ -101,6 +114,14 @@ pub(crate) fn put_slot(group: &str, partition: GroupId, slot: &Slot, out: &mut O
 
 pub(crate) fn delete_slot(group: &str, partition: GroupId, out: &mut Output<Effect>) {
     out.changes.push(RowChange::delete(key_in_group(SLOT, group, &partition.0.to_be_bytes())));
+}
+
+pub(crate) fn put_finished(group: &str, partition: GroupId, epoch: Epoch, out: &mut Output<Effect>) {
+    put(out, key_in_group(FINISHED, group, &partition.0.to_be_bytes()), &epoch);
+}
+
+pub(crate) fn delete_finished(group: &str, partition: GroupId, out: &mut Output<Effect>) {
+    out.changes.push(RowChange::delete(key_in_group(FINISHED, group, &partition.0.to_be_bytes())));
 }
 
 impl Coordinator {
@@ -123,8 +144,12 @@ impl Coordinator {
         match tag {
             EPOCH => self.epoch = decode(VERSION, value, "epoch row")?,
             TOPIC => {
-                let topic = TopicId(u32::from_be_bytes(fixed(id)?));
-                self.topics.insert(topic, decode(VERSION, value, "topic row")?);
+                let topic = self.topics.entry(TopicId(u32::from_be_bytes(fixed(id)?))).or_default();
+                (topic.version, topic.partitions) = decode(VERSION, value, "topic row")?;
+            }
+            PARENTS => {
+                let topic = self.topics.entry(TopicId(u32::from_be_bytes(fixed(id)?))).or_default();
+                topic.parents = decode(VERSION, value, "parents row")?;
             }
             GROUP => {
                 let created: WallClock = decode(VERSION, value, "group row")?;
@@ -140,6 +165,12 @@ impl Coordinator {
                 let partition = GroupId(u32::from_be_bytes(fixed(id)?));
                 let slot = decode(VERSION, value, "slot row")?;
                 self.groups.entry(group).or_default().slots.insert(partition, slot);
+            }
+            FINISHED => {
+                let (group, id) = split(id)?;
+                let partition = GroupId(u32::from_be_bytes(fixed(id)?));
+                let epoch = decode(VERSION, value, "finished row")?;
+                self.groups.entry(group).or_default().finished.insert(partition, epoch);
             }
             other => return Err(Corrupt(format!("groups row with unknown tag {other}"))),
         }

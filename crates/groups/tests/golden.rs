@@ -5,7 +5,7 @@
 
 mod expected;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
 use weir_groups::{Command, Coordinator, Epoch, MemberId};
@@ -65,6 +65,7 @@ fn commands() -> Vec<Command> {
         partitions: list.iter().copied().map(GroupId).collect(),
         version: 300,
     };
+    let five = || BTreeSet::from([GroupId(5)]);
     let join = |member: &str, request: u64| Command::Join {
         group: group(),
         member: MemberId::from(member),
@@ -86,6 +87,26 @@ fn commands() -> Vec<Command> {
         Command::Tick,
         Command::DeleteGroup { group: group() },
         Command::RaiseEpochs { above: Epoch(300) },
+        // After a split: 5 is sealed, 600 and 70000 have its keys.
+        join("c", 3),
+        Command::SetLineage {
+            topic: TopicId(1),
+            partitions: [5, 500, 600, 70_000].into_iter().map(GroupId).collect(),
+            parents: BTreeMap::from([(GroupId(600), five()), (GroupId(70_000), five())]),
+            version: 301,
+        },
+        Command::Finish {
+            group: group(),
+            member: MemberId::from("c"),
+            partition: GroupId(5),
+            epoch: Epoch((1 << 32) + 2),
+        },
+        Command::SetLineage {
+            topic: TopicId(1),
+            partitions: [500, 600, 70_000].into_iter().map(GroupId).collect(),
+            parents: BTreeMap::new(),
+            version: 302,
+        },
     ]
 }
 

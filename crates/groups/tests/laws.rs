@@ -1,16 +1,19 @@
 //! Laws of the machine, over histories of clients that work with what they were really answered: they list what
-//! they really hold, give up what they are told to (or do not), die, come back, and fall silent.
+//! they really hold, give up what they are told to (or do not), die, come back, and fall silent; and they finish partitions
+//! that were split or merged.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+mod lineage;
 mod stored;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use lineage::Lineage;
 use proptest::prelude::*;
 use stored::Stored;
 use weir_groups::limits::SESSION_MS_MIN;
-use weir_groups::{Assignment, Command, Coordinator, Epoch, Group, GroupState, MemberId, Owner, Reply};
+use weir_groups::{Assignment, Command, Coordinator, Epoch, Group, GroupState, MemberId, Owner, Reply, Slot};
 use weir_types::{At, GroupId, LeaseClock, LogIndex, Output, RequestId, Term, TopicId, WallClock};
 
 const GROUPS: [&str; 2] = ["readers", "writers"];
@@ -46,6 +49,23 @@ enum Wish {
     Delete {
         group: u8,
     },
+    /// A partition is split, or two are merged.
+    Reshape {
+        topic: u32,
+        pick: u8,
+        merge: bool,
+    },
+    /// A sealed partition is removed.
+    Retire {
+        topic: u32,
+        pick: u8,
+    },
+    /// A client has read a sealed partition to its end. `stale`: it says so under an epoch that it does not have.
+    Finish {
+        client: u8,
+        pick: u8,
+        stale: bool,
+    },
 }
 
 fn wish(topics: u8) -> impl Strategy<Value = Wish> {
@@ -62,6 +82,13 @@ fn wish(topics: u8) -> impl Strategy<Value = Wish> {
         3 => (0..1_500u64).prop_map(|ms| Wish::Wait { ms }),
         1 => (0..3u32, 0..12u32).prop_map(|(topic, count)| Wish::Partitions { topic, count }),
         1 => (0..2u8).prop_map(|group| Wish::Delete { group }),
+        2 => (0..3u32, any::<u8>(), any::<bool>()).prop_map(|(topic, pick, merge)| {
+            Wish::Reshape { topic, pick, merge }
+        }),
+        1 => (0..3u32, any::<u8>()).prop_map(|(topic, pick)| Wish::Retire { topic, pick }),
+        6 => (client(), any::<u8>(), prop::bool::weighted(0.1)).prop_map(|(client, pick, stale)| {
+            Wish::Finish { client, pick, stale }
+        }),
     ]
 }
 
@@ -91,6 +118,10 @@ struct World {
     clients: BTreeMap<u8, Client>,
     /// The last grant of each partition, kept also when its group is deleted.
     granted: BTreeMap<(&'static str, GroupId), Owner>,
+    /// What the registry knows of each topic that there is.
+    topics: BTreeMap<u32, Lineage>,
+    /// What each group was told that it has finished.
+    finished: BTreeMap<&'static str, BTreeSet<GroupId>>,
 }
 
 fn group_of(client: u8) -> &'static str {
@@ -124,15 +155,102 @@ impl World {
             }
             Wish::Partitions { topic, count } => {
                 // Topic 1 has partitions 100…, and so on.
-                let partitions = (0..count).map(|n| GroupId(100 * topic + n)).collect();
-                let command =
-                    Command::SetPartitions { topic: TopicId(topic), partitions, version: self.index };
-                self.apply(&command);
+                self.topics.insert(topic, Lineage::of((0..count).map(|n| GroupId(100 * topic + n))));
+                self.report(topic);
             }
             Wish::Delete { group } => {
                 let group = GROUPS[usize::from(group)].to_owned();
                 self.apply(&Command::DeleteGroup { group });
             }
+            Wish::Reshape { topic, pick, merge } => {
+                let known = self.topics.get_mut(&topic);
+                if known.is_some_and(|known| known.reshape(10_000 * (topic + 1), pick.into(), merge)) {
+                    self.report(topic);
+                }
+            }
+            Wish::Retire { topic, pick } => {
+                if self.topics.get_mut(&topic).is_some_and(|known| known.retire(pick.into())) {
+                    self.report(topic);
+                }
+            }
+            Wish::Finish { client, pick, stale } => self.finish(client, pick.into(), stale),
+        }
+    }
+
+    /// The registry's word on a topic comes to the coordinator.
+    fn report(&mut self, topic: u32) {
+        let Lineage { partitions, parents, .. } = self.topics[&topic].clone();
+        let (topic, version) = (TopicId(topic), self.index);
+        let command = if parents.is_empty() {
+            Command::SetPartitions { topic, partitions, version }
+        } else {
+            Command::SetLineage { topic, partitions, parents, version }
+        };
+        self.apply(&command);
+    }
+
+    /// The partitions that a client holds and that are sealed, with its grants' epochs.
+    fn sealed_of(&self, client: u8) -> Vec<(GroupId, Epoch)> {
+        let Some(known) = self.clients.get(&client) else { return Vec::new() };
+        let is_sealed = |partition: GroupId| self.topics.values().any(|topic| topic.is_sealed(partition));
+        let holds = known.holds.iter().map(|(partition, epoch)| (*partition, *epoch));
+        holds.filter(|(partition, _)| is_sealed(*partition)).collect()
+    }
+
+    fn finish(&mut self, client: u8, pick: usize, stale: bool) {
+        let sealed = self.sealed_of(client);
+        if sealed.is_empty() {
+            return;
+        }
+        let (partition, held) = sealed[pick % sealed.len()];
+        let epoch = if stale { Epoch(held.0 - 1) } else { held };
+        let (name, member) = (group_of(client), member(client));
+        let before = self.coordinator.clone();
+        let is_owner = before.owner(name, partition) == Some(&Owner { member: member.clone(), epoch });
+        let command = Command::Finish { group: name.to_owned(), member, partition, epoch };
+        let Some(Reply::Alive { assignment }) = self.apply(&command) else {
+            assert!(!is_owner, "an owner may say that it has finished {partition}");
+            return;
+        };
+        let group = self.coordinator.group(name).unwrap();
+        let known_before = before.group(name).unwrap().finished.get(&partition) == Some(&epoch);
+        assert!(is_owner || known_before, "a stranger has finished {partition}");
+        assert!(is_owner || self.coordinator == before, "a repetition changes nothing");
+        check_finish(partition, before.group(name).unwrap(), group);
+        let held: BTreeSet<GroupId> =
+            assignment.partitions.iter().map(|assigned| assigned.partition).collect();
+        assert!(!held.contains(&partition), "what is finished is not read again");
+        // Whether it hears the answer or not, it may say so again.
+        if pick.is_multiple_of(3) {
+            let after = self.coordinator.clone();
+            assert!(self.apply(&command).is_some());
+            assert_eq!(self.coordinator, after, "a repetition changes nothing");
+        }
+        if !pick.is_multiple_of(5) {
+            self.clients.get_mut(&client).unwrap().hear(&assignment);
+        }
+    }
+
+    /// Follows what the groups have been told, and compares the partitions that are given out with those that may be: none
+    /// before all that came before it is finished (P15), and none left out.
+    fn check_order(&mut self, command: &Command, answered: bool) {
+        if let Command::Finish { group, partition, .. } = command
+            && answered
+        {
+            let name = GROUPS.iter().find(|name| *name == group).unwrap();
+            self.finished.entry(name).or_default().insert(*partition);
+        }
+        for name in GROUPS {
+            let group = self.coordinator.group(name).cloned().unwrap_or_default();
+            let topics = group.topics();
+            let known: Vec<&Lineage> = topics.iter().filter_map(|topic| self.topics.get(&topic.0)).collect();
+            let finished = self.finished.entry(name).or_default();
+            finished.retain(|partition| known.iter().any(|topic| topic.partitions.contains(partition)));
+            assert_eq!(group.finished.keys().copied().collect::<BTreeSet<_>>(), *finished, "of {name}");
+            let may_be_read: BTreeSet<GroupId> =
+                known.iter().flat_map(|topic| topic.may_be_read(finished)).collect();
+            let given: BTreeSet<GroupId> = group.slots.keys().copied().collect();
+            assert_eq!(given, may_be_read, "partitions of {name} that are given out");
         }
     }
 
@@ -212,6 +330,7 @@ impl World {
         assert_eq!(replica.apply(at, command.clone(), &mut again).unwrap(), answer);
         assert_eq!((again.changes, again.effects), (out.changes, out.effects));
         self.check_grants();
+        self.check_order(command, answer.is_ok());
         for name in GROUPS {
             check_others_undisturbed(name, &before, &self.coordinator, command);
         }
@@ -274,6 +393,25 @@ impl World {
         }
     }
 
+    /// Everybody does as told, and reads all that is sealed.
+    fn read_all(&mut self, living: &[u8]) {
+        for _ in 0..100 {
+            // One that is told to give a partition up does so at its next beat, and another hears of it at its next.
+            for client in [living, living, living].concat() {
+                self.beat(client, false);
+            }
+            if living.iter().all(|client| self.sealed_of(*client).is_empty()) {
+                return;
+            }
+            for client in living {
+                for _ in self.sealed_of(*client) {
+                    self.finish(*client, 1, false);
+                }
+            }
+        }
+        panic!("there is always another sealed partition");
+    }
+
     /// Everybody who lives does as told. Then the groups are at rest, and each partition is held by exactly the one
     /// client that its owner is.
     fn settle(&mut self) {
@@ -291,14 +429,17 @@ impl World {
         }
         self.now += 1;
         self.act(&Wish::Wait { ms: 0 });
-        for _ in 0..2 {
-            for client in &living {
-                self.beat(*client, false);
-            }
-        }
+        self.read_all(&living);
         for name in GROUPS {
             let Some(group) = self.coordinator.group(name) else { continue };
             assert_ne!(group.state(), GroupState::Rebalancing);
+            for topic in group.topics() {
+                let open = self.topics.get(&topic.0).map(Lineage::open).unwrap_or_default();
+                let read = |partition: &GroupId| {
+                    group.slots.contains_key(partition) || self.finished[name].contains(partition)
+                };
+                assert!(open.iter().all(read), "a partition is never given out to {name}");
+            }
             for (partition, slot) in &group.slots {
                 let owner = slot.owner.as_ref().unwrap();
                 let of_group = self.clients.iter().filter(|(client, _)| group_of(**client) == name);
@@ -309,6 +450,20 @@ impl World {
             }
         }
     }
+}
+
+/// With equal subscriptions, members keep what they have when one finishes a partition. Only when no child comes, another may
+/// have to give one up, for one that has too few now.
+fn check_finish(finished: GroupId, before: &Group, after: &Group) {
+    if !uniform(after) {
+        return;
+    }
+    let stays = |(partition, slot): &(&GroupId, &Slot)| {
+        **partition != finished && before.slots.get(*partition).is_some_and(|old| old.target != slot.target)
+    };
+    let moved = after.slots.iter().filter(stays).count();
+    let come = after.slots.keys().filter(|partition| !before.slots.contains_key(partition)).count();
+    assert!(moved <= usize::from(come == 0), "{moved} partitions move, {come} come");
 }
 
 /// Whether all members subscribe to the same.

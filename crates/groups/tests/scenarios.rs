@@ -116,6 +116,17 @@ impl Words<'_> {
         items.filter(|item| !item.is_empty()).map(|item| T::from(item.parse::<u32>().unwrap())).collect()
     }
 
+    /// `child:parent+parent`, separated by commas.
+    fn parents(&self) -> BTreeMap<GroupId, BTreeSet<GroupId>> {
+        let id = |text: &str| GroupId(text.parse().unwrap());
+        let text = self.text("parents");
+        let children = text.split(',').filter(|item| !item.is_empty());
+        children
+            .map(|item| item.split_once(':').unwrap())
+            .map(|(child, parents)| (id(child), parents.split('+').map(id).collect()))
+            .collect()
+    }
+
     fn member(&self) -> MemberId {
         MemberId(self.text("member"))
     }
@@ -144,6 +155,18 @@ fn command(verb: &str, words: &Words<'_>) -> Command {
             partitions: words.ids("list"),
             version: words.number("version"),
         },
+        "lineage" => Command::SetLineage {
+            topic: TopicId(words.number("topic") as u32),
+            partitions: words.ids("list"),
+            parents: words.parents(),
+            version: words.number("version"),
+        },
+        "finish" => Command::Finish {
+            group,
+            member: words.member(),
+            partition: GroupId(words.number("partition") as u32),
+            epoch: Epoch(words.number("epoch")),
+        },
         "delete" => Command::DeleteGroup { group },
         "raise" => Command::RaiseEpochs { above: Epoch(words.number("above")) },
         other => panic!("unknown verb {other}"),
@@ -157,6 +180,8 @@ fn question(coordinator: &Coordinator, verb: &str, words: &Words<'_>) -> Option<
         "wanted" => {
             lines(coordinator.topics_wanted().map(|(topic, known)| format!("topic {topic}: {known:?}")))
         }
+        "parents" => format!("{:?}", coordinator.parents(TopicId(words.number("topic") as u32))),
+        "finished" => format!("{:?}", coordinator.group(&words.text("group")).map(|group| &group.finished)),
         "describe" => match coordinator.describe(&words.text("group")) {
             None => "none".to_owned(),
             Some(group) => {
@@ -197,6 +222,8 @@ fn row(change: &RowChange) -> String {
         3 => format!("group {}", String::from_utf8_lossy(id)),
         4 => format!("member {} {}", in_group().0, String::from_utf8_lossy(in_group().1)),
         5 => format!("slot {} {}", in_group().0, number(in_group().1)),
+        6 => format!("parents of topic {}", number(id)),
+        7 => format!("finished {} {}", in_group().0, number(in_group().1)),
         other => panic!("unknown row {other}"),
     };
     match change.value {

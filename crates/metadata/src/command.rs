@@ -9,8 +9,9 @@ use weir_types::{
     TopicId, TopicPolicy,
 };
 
-use crate::description::Description;
+use crate::description::{Described, Description};
 use crate::feature::Level;
+use crate::lineage::Reshape;
 use crate::link::LinkKind;
 use crate::moves::ReplicaMove;
 use crate::node::Addresses;
@@ -286,6 +287,36 @@ pub enum Command {
     AbandonRestore {
         /// The request that began it.
         request: RequestId,
+    },
+    /// Splits and merges partitions of a topic: all of the steps are planned or none. Their children are placed, and own the
+    /// keys when the parents are sealed.
+    Reshape {
+        /// The topic.
+        topic: TopicId,
+        /// A retry of the same request gets the same answer.
+        request: RequestId,
+        /// The steps; a partition occurs in one of them only.
+        steps: Vec<Reshape>,
+        /// Nodes that are not heard: nothing is placed there as long as there are enough others.
+        down: BTreeSet<NodeId>,
+    },
+    /// The leader of a partition that is to be sealed reports that it is. With the last parent of a child the keys go to the
+    /// children. Repeating it changes nothing.
+    PartitionSealed {
+        /// The partition's group.
+        group: GroupId,
+    },
+    /// The leader of a sealed partition reports that nothing is left in it: it is removed. Repeating it changes nothing.
+    RetirePartition {
+        /// The partition's group.
+        group: GroupId,
+    },
+    /// As [`BeginRestore`](Self::BeginRestore), of a backup with partitions that were split or merged.
+    BeginRestoreOf {
+        /// A retry of the same request changes nothing.
+        request: RequestId,
+        /// What the backup keeps of its registry.
+        described: Described,
     },
 }
 

@@ -8,6 +8,7 @@
 //! |---:|---|
 //! | 1 | nothing: what builds wrote before there were levels |
 //! | 2 | recovery and replacement of nodes, changed numbers of replicas, tenants of queues, quiet groups, relocation, restoring; nodes that join say what they know |
+//! | 3 | partitions that are split and merged, and what these write and say of that |
 //!
 //! Whoever proposes something of a later level asks [`Registry::allows`](crate::Registry::allows) first. No machine does
 //! inside `apply`: a command is in the log because its level was reached when it was proposed.
@@ -25,7 +26,7 @@ impl Level {
     /// What builds know that know nothing of levels, and where the clusters are that they founded.
     pub const FIRST: Self = Self(1);
     /// The highest that this build knows.
-    pub const KNOWN: Self = Self(2);
+    pub const KNOWN: Self = Self(3);
 
     /// Fails when the cluster may hold what this build cannot read: the replica stops here, before it comes to that.
     pub(crate) fn check_known(self) -> Result<(), Corrupt> {
@@ -70,6 +71,9 @@ pub enum Feature {
     Relocation,
     /// [`Command::BeginRestore`](crate::Command::BeginRestore), and what the restored partitions write then.
     Restore,
+    /// [`Command::Reshape`](crate::Command::Reshape), and what the partitions write and say of it then;
+    /// [`Command::BeginRestoreOf`](crate::Command::BeginRestoreOf).
+    Reshaping,
 }
 
 impl Feature {
@@ -84,6 +88,7 @@ impl Feature {
             | Self::QuietGroups
             | Self::Relocation
             | Self::Restore => Level(2),
+            Self::Reshaping => Level(3),
         }
     }
 }
@@ -99,6 +104,7 @@ impl fmt::Display for Feature {
             Self::QuietGroups => "letting idle groups fall quiet",
             Self::Relocation => "writing what is left of a queue's log anew",
             Self::Restore => "restoring a backup",
+            Self::Reshaping => "splitting and merging partitions",
         })
     }
 }

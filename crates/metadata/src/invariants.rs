@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use weir_types::{Corrupt, GroupId, NodeId};
 
+use crate::lineage::{Lineage, Stage};
 use crate::membership::{Membership, ReplicaSet};
 use crate::node::NodeState;
 use crate::registry::{Cluster, Registry};
@@ -26,6 +27,7 @@ impl Registry {
         self.check_nodes(cluster)?;
         self.check_topics(cluster)?;
         self.check_ranges()?;
+        self.check_lineages()?;
         holds(self.memberships.contains_key(&GroupId::METADATA), || {
             "the metadata group has no members".into()
         })?;
@@ -102,7 +104,8 @@ impl Registry {
             })?;
             // Whatever moves, drains and recoveries do meanwhile, each of them puts one in the place of another.
             let wanted = |membership: &Membership| membership.target.voters.len() == topic.replicas as usize;
-            let mut memberships = self.partitions(id).map(|partition| self.memberships.get(&partition.group));
+            let mut memberships =
+                self.all_partitions(id).map(|partition| self.memberships.get(&partition.group));
             holds(memberships.all(|membership| membership.is_none_or(wanted)), || {
                 format!("a partition of topic {id} is not to have {} replicas", topic.replicas)
             })?;
@@ -110,9 +113,11 @@ impl Registry {
         holds(self.topic_by_name.len() == self.topics.len(), || "two topics share a name".into())
     }
 
-    /// The partitions of each topic cover the key space without gap or overlap.
+    /// The partitions of each topic that own keys cover the key space without gap or overlap.
     fn check_ranges(&self) -> Result<(), Corrupt> {
-        holds(self.ranges.len() == self.partitions.len(), || "two partitions start at one hash".into())?;
+        let owners = self.partitions.keys().filter(|group| self.stage(**group).owns()).count();
+        holds(self.ranges.len() == owners, || "two partitions start at one hash".into())?;
+        holds(self.numbers.len() == self.partitions.len(), || "two partitions have one number".into())?;
         for topic in self.topics.keys().copied().chain([COORDINATOR]) {
             let mut next = 0;
             for partition in self.partitions(topic) {
@@ -125,6 +130,81 @@ impl Registry {
             holds(next == 1 << 32, || format!("the partitions of topic {topic} end at {next:#x}"))?;
         }
         Ok(())
+    }
+
+    /// Parents and children know of each other, and stand where they can at the same time.
+    pub(crate) fn check_lineages(&self) -> Result<(), Corrupt> {
+        for (group, lineage) in &self.lineages {
+            let Lineage { stage, parents, children, request, reported } = lineage;
+            let of_topic =
+                self.partitions.get(group).is_some_and(|known| self.topics.contains_key(&known.topic));
+            let replaced = !children.is_empty();
+            let fits = match stage {
+                Stage::Open | Stage::Coming => !replaced && !reported && !parents.is_empty(),
+                Stage::Sealing => replaced,
+                Stage::Sealed => replaced && *reported,
+            };
+            holds(of_topic && fits && (parents.is_empty() || request.is_some()), || {
+                format!("partition {group} cannot be so: {lineage:?}")
+            })?;
+            for child in children {
+                self.check_kin(*group, *child)?;
+            }
+            for parent in parents {
+                let known = self.lineages.get(parent).is_some_and(|known| known.children.contains(group));
+                holds(known, || format!("partition {parent} is not known as a parent of {group}"))?;
+            }
+            if *stage == Stage::Sealing {
+                self.check_step(*group, children)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A parent and a child of it.
+    fn check_kin(&self, parent: GroupId, child: GroupId) -> Result<(), Corrupt> {
+        let known = self.lineages.get(&child).is_some_and(|known| known.parents.contains(&parent));
+        holds(known, || format!("partition {child} is not known as a child of {parent}"))?;
+        let stages = (self.stage(parent), self.stage(child));
+        let fits = match stages {
+            (Stage::Sealing, stage) => stage == Stage::Coming,
+            (parent, stage) => parent == Stage::Sealed && stage != Stage::Coming,
+        };
+        holds(fits, || format!("partition {parent} and its child {child} cannot be {stages:?}"))?;
+        let place = |group| self.partitions.get(&group).map(|known| (known.topic, known.index));
+        let later = match (place(parent), place(child)) {
+            (Some((topic, older)), Some((same, younger))) => topic == same && older < younger,
+            _ => false,
+        };
+        holds(later, || format!("partition {child} has no higher number than its parent {parent}"))
+    }
+
+    /// What is to be sealed and what comes in its place have the same keys, and not all has been reported yet.
+    fn check_step(&self, group: GroupId, children: &[GroupId]) -> Result<(), Corrupt> {
+        let parents = |child: &GroupId| self.lineages.get(child).map(|known| &known.parents);
+        let all = children.first().and_then(parents);
+        let waits = |parent: &GroupId| self.lineages.get(parent).is_some_and(|known| !known.reported);
+        let same = all.is_some_and(|all| {
+            let agree = children.iter().all(|child| parents(child) == Some(all));
+            let keys = self.span(all);
+            agree && all.iter().any(waits) && keys.is_some() && keys == self.span(children)
+        });
+        holds(same, || format!("partition {group} is not to be replaced by {children:?}"))
+    }
+
+    /// The first and the last key of neighbours; none when they are no neighbours.
+    fn span(&self, groups: &[GroupId]) -> Option<(u32, u32)> {
+        let mut span: Option<(u32, u32)> = None;
+        for group in groups {
+            let range = self.partitions.get(group)?.range;
+            let (first, last) = (range.first().0, range.last().0);
+            span = match span {
+                None => Some((first, last)),
+                Some((start, end)) if end.checked_add(1) == Some(first) => Some((start, last)),
+                Some(_) => return None,
+            };
+        }
+        span
     }
 
     fn check_membership(

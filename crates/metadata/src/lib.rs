@@ -1,7 +1,7 @@
 //! The registry of a Weir cluster, as a pure machine: Raft group 0 replicates it, and every node has it at hand.
 //!
 //! It owns the nodes and their racks, the topics, their partitions with key ranges, who holds the replicas of
-//! each group (as it is and as it shall be), and the ids of producers. It hands out every id of the cluster, and
+//! each group (as it is and as it shall be), which partition came of which ([`Lineage`]), and the ids of producers. It hands out every id of the cluster, and
 //! none twice. Placement ([`placement`]) is a pure function that runs inside `apply`, so all replicas place alike.
 //!
 //! ```text
@@ -29,6 +29,7 @@ mod description;
 mod feature;
 mod invariants;
 pub mod limits;
+mod lineage;
 mod link;
 mod membership;
 pub mod moves;
@@ -42,11 +43,13 @@ mod registry;
 mod restoration;
 mod routing;
 mod rows;
+mod scale;
 mod topic;
 
 pub use command::{Command, Founder, PolicyChange};
-pub use description::Description;
+pub use description::{Described, Description};
 pub use feature::{Feature, Level};
+pub use lineage::{Lineage, Reshape, Stage};
 pub use link::{Link, LinkKind};
 pub use membership::{Membership, ReplicaSet};
 pub use moves::{MoveReason, MoveState, Phase, ReplicaMove, Step};

@@ -106,6 +106,13 @@ pub enum Reply {
     RestoreFinished,
     /// Nothing of the restore is left.
     RestoreAbandoned,
+    /// The splits and merges are planned, or were already.
+    Reshaped {
+        /// The partitions that are replaced, in order of the steps.
+        parents: Vec<GroupId>,
+        /// Those that replace them, in the same order.
+        children: Vec<GroupId>,
+    },
 }
 
 /// A hint for the runtime of the leader. Losing or repeating one is harmless.
@@ -538,15 +545,52 @@ pub enum Rejection {
         /// How many.
         partitions: usize,
     },
+    /// Two partitions cannot take the place of this one.
+    #[error("partition {group} cannot be split: {reason}")]
+    PartitionNotSplittable {
+        /// The partition's group.
+        group: GroupId,
+        /// Why.
+        reason: String,
+    },
+    /// One partition cannot take the place of these two.
+    #[error("partitions {left} and {right} cannot be merged: {reason}")]
+    PartitionsNotMergeable {
+        /// The group of the first one.
+        left: GroupId,
+        /// That of the second one.
+        right: GroupId,
+        /// Why.
+        reason: String,
+    },
+    /// The partition was split or merged: its keys are its children's.
+    #[error("partition {group} is sealed: its children own its keys")]
+    PartitionSealed {
+        /// The partition's group.
+        group: GroupId,
+    },
+    /// A split or merge has to come to its end first.
+    #[error("the split or merge of partition {group} has not come to its end yet")]
+    ReshapeInProgress {
+        /// The group of a partition that it concerns.
+        group: GroupId,
+    },
+    /// A report of a partition that nobody splits or merges.
+    #[error("partition {group} is not sealed, and is not to be")]
+    PartitionNotSealed {
+        /// The partition's group.
+        group: GroupId,
+    },
 }
 
 impl Rejection {
     /// What the caller does next.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::NotFormed | Self::ReplicaLeaving { .. } | Self::RestoreUnfinished { .. } => {
-                ErrorKind::Retry
-            }
+            Self::NotFormed
+            | Self::ReplicaLeaving { .. }
+            | Self::RestoreUnfinished { .. }
+            | Self::ReshapeInProgress { .. } => ErrorKind::Retry,
             Self::NodeUnknown { .. }
             | Self::TopicNotFound { .. }
             | Self::GroupUnknown { .. }
@@ -624,6 +668,11 @@ impl Rejection {
             Self::BackupInvalid { .. } => "backup-damaged",
             Self::RestoreUnknown { .. } => "restore-not-under-way",
             Self::RestoreUnfinished { .. } => "restore-unfinished",
+            Self::PartitionNotSplittable { .. } => "partition-not-splittable",
+            Self::PartitionsNotMergeable { .. } => "partitions-not-mergeable",
+            Self::PartitionSealed { .. } => "partition-sealed",
+            Self::ReshapeInProgress { .. } => "reshape-in-progress",
+            Self::PartitionNotSealed { .. } => "invalid-command",
         }
     }
 }

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use weir_types::{ClusterId, GroupId, Incarnation, KeyHash, NodeId, ReplicaId, TopicId};
 
 use crate::limits::MOVES_AT_ONCE;
+use crate::lineage::Stage;
 use crate::link::{Link, LinkKind};
 use crate::membership::{Membership, ReplicaSet};
 use crate::moves::{self, MoveState, ReplicaMove, Step};
@@ -106,7 +107,8 @@ impl Registry {
         self.topics.get(self.topic_by_name.get(name)?)
     }
 
-    /// The partitions of a topic (or of [`COORDINATOR`]) in order of key range.
+    /// The partitions of a topic (or of [`COORDINATOR`]) that own its keys, in order of key range. For the others see
+    /// [`Registry::all_partitions`].
     pub fn partitions(&self, topic: TopicId) -> impl Iterator<Item = &Partition> {
         let bounds = (topic, KeyHash(0))..=(topic, KeyHash(u32::MAX));
         self.ranges.range(bounds).filter_map(|(_, group)| self.partitions.get(group))
@@ -346,7 +348,10 @@ impl Registry {
 
     /// One topic's part of the routing table.
     pub fn topic_route(&self, topic: &Topic) -> TopicRoute {
+        let sealed = |partition: &&Partition| self.stage(partition.group) == Stage::Sealed;
+        let sealed = self.all_partitions(topic.id).filter(sealed);
         TopicRoute {
+            sealed: sealed.filter_map(|partition| self.partition_route(partition)).collect(),
             id: topic.id,
             name: topic.name.clone(),
             policy: topic.policy.clone(),
@@ -365,6 +370,7 @@ impl Registry {
             group: partition.group,
             index: partition.index,
             range: partition.range,
+            parents: self.lineage(partition.group).map_or_else(Vec::new, |lineage| lineage.parents.clone()),
             nodes: nodes.into_iter().collect(),
             preferred_leader: self.first_to_ask(partition.group, membership)?,
         })

@@ -8,9 +8,13 @@ use weir_types::{
     TopicId,
 };
 
-use crate::apply::{CreateLink, CreateTopic, FormCluster, MembershipChanged, RegisterNode, SetReplicas};
+use crate::apply::{
+    CreateLink, CreateTopic, FormCluster, MembershipChanged, RegisterNode, ReshapeTopic, SetReplicas,
+};
 use crate::command::Command;
+use crate::description::Described;
 use crate::feature::Level;
+use crate::lineage::Lineage;
 use crate::link::Link;
 use crate::membership::Membership;
 use crate::moves::Move;
@@ -82,11 +86,15 @@ pub struct Registry {
     pub(crate) moves: BTreeMap<GroupId, Move>,
     /// The last restore, or the one that is under way.
     pub(crate) restoration: Option<Restoration>,
+    /// Of the partitions that were split or merged, or came of that.
+    pub(crate) lineages: BTreeMap<GroupId, Lineage>,
     // Derived from the above, never stored.
     pub(crate) node_by_incarnation: BTreeMap<Incarnation, NodeId>,
     pub(crate) topic_by_name: BTreeMap<String, TopicId>,
-    /// Partitions of each topic in order of range: (topic, first hash) → group.
+    /// Partitions of each topic that own its keys, in order of range: (topic, first hash) → group.
     pub(crate) ranges: BTreeMap<(TopicId, KeyHash), GroupId>,
+    /// All partitions of each topic: (topic, number) → group.
+    pub(crate) numbers: BTreeMap<(TopicId, u32), GroupId>,
 }
 
 impl Registry {
@@ -157,12 +165,21 @@ impl Registry {
             Command::CancelDrain { node } => self.cancel_drain(node, out),
             Command::RecoverNode { node, down } => self.recover_node(node, &down, out),
             Command::ReplaceNode { node, by, down } => self.replace_node(node, by, &down, out),
-            Command::BeginRestore { request, described } => self.begin_restore(request, described, out),
+            Command::BeginRestore { request, described } => {
+                let described = Described { description: described, lineages: BTreeMap::new() };
+                self.begin_restore(request, described, out)
+            }
+            Command::BeginRestoreOf { request, described } => self.begin_restore(request, described, out),
             Command::FinishRestore { request } => self.finish_restore(request, out),
             Command::AbandonRestore { request } => self.abandon_restore(request, out),
             Command::SetReplicas { topic, replicas, changes, down } => {
                 self.set_replicas(&SetReplicas { topic, replicas, changes, down }, out)
             }
+            Command::Reshape { topic, request, steps, down } => {
+                self.reshape(&ReshapeTopic { topic, request, steps, down }, out)
+            }
+            Command::PartitionSealed { group } => self.partition_sealed(group, out),
+            Command::RetirePartition { group } => self.retire_partition(group, out),
         }
     }
 

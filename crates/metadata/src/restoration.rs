@@ -30,10 +30,10 @@ impl Registry {
         self.restoration.as_ref().is_some_and(|restoration| restoration.topics.contains(&topic))
     }
 
-    /// The partitions that a restore brings, while it is under way: each with the replica that is to get its image first.
+    /// The partitions that a restore brings, also those that are sealed, while it is under way: each with the replica that is to get its image first.
     pub fn restoring(&self, request: RequestId) -> Vec<(GroupId, ReplicaId)> {
         let known = self.restoration.iter().filter(|restoration| restoration.request == request);
-        let partitions = known.flat_map(|known| &known.topics).flat_map(|topic| self.partitions(*topic));
+        let partitions = known.flat_map(|known| &known.topics).flat_map(|topic| self.all_partitions(*topic));
         let first = |partition: &Partition| {
             Some((partition.group, self.memberships.get(&partition.group)?.preferred_leader))
         };

@@ -43,8 +43,10 @@ pub struct TopicRoute {
     pub name: String,
     /// What it promises.
     pub policy: TopicPolicy,
-    /// Its partitions, in order of range.
+    /// The partitions that own its keys, in order of range.
     pub partitions: Vec<PartitionRoute>,
+    /// Those that were split or merged and hold what came before that, in order of number.
+    pub sealed: Vec<PartitionRoute>,
 }
 
 /// Where a partition is.
@@ -54,8 +56,10 @@ pub struct PartitionRoute {
     pub group: GroupId,
     /// Its number in the topic.
     pub index: u32,
-    /// The key hashes it owns.
+    /// The key hashes it owns, or owned until it was sealed.
     pub range: KeyRange,
+    /// The sealed partitions whose keys it took over, as long as they are there: what is in them comes first.
+    pub parents: Vec<GroupId>,
     /// The nodes that vote, in order of id.
     pub nodes: Vec<NodeId>,
     /// Whom to ask first: the node that should lead, or another voter while that one does not vote yet.

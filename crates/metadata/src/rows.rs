@@ -13,6 +13,7 @@
 //! | `09` group u32 | [`Move`]: a replica on its way to another node |
 //! | `0a` | [`Level`]: the feature level; not there at the first |
 //! | `0b` | [`Restoration`]: the last restore, or the one under way |
+//! | `0c` group u32 | [`Lineage`]: of a partition that was split or merged, or came of that |
 //!
 //! Keys that start with `00` belong to consensus.
 
@@ -21,6 +22,7 @@ use serde::de::DeserializeOwned;
 use weir_types::{Corrupt, GroupId, NodeId, Output, Row, RowChange, TopicId};
 
 use crate::feature::Level;
+use crate::lineage::Lineage;
 use crate::link::Link;
 use crate::membership::Membership;
 use crate::moves::Move;
@@ -45,6 +47,7 @@ const LINK: u8 = 8;
 const MOVE: u8 = 9;
 const LEVEL: u8 = 10;
 const RESTORATION: u8 = 11;
+const LINEAGE: u8 = 12;
 
 /// Version byte, then postcard.
 pub(crate) fn encode<T: Serialize>(version: u8, value: &T) -> Vec<u8> {
@@ -89,6 +92,7 @@ impl Registry {
         // Where a later level is the reason why a row cannot be read, it is named, and not the row.
         registry.level.check_known()?;
         outcome?;
+        registry.share_out_keys();
         registry.check()?;
         Ok(registry)
     }
@@ -126,6 +130,10 @@ impl Registry {
             }
             LEVEL => self.level = decode(VERSION, value, "level row")?,
             RESTORATION => self.restoration = Some(decode(VERSION, value, "restoration row")?),
+            LINEAGE => {
+                let group = GroupId(u32::from_be_bytes(fixed(id)?));
+                self.lineages.insert(group, decode(VERSION, value, "lineage row")?);
+            }
             other => return Err(Corrupt(format!("metadata row with unknown tag {other}"))),
         }
         Ok(())
@@ -180,19 +188,62 @@ impl Registry {
     pub(crate) fn put_partition(&mut self, partition: Partition, out: &mut Output<Effect>) {
         put(out, key(PARTITION, &partition.group.0.to_be_bytes()), &partition);
         self.insert_partition(partition);
+        self.give_keys(partition.group);
     }
 
     fn insert_partition(&mut self, partition: Partition) {
-        self.ranges.insert((partition.topic, partition.range.first()), partition.group);
+        self.numbers.insert((partition.topic, partition.index), partition.group);
         self.partitions.insert(partition.group, partition);
     }
 
-    /// Forgets a partition and its membership.
+    /// Who owns which keys, once all rows are read: a partition's own does not tell.
+    fn share_out_keys(&mut self) {
+        let groups: Vec<GroupId> = self.partitions.keys().copied().collect();
+        for group in groups {
+            self.give_keys(group);
+        }
+    }
+
+    /// A partition that is there and whose stage says so owns its keys from here on.
+    fn give_keys(&mut self, group: GroupId) {
+        let Some(partition) = self.partitions.get(&group).filter(|_| self.stage(group).owns()) else {
+            return;
+        };
+        self.ranges.insert((partition.topic, partition.range.first()), group);
+    }
+
+    /// It does not any more, if it did.
+    fn take_keys(&mut self, group: GroupId) {
+        let Some(partition) = self.partitions.get(&group) else { return };
+        let start = (partition.topic, partition.range.first());
+        if self.ranges.get(&start) == Some(&group) {
+            self.ranges.remove(&start);
+        }
+    }
+
+    pub(crate) fn put_lineage(&mut self, group: GroupId, lineage: Lineage, out: &mut Output<Effect>) {
+        put(out, key(LINEAGE, &group.0.to_be_bytes()), &lineage);
+        self.take_keys(group);
+        self.lineages.insert(group, lineage);
+        self.give_keys(group);
+    }
+
+    /// Of a partition that is open: it owns its keys with a lineage and without.
+    pub(crate) fn drop_lineage(&mut self, group: GroupId, out: &mut Output<Effect>) {
+        out.changes.push(RowChange::delete(key(LINEAGE, &group.0.to_be_bytes())));
+        self.lineages.remove(&group);
+    }
+
+    /// Forgets a partition, its membership and its lineage.
     pub(crate) fn drop_partition(&mut self, group: GroupId, out: &mut Output<Effect>) {
         out.changes.push(RowChange::delete(key(PARTITION, &group.0.to_be_bytes())));
         out.changes.push(RowChange::delete(key(MEMBERSHIP, &group.0.to_be_bytes())));
+        self.take_keys(group);
         if let Some(partition) = self.partitions.remove(&group) {
-            self.ranges.remove(&(partition.topic, partition.range.first()));
+            self.numbers.remove(&(partition.topic, partition.index));
+        }
+        if self.lineages.contains_key(&group) {
+            self.drop_lineage(group, out);
         }
         self.memberships.remove(&group);
         if self.moves.contains_key(&group) {

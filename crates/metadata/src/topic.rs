@@ -15,7 +15,7 @@ pub struct Topic {
     pub name: String,
     /// What it promises.
     pub policy: TopicPolicy,
-    /// Partitions that it was created with.
+    /// Partitions that own its keys.
     pub partitions: u32,
     /// Replicas of each partition.
     pub replicas: u32,

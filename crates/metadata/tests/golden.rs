@@ -9,17 +9,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
 use weir_metadata::{
-    Addresses, Command, Description, Founder, Level, LinkKind, PolicyChange, Registry, ReplicaMove,
+    Addresses, Command, Described, Founder, Level, LinkKind, PolicyChange, Registry, ReplicaMove, Reshape,
 };
 use weir_types::{
-    At, Backoff, ClusterId, Corrupt, GroupId, Incarnation, NodeId, Offset, Output, ParkPolicy, ReplicaId,
-    RequestId, TopicId, TopicKind, TopicPolicy, WallClock,
+    At, Backoff, ClusterId, Corrupt, GroupId, Incarnation, KeyHash, NodeId, Offset, Output, ParkPolicy,
+    ReplicaId, RequestId, TopicId, TopicKind, TopicPolicy, WallClock,
 };
 
 #[test]
 fn commands_keep_their_bytes() {
     let mut text = String::new();
-    for command in commands() {
+    for command in commands().into_iter().chain(reshaping()) {
         let bytes = command.encode();
         assert_eq!(Command::decode(&bytes).unwrap(), command);
         writeln!(text, "{}\n  {command:?}", hex(&bytes)).unwrap();
@@ -31,7 +31,7 @@ fn commands_keep_their_bytes() {
 fn rows_keep_their_bytes() {
     let mut registry = Registry::default();
     let mut text = String::new();
-    for command in commands() {
+    for command in commands().into_iter().chain(reshaping()) {
         let mut out = Output::default();
         let at = At { wall_clock: WallClock(1_700_000_000_000), ..At::default() };
         let answer = registry.apply(at, command.clone(), &mut out).unwrap();
@@ -47,6 +47,25 @@ fn rows_keep_their_bytes() {
 /// What a backup keeps of that registry, and what a restore of it writes.
 #[test]
 fn a_backup_and_its_restore_keep_their_bytes() {
+    let text = backed_up_and_restored(&commands(), |request, described| {
+        assert!(described.lineages.is_empty());
+        Command::BeginRestore { request, described: described.description }
+    });
+    expected::compare(&expected::path("golden/restore.txt"), &text);
+}
+
+/// The same while there are parents and children.
+#[test]
+fn a_backup_with_lineages_and_its_restore_keep_their_bytes() {
+    let reshaped: Vec<_> = commands().into_iter().chain(reshaping().into_iter().take(13)).collect();
+    let text = backed_up_and_restored(&reshaped, |request, described| {
+        assert_eq!(described.lineages.len(), 5);
+        Command::BeginRestoreOf { request, described }
+    });
+    expected::compare(&expected::path("golden/restore_lineages.txt"), &text);
+}
+
+fn backed_up_and_restored(all: &[Command], begin: fn(RequestId, Described) -> Command) -> String {
     let apply = |registry: &mut Registry, command: Command| {
         let mut out = Output::default();
         let at = At { wall_clock: WallClock(1_700_000_000_000), ..At::default() };
@@ -54,18 +73,18 @@ fn a_backup_and_its_restore_keep_their_bytes() {
         out.changes
     };
     let mut registry = Registry::default();
-    let all = commands();
-    for command in all.clone() {
-        apply(&mut registry, command);
+    for command in all {
+        apply(&mut registry, command.clone());
     }
     let described = registry.describe().unwrap();
-    assert_eq!(Description::decode(&described.encode()).unwrap(), described);
+    assert_eq!(Described::decode(&described.encode()).unwrap(), described);
     let mut text = format!("{}\n", hex(&described.encode()));
     let mut other = Registry::default();
     apply(&mut other, all[0].clone());
     apply(&mut other, all[3].clone());
     let request = RequestId(7);
-    for command in [Command::BeginRestore { request, described }, Command::AbandonRestore { request }] {
+    for command in [begin(request, described), Command::AbandonRestore { request }] {
+        assert_eq!(Command::decode(&command.encode()).unwrap(), command);
         writeln!(text, "{}", hex(&command.encode())).unwrap();
         for change in apply(&mut other, command) {
             let value = change.value.as_deref().map_or_else(|| "deleted".to_owned(), hex);
@@ -73,7 +92,7 @@ fn a_backup_and_its_restore_keep_their_bytes() {
         }
     }
     writeln!(text, "{}", hex(&Command::FinishRestore { request }.encode())).unwrap();
-    expected::compare(&expected::path("golden/restore.txt"), &text);
+    text
 }
 
 #[test]
@@ -216,6 +235,37 @@ fn commands() -> Vec<Command> {
             coordinator_shards: 1,
             level: Level(2),
         },
+    ]
+}
+
+/// What splits and merges partitions of a topic that [`commands`] leave, until the last parents are gone.
+fn reshaping() -> Vec<Command> {
+    let reshape = |request: u64, steps: &[Reshape]| Command::Reshape {
+        topic: TopicId(2),
+        request: RequestId(request),
+        steps: steps.to_vec(),
+        down: BTreeSet::from([NodeId(4)]),
+    };
+    let formed = |group: u32| Command::PartitionFormed { group: GroupId(group) };
+    let sealed = |group: u32| Command::PartitionSealed { group: GroupId(group) };
+    let at = Some(KeyHash(0x4000_0000));
+    vec![
+        reshape(6, &[Reshape::Split { parent: GroupId(3), at }]),
+        formed(5),
+        formed(6),
+        sealed(3),
+        Command::RetirePartition { group: GroupId(3) },
+        reshape(7, &[Reshape::Split { parent: GroupId(6), at: None }]),
+        formed(7),
+        formed(8),
+        sealed(6),
+        reshape(8, &[Reshape::Merge { left: GroupId(5), right: GroupId(7) }]),
+        formed(9),
+        sealed(5),
+        sealed(7),
+        Command::RetirePartition { group: GroupId(5) },
+        Command::RetirePartition { group: GroupId(6) },
+        Command::DeleteTopic { topic: TopicId(2) },
     ]
 }
 

@@ -3,157 +3,25 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+mod raft;
 mod stored;
+mod wishes;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
+use raft::Raft;
 use stored::Stored;
 use weir_metadata::limits::MOVES_AT_ONCE;
 use weir_metadata::{
     Addresses, Command, Fate, Founder, Level, LinkKind, Node, NodeState, PolicyChange, Registry, ReplicaMove,
-    ReplicaSet, Role, Step,
+    ReplicaSet, Reshape, Role, Stage, Step,
 };
 use weir_types::{
-    At, ClusterId, GroupId, Incarnation, LogIndex, NodeId, Output, ReplicaId, RequestId, Term, TopicId,
-    TopicKind, TopicPolicy, WallClock,
+    At, ClusterId, GroupId, Incarnation, KeyHash, LogIndex, NodeId, Output, ReplicaId, RequestId, Term,
+    TopicId, TopicKind, TopicPolicy, WallClock,
 };
-
-/// What somebody wants; numbers pick among what there is.
-#[derive(Clone, Debug)]
-enum Wish {
-    Join { rack: u8 },
-    Restart { node: usize, moved: u8 },
-    Build { node: usize, newer: bool },
-    Raise { silent: usize },
-    LoseDisk { node: usize },
-    LoseWrites { node: usize, retry: bool },
-    Remove { node: usize },
-    Drain { node: usize, down: usize },
-    Undrain { node: usize },
-    Recover { node: usize, down: usize },
-    Replace { node: usize, by: usize, down: usize, gone: bool },
-    Move { group: usize, to: usize },
-    Cancel { group: usize },
-    Balance { take: usize },
-    Elect { group: usize, voter: usize },
-    Create { name: u8, partitions: u32, replicas: u32, request: u8 },
-    Alter { topic: usize, attempts: u32 },
-    Replicate { topic: usize, replicas: u32, down: usize },
-    Delete { topic: usize },
-    Link { kind: u8, from: usize, to: usize, gone: bool },
-    Produce { name: Option<u8>, request: u8 },
-    Form { group: usize },
-    Walk { group: usize },
-    FallBehind,
-    Step { group: usize, behind: bool, committed: bool },
-    Commit { group: usize },
-    RollBack { group: usize, voter: usize },
-    Repeat { report: usize },
-}
-
-fn wish() -> impl Strategy<Value = Wish> {
-    let pick = 0..64usize;
-    prop_oneof![
-        3 => (0..4u8).prop_map(|rack| Wish::Join { rack }),
-        2 => (pick.clone(), 0..3u8).prop_map(|(node, moved)| Wish::Restart { node, moved }),
-        2 => (pick.clone(), any::<bool>()).prop_map(|(node, newer)| Wish::Build { node, newer }),
-        2 => pick.clone().prop_map(|silent| Wish::Raise { silent }),
-        1 => pick.clone().prop_map(|node| Wish::LoseDisk { node }),
-        2 => (pick.clone(), any::<bool>()).prop_map(|(node, retry)| Wish::LoseWrites { node, retry }),
-        1 => pick.clone().prop_map(|node| Wish::Remove { node }),
-        2 => (pick.clone(), pick.clone()).prop_map(|(node, down)| Wish::Drain { node, down }),
-        1 => pick.clone().prop_map(|node| Wish::Undrain { node }),
-        2 => (pick.clone(), pick.clone()).prop_map(|(node, down)| Wish::Recover { node, down }),
-        2 => replace(),
-        3 => (pick.clone(), pick.clone()).prop_map(|(group, to)| Wish::Move { group, to }),
-        1 => pick.clone().prop_map(|group| Wish::Cancel { group }),
-        2 => (1..5usize).prop_map(|take| Wish::Balance { take }),
-        2 => (pick.clone(), pick.clone()).prop_map(|(group, voter)| Wish::Elect { group, voter }),
-        4 => (0..6u8, 0..5u32, 0..5u32, 0..8u8).prop_map(|(name, partitions, replicas, request)| {
-            Wish::Create { name, partitions, replicas, request }
-        }),
-        1 => (pick.clone(), 0..4u32).prop_map(|(topic, attempts)| Wish::Alter { topic, attempts }),
-        3 => replicate(),
-        1 => pick.clone().prop_map(|topic| Wish::Delete { topic }),
-        4 => (0..3u8, pick.clone(), pick.clone(), prop::bool::weighted(0.2))
-            .prop_map(|(kind, from, to, gone)| Wish::Link { kind, from, to, gone }),
-        2 => (prop::option::of(0..3u8), 0..4u8).prop_map(|(name, request)| Wish::Produce { name, request }),
-        6 => pick.clone().prop_map(|group| Wish::Form { group }),
-        1 => Just(Wish::FallBehind),
-        6 => (pick.clone(), any::<bool>(), any::<bool>())
-            .prop_map(|(group, behind, committed)| Wish::Step { group, behind, committed }),
-        2 => pick.clone().prop_map(|group| Wish::Commit { group }),
-        2 => (pick.clone(), pick.clone()).prop_map(|(group, voter)| Wish::RollBack { group, voter }),
-        2 => pick.clone().prop_map(|report| Wish::Repeat { report }),
-        12 => pick.prop_map(|group| Wish::Walk { group }),
-    ]
-}
-
-fn replace() -> impl Strategy<Value = Wish> {
-    (0..64usize, 0..64usize, 0..64usize, prop::bool::weighted(0.8))
-        .prop_map(|(node, by, down, gone)| Wish::Replace { node, by, down, gone })
-}
-
-fn replicate() -> impl Strategy<Value = Wish> {
-    (0..64usize, 0..6u32, 0..64usize).prop_map(|(topic, replicas, down)| Wish::Replicate {
-        topic,
-        replicas,
-        down,
-    })
-}
-
-/// What is done to the members of few groups, and what is lost between them and the registry.
-fn unrest() -> impl Strategy<Value = Wish> {
-    let pick = 0..64usize;
-    prop_oneof![
-        2 => pick.clone().prop_map(|node| Wish::Drain { node, down: 1 }),
-        2 => pick.clone().prop_map(|node| Wish::Undrain { node }),
-        3 => (pick.clone(), pick.clone()).prop_map(|(group, to)| Wish::Move { group, to }),
-        2 => pick.clone().prop_map(|group| Wish::Cancel { group }),
-        1 => pick.clone().prop_map(|node| Wish::LoseWrites { node, retry: false }),
-        1 => pick.clone().prop_map(|node| Wish::Recover { node, down: 1 }),
-        3 => replicate(),
-        1 => replace(),
-        1 => (pick.clone(), pick.clone()).prop_map(|(group, voter)| Wish::Elect { group, voter }),
-        2 => Just(Wish::FallBehind),
-        8 => (pick.clone(), any::<bool>(), any::<bool>())
-            .prop_map(|(group, behind, committed)| Wish::Step { group, behind, committed }),
-        2 => pick.clone().prop_map(|group| Wish::Commit { group }),
-        2 => (pick.clone(), pick.clone()).prop_map(|(group, voter)| Wish::RollBack { group, voter }),
-        2 => pick.clone().prop_map(|report| Wish::Repeat { report }),
-        6 => pick.prop_map(|group| Wish::Walk { group }),
-    ]
-}
-
-/// The members of a Raft group, as its log has them.
-#[derive(Clone, Default)]
-struct Raft {
-    /// By the last committed entry that changed them, and its index.
-    members: ReplicaSet,
-    index: u64,
-    /// By an entry that is not committed.
-    pending: Option<(ReplicaSet, u64)>,
-    last: u64,
-}
-
-impl Raft {
-    fn append(&mut self, members: ReplicaSet) {
-        self.last += 1;
-        self.pending = Some((members, self.last));
-    }
-
-    fn commit(&mut self) {
-        if let Some((members, index)) = self.pending.take() {
-            (self.members, self.index) = (members, index);
-        }
-    }
-
-    fn report(&self, group: GroupId) -> Command {
-        let ReplicaSet { voters, learners } = self.members.clone();
-        Command::MembershipChanged { group, voters, learners, generation: self.index + 1 }
-    }
-}
+use wishes::{Wish, growth, unrest, wish};
 
 /// A registry, its rows, and the Raft groups that it speaks of.
 #[derive(Clone, Default)]
@@ -170,6 +38,8 @@ struct World {
     reports: Vec<Command>,
     leaders: BTreeMap<GroupId, ReplicaId>,
     issued: BTreeSet<ReplicaId>,
+    /// Who has had which number of a topic.
+    numbers: BTreeMap<(TopicId, u32), GroupId>,
     /// Data directories whose node runs a build that knows all levels; the others know the first.
     newer: BTreeSet<Incarnation>,
 }
@@ -301,6 +171,27 @@ impl World {
                 })
             }
             Wish::Delete { topic } => Some(Command::DeleteTopic { topic: self.topic(topic)? }),
+            Wish::Reshape { topic, ref steps, request, down } => {
+                let topic = self.topic(topic)?;
+                let steps = steps.iter().filter_map(|step| self.a_step(topic, *step)).collect();
+                let (request, down) = (RequestId(request.into()), self.down(down));
+                Some(Command::Reshape { topic, request, steps, down })
+            }
+            Wish::Scale { topic, partitions, request } => {
+                let topic = self.topic(topic)?;
+                let steps = self.registry.scale_steps(topic, partitions).ok()?;
+                let request = RequestId(request.into());
+                Some(Command::Reshape { topic, request, steps, down: BTreeSet::new() })
+            }
+            Wish::Seal { group, early } => {
+                let ready = |group: &GroupId| early || self.registry.is_to_be_sealed(*group);
+                Some(Command::PartitionSealed { group: self.a_partition(group, ready)? })
+            }
+            Wish::Retire { group } => {
+                // Mostly of one that may go.
+                let ready = |known: &GroupId| group.is_multiple_of(8) || self.registry.is_retirable(*known);
+                Some(Command::RetirePartition { group: self.a_partition(group, ready)? })
+            }
             Wish::Produce { name, request } => Some(Command::InitProducer {
                 name: name.map(|name| format!("producer-{name}")),
                 request: RequestId(request.into()),
@@ -380,6 +271,28 @@ impl World {
     fn topic(&self, pick: usize) -> Option<TopicId> {
         let topics: Vec<TopicId> = self.registry.topics().map(|topic| topic.id).collect();
         topics.get(pick % topics.len().max(1)).copied()
+    }
+
+    fn a_partition(&self, pick: usize, ready: impl Fn(&GroupId) -> bool) -> Option<GroupId> {
+        let groups = (0..1_000).map(GroupId).filter(|group| self.registry.partition(*group).is_some());
+        let groups: Vec<GroupId> = groups.filter(ready).collect();
+        groups.get(pick % groups.len().max(1)).copied()
+    }
+
+    /// A partition is merged with the one behind it, or split; often one that can be.
+    fn a_step(&self, topic: TopicId, (pick, merge, at): (usize, bool, Option<u32>)) -> Option<Reshape> {
+        let all: Vec<_> = if pick.is_multiple_of(8) {
+            self.registry.all_partitions(topic).collect()
+        } else {
+            self.registry.partitions(topic).collect()
+        };
+        let place = pick % all.len().max(1);
+        let group = all.get(place)?.group;
+        Some(if merge {
+            Reshape::Merge { left: group, right: all.get(place + 1)?.group }
+        } else {
+            Reshape::Split { parent: group, at: at.map(KeyHash) }
+        })
     }
 
     fn down(&self, pick: usize) -> BTreeSet<NodeId> {
@@ -589,6 +502,7 @@ impl World {
         assert!(registry.members().all(reads), "a member cannot read what there is");
         self.check_replicas(before);
         self.check_links();
+        self.check_lineage(before);
         self.groups.retain(|group, _| self.registry.membership(*group).is_some());
         self.leaders.retain(|group, _| self.registry.membership(*group).is_some());
     }
@@ -608,6 +522,36 @@ impl World {
         assert_eq!(places.len(), single.len(), "a message is to go to two places");
     }
 
+    /// No number comes back, nobody owns keys again that has given them to its children, and the routing table has everybody
+    /// who holds something.
+    fn check_lineage(&mut self, before: &Registry) {
+        for topic in self.registry.topics() {
+            let route = self.registry.topic_route(topic);
+            let shown: BTreeSet<GroupId> =
+                route.partitions.iter().chain(&route.sealed).map(|known| known.group).collect();
+            let coming = |group: &GroupId| self.registry.stage(*group) == Stage::Coming;
+            for partition in self.registry.all_partitions(topic.id) {
+                let group = partition.group;
+                let number = self.numbers.entry((topic.id, partition.index)).or_insert(group);
+                assert_eq!(*number, group, "a number came back");
+                assert_ne!(shown.contains(&group), coming(&group));
+                if before.partition(group).is_some() {
+                    let stages = (before.stage(group), self.registry.stage(group));
+                    let forward = matches!(
+                        stages,
+                        (Stage::Coming, Stage::Open)
+                            | (Stage::Open, Stage::Sealing)
+                            | (Stage::Sealing, Stage::Sealed)
+                    );
+                    assert!(forward || stages.0 == stages.1, "{stages:?}");
+                }
+            }
+            for parent in route.partitions.iter().chain(&route.sealed).flat_map(|known| &known.parents) {
+                assert_eq!(self.registry.stage(*parent), Stage::Sealed);
+            }
+        }
+    }
+
     fn check_replicas(&mut self, before: &Registry) {
         for node in self.registry.members() {
             for desired in self.registry.replicas_on(node.id) {
@@ -621,6 +565,27 @@ impl World {
         }
     }
 
+    /// Reshapes a topic until it has so many partitions, unless a link forbids it.
+    fn scale(&mut self, topic: TopicId, partitions: u32) {
+        for round in 0..20 {
+            let steps = self.registry.scale_steps(topic, partitions).unwrap();
+            if steps.is_empty() {
+                assert_eq!(self.registry.topic(topic).unwrap().partitions, partitions);
+                return;
+            }
+            let before = self.registry.version();
+            let (request, down) = (RequestId(1_000 + round), BTreeSet::new());
+            self.apply(Command::Reshape { topic, request, steps, down });
+            if self.registry.version() == before {
+                let links = || self.registry.links().any(|link| link.to == topic || link.from == topic);
+                assert!(links(), "it was refused for no reason");
+                return;
+            }
+            self.settle();
+        }
+        panic!("the scaling never ends");
+    }
+
     /// Everything that is asked for is done; then every group is where it shall be.
     fn settle(&mut self) {
         self.groups.values_mut().for_each(Raft::commit);
@@ -629,7 +594,11 @@ impl World {
                 Some(command) => command,
                 None => match self.walk(0) {
                     Some(command) => command,
-                    None if self.registry.steps(&self.led()).is_empty() => return,
+                    None if self.registry.steps(&self.led()).is_empty() => {
+                        let sealing = self.a_partition(0, |group| self.registry.is_to_be_sealed(*group));
+                        let Some(group) = sealing else { return };
+                        Command::PartitionSealed { group }
+                    }
                     // A leadership was handed over.
                     None => continue,
                 },
@@ -654,11 +623,17 @@ impl World {
             assert_eq!(&membership.current, &membership.target);
         }
         for topic in self.registry.topics() {
-            for partition in self.registry.partitions(topic.id).filter(|p| whole.contains(&p.group)) {
+            for partition in self.registry.all_partitions(topic.id).filter(|p| whole.contains(&p.group)) {
                 let voters = &self.registry.membership(partition.group).unwrap().current.voters;
                 let nodes: BTreeSet<NodeId> = voters.values().copied().collect();
                 assert_eq!((voters.len(), nodes.len()), (topic.replicas as usize, topic.replicas as usize));
             }
+        }
+        // What waits for its children waits for one that cannot be formed.
+        let unformed = |group: &GroupId| !self.registry.membership(*group).unwrap().formed;
+        for group in groups.clone().filter(|group| self.registry.stage(*group) == Stage::Sealing) {
+            let lineage = self.registry.lineage(group).unwrap();
+            assert!(lineage.reported || lineage.children.iter().any(unformed));
         }
         let unfinished = self.registry.moves().find(|moving| whole.contains(&moving.group));
         assert_eq!(unfinished, None);
@@ -752,6 +727,30 @@ proptest! {
         }
         world.settle();
         world.check_settled();
+    }
+
+    #[test]
+    fn every_key_has_one_owner_however_partitions_are_split_and_merged(
+        wishes in prop::collection::vec(growth(), 1..120),
+    ) {
+        let mut world = World::formed(4);
+        for name in [0, 1] {
+            let create = Wish::Create { name, partitions: 2, replicas: 2, request: name };
+            let command = world.command(&create).unwrap();
+            world.apply(command);
+        }
+        for wish in &wishes {
+            if let Some(command) = world.command(wish) {
+                world.apply(command);
+            }
+        }
+        world.settle();
+        world.check_settled();
+        // What is not linked is brought to any number of partitions.
+        let topics: Vec<TopicId> = world.registry.topics().map(|topic| topic.id).collect();
+        for (topic, partitions) in topics.into_iter().zip([5, 1]) {
+            world.scale(topic, partitions);
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@ use weir_metadata::limits::{
     ADDRESS_BYTES_MAX, LINKS_MAX, MOVES_PER_COMMAND_MAX, NODES_MAX, PARTITIONS_MAX, PRODUCERS_NAMED_MAX,
     TOPICS_MAX,
 };
-use weir_metadata::{Addresses, Command, Founder, LinkKind, Registry, ReplicaMove, Reply};
+use weir_metadata::{Addresses, Command, Founder, LinkKind, Registry, ReplicaMove, Reply, Reshape};
 use weir_types::limits::{
     COMPACTION_MS_MAX, DELAY_MS_MAX, LEASE_MS_MAX, LEASES_PER_PARTITION_MAX, NAME_BYTES_MAX, REPLICAS_MAX,
     RETENTION_GROUPS_MAX, TENANT_HEADER_BYTES_MAX, TOPIC_PARTITIONS_MAX,
@@ -205,6 +205,42 @@ fn a_cluster_has_as_many_partitions_as_it_may() {
         left -= partitions;
     }
     assert_eq!(cluster.ask(create("one-more", queue(|_| {}), 1, 1)), Err("too-many-partitions"));
+}
+
+#[test]
+fn a_topic_is_split_into_as_many_partitions_as_it_may_have() {
+    let mut cluster = Cluster::of(1);
+    let topic = cluster.topic(&queue(|_| {}), TOPIC_PARTITIONS_MAX - 1);
+    let first = SHARDS as u32 + 1;
+    let split = |at: u32| Reshape::Split { parent: GroupId(first + at), at: None };
+    let reshape = |request, steps: Vec<Reshape>| {
+        let (request, down) = (RequestId(request), BTreeSet::new());
+        Command::Reshape { topic, request, steps, down }
+    };
+    assert_eq!(cluster.ask(reshape(1, vec![split(0), split(1)])), Err("too-many-partitions"));
+    assert!(cluster.ask(reshape(1, vec![split(0)])).is_ok());
+    // What is under way counts as done.
+    assert_eq!(cluster.ask(reshape(2, vec![split(1)])), Err("too-many-partitions"));
+    let merge = Reshape::Merge { left: GroupId(first + 1), right: GroupId(first + 2) };
+    assert!(cluster.ask(reshape(2, vec![merge, split(3)])).is_ok());
+}
+
+#[test]
+fn sealed_partitions_and_coming_ones_are_partitions_of_the_cluster() {
+    let mut cluster = Cluster::of(1);
+    let topic = cluster.topic(&queue(|_| {}), 1);
+    let parent = GroupId(SHARDS as u32 + 1);
+    let mut left = PARTITIONS_MAX - SHARDS - 2;
+    while left > 0 {
+        let partitions = left.min(TOPIC_PARTITIONS_MAX as usize);
+        cluster.topic(&queue(|_| {}), partitions as u32);
+        left -= partitions;
+    }
+    let steps = vec![Reshape::Split { parent, at: None }];
+    let split = Command::Reshape { topic, request: RequestId(1), steps, down: BTreeSet::new() };
+    assert_eq!(cluster.ask(split.clone()), Err("too-many-partitions"));
+    cluster.ask(Command::DeleteTopic { topic: TopicId(topic.0 + 1) }).unwrap();
+    assert!(cluster.ask(split).is_ok());
 }
 
 #[test]

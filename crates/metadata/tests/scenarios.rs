@@ -12,8 +12,8 @@ use std::str::FromStr;
 
 use stored::Stored;
 use weir_metadata::{
-    Addresses, Command, Description, DesiredReplica, Feature, Founder, Level, LinkKind, Membership,
-    PolicyChange, Registry, ReplicaMove, ReplicaSet, Role, Step,
+    Addresses, Command, Described, DesiredReplica, Feature, Founder, Level, LinkKind, Membership,
+    PartitionRoute, PolicyChange, Registry, Rejection, ReplicaMove, ReplicaSet, Reshape, Role, Step,
 };
 use weir_types::{
     At, ClusterId, Corrupt, GroupId, Incarnation, KeyHash, LogIndex, NodeId, Output, ReplicaId, RequestId,
@@ -55,7 +55,7 @@ struct Scenario {
     registry: Registry,
     stored: Stored,
     index: u64,
-    backup: Option<Description>,
+    backup: Option<Described>,
 }
 
 impl Scenario {
@@ -63,10 +63,18 @@ impl Scenario {
         let (verb, rest) = line.split_once(' ').unwrap_or((line, ""));
         if verb == "backup" {
             // What is kept of this cluster; the next command goes to another one.
-            let backup = self.registry.describe().unwrap();
-            assert_eq!(Description::decode(&backup.encode()).unwrap(), backup);
-            let counts = (backup.topics.len(), backup.partitions.len(), backup.links.len());
-            let text = format!("{} topics, {} partitions, {} links", counts.0, counts.1, counts.2);
+            let backup = match self.registry.describe() {
+                Ok(backup) => backup,
+                Err(refused) => return rejected(&refused),
+            };
+            assert_eq!(Described::decode(&backup.encode()).unwrap(), backup);
+            let described = &backup.description;
+            let mut text = format!("{} topics, ", described.topics.len());
+            write!(text, "{} partitions, {} links", described.partitions.len(), described.links.len())
+                .unwrap();
+            if !backup.lineages.is_empty() {
+                write!(text, ", {} lineages", backup.lineages.len()).unwrap();
+            }
             *self = Self { backup: Some(backup), ..Self::default() };
             return text;
         }
@@ -76,7 +84,12 @@ impl Scenario {
             Some(answer) => answer,
             None if verb == "restore" => {
                 let request = RequestId(words.number("request"));
-                self.apply(Command::BeginRestore { request, described: backup.unwrap() })
+                let described = backup.unwrap();
+                self.apply(if described.lineages.is_empty() {
+                    Command::BeginRestore { request, described: described.description }
+                } else {
+                    Command::BeginRestoreOf { request, described }
+                })
             }
             None => self.apply(command(verb, &words)),
         }
@@ -104,7 +117,7 @@ impl Scenario {
         self.check();
         let mut text = match answer {
             Ok(reply) => format!("{reply:?}\n"),
-            Err(rejection) => format!("{}: {rejection} [{}]\n", rejection.kind(), rejection.code()),
+            Err(rejection) => rejected(&rejection),
         };
         for change in &out.changes {
             writeln!(text, "  {}", row(change)).unwrap();
@@ -119,6 +132,10 @@ impl Scenario {
         self.registry.check_invariants();
         assert_eq!(Registry::restore(self.stored.rows()).unwrap(), self.registry);
     }
+}
+
+fn rejected(rejection: &Rejection) -> String {
+    format!("{}: {rejection} [{}]\n", rejection.kind(), rejection.code())
 }
 
 struct Words<'a>(BTreeMap<&'a str, &'a str>);
@@ -172,6 +189,24 @@ fn a_move(text: &str) -> ReplicaMove {
         group: GroupId(group.parse().unwrap()),
         from: NodeId(from.parse().unwrap()),
         to: NodeId(to.parse().unwrap()),
+    }
+}
+
+/// `group` splits it in the middle, `group@hash` there, `group+group` merges.
+fn a_reshape(text: &str) -> Reshape {
+    let group = |text: &str| GroupId(text.parse().unwrap());
+    if let Some((left, right)) = text.split_once('+') {
+        return Reshape::Merge { left: group(left), right: group(right) };
+    }
+    let (parent, at) = text.split_once('@').map_or((text, None), |(parent, at)| (parent, Some(at)));
+    Reshape::Split { parent: group(parent), at: at.map(|at| KeyHash(at.parse().unwrap())) }
+}
+
+fn shown_reshape(step: &Reshape) -> String {
+    match step {
+        Reshape::Split { parent, at: None } => parent.to_string(),
+        Reshape::Split { parent, at: Some(at) } => format!("{parent}@{}", at.0),
+        Reshape::Merge { left, right } => format!("{left}+{right}"),
     }
 }
 
@@ -241,7 +276,7 @@ fn command(verb: &str, words: &Words<'_>) -> Command {
         "create" => Command::CreateTopic {
             request: RequestId(words.number("request")),
             name: words.text("name").unwrap_or_default(),
-            policy: TopicPolicy::default_for(words.number::<TopicKind>("kind")),
+            policy: policy(words),
             partitions: words.number("partitions"),
             replicas: words.number("replicas"),
         },
@@ -278,6 +313,20 @@ fn command(verb: &str, words: &Words<'_>) -> Command {
             groups: words.list("groups").iter().map(|group| GroupId(group.parse().unwrap())).collect(),
         },
         "move" => Command::MoveReplicas { moves: words.list("replicas").iter().map(|m| a_move(m)).collect() },
+        _ => reshaping(verb, words),
+    }
+}
+
+fn reshaping(verb: &str, words: &Words<'_>) -> Command {
+    match verb {
+        "reshape" => Command::Reshape {
+            topic: TopicId(words.number("topic")),
+            request: RequestId(words.number("request")),
+            steps: words.list("steps").into_iter().map(a_reshape).collect(),
+            down: words.nodes("down"),
+        },
+        "sealed" => Command::PartitionSealed { group: GroupId(words.number("group")) },
+        "retire" => Command::RetirePartition { group: GroupId(words.number("group")) },
         other => panic!("unknown verb {other}"),
     }
 }
@@ -303,6 +352,15 @@ fn form(words: &Words<'_>) -> Command {
             Command::FoundCluster { cluster, founders, coordinator_shards, level }
         }
     }
+}
+
+/// `fifo=true` for a queue in order of keys.
+fn policy(words: &Words<'_>) -> TopicPolicy {
+    let mut policy = TopicPolicy::default_for(words.number::<TopicKind>("kind"));
+    if let TopicPolicy::Queue(queue) = &mut policy {
+        queue.fifo = words.text("fifo").is_some();
+    }
+    policy
 }
 
 fn addresses(at: &str) -> Addresses {
@@ -354,7 +412,13 @@ fn question(registry: &Registry, verb: &str, words: &Words<'_>) -> Option<String
             lines(moves.iter().map(|m| format!("{}:{}>{}", m.group, m.from, m.to)))
         }
         "level" => {
-            let known = [Feature::Recovery, Feature::Replacement, Feature::ReplicaCounts, Feature::Tenants];
+            let known = [
+                Feature::Recovery,
+                Feature::Replacement,
+                Feature::ReplicaCounts,
+                Feature::Tenants,
+                Feature::Reshaping,
+            ];
             let allowed = known
                 .into_iter()
                 .filter(|feature| registry.allows(*feature))
@@ -365,7 +429,6 @@ fn question(registry: &Registry, verb: &str, words: &Words<'_>) -> Option<String
         "recoverable" => {
             registry.is_recoverable(NodeId(words.number("node")), &words.nodes("down")).to_string()
         }
-        "topics" => lines(registry.topics().map(|topic| format!("{} {}", topic.id, topic.name))),
         "waiting" => {
             let waiting = registry.restoring(RequestId(words.number("request")));
             lines(waiting.iter().map(|(group, replica)| format!("group {group}: replica {replica}")))
@@ -375,13 +438,6 @@ fn question(registry: &Registry, verb: &str, words: &Words<'_>) -> Option<String
             let (group, replica) = (GroupId(words.number("group")), ReplicaId(words.number("replica")));
             format!("{:?}", registry.fate(group, replica))
         }
-        "route" => {
-            let topic = registry.topic_named(&words.text("topic").unwrap()).unwrap();
-            let hash = KeyHash(words.number("hash"));
-            let partition = registry.partition_for(topic.id, hash).unwrap();
-            assert_eq!(registry.topic_route(topic).partition_for(hash).unwrap().group, partition.group);
-            format!("partition {} (group {}, {})", partition.index, partition.group, partition.range)
-        }
         "transfers" => {
             let leaders =
                 words.replicas("leaders").into_iter().map(|(r, n)| (GroupId(n.0 as u32), r)).collect();
@@ -389,8 +445,64 @@ fn question(registry: &Registry, verb: &str, words: &Words<'_>) -> Option<String
             let transfers = registry.leader_transfers(&leaders, &up);
             lines(transfers.iter().map(|t| format!("group {}: from {} to {}", t.group, t.from, t.to)))
         }
+        _ => return of_topics(registry, verb, words),
+    })
+}
+
+fn of_topics(registry: &Registry, verb: &str, words: &Words<'_>) -> Option<String> {
+    Some(match verb {
+        "topics" => lines(registry.topics().map(|topic| format!("{} {}", topic.id, topic.name))),
+        "route" => {
+            let topic = registry.topic_named(&words.text("topic").unwrap()).unwrap();
+            let hash = KeyHash(words.number("hash"));
+            let partition = registry.partition_for(topic.id, hash).unwrap();
+            assert_eq!(registry.topic_route(topic).partition_for(hash).unwrap().group, partition.group);
+            format!("partition {} (group {}, {})", partition.index, partition.group, partition.range)
+        }
+        "partitions" => partitions(registry, words),
+        "routing" => {
+            let topic = registry.topic_named(&words.text("topic").unwrap()).unwrap();
+            let route = registry.topic_route(topic);
+            let open = route.partitions.iter().map(|partition| routed("", partition));
+            lines(open.chain(route.sealed.iter().map(|partition| routed("sealed ", partition))))
+        }
+        "scale" => match registry.scale_steps(TopicId(words.number("topic")), words.number("to")) {
+            Ok(steps) => lines(steps.iter().map(shown_reshape)),
+            Err(refused) => rejected(&refused),
+        },
         _ => return None,
     })
+}
+
+/// All partitions of a topic, with their families.
+fn partitions(registry: &Registry, words: &Words<'_>) -> String {
+    let topic = TopicId(words.number("topic"));
+    let count = registry.topic(topic).map_or(0, |topic| topic.partitions);
+    assert_eq!(registry.partitions(topic).count() as u32, count);
+    lines(registry.all_partitions(topic).map(|partition| {
+        let group = partition.group;
+        let mut text =
+            format!("{} (group {group}, {}): {:?}", partition.index, partition.range, registry.stage(group));
+        if let Some(lineage) = registry.lineage(group) {
+            write!(text, ", of {}, to {}", groups(&lineage.parents), groups(&lineage.children)).unwrap();
+        }
+        for (does, says) in [
+            (registry.is_to_be_sealed(group), ", is to be sealed"),
+            (registry.is_retirable(group), ", may be removed"),
+        ] {
+            text.push_str(if does { says } else { "" });
+        }
+        text
+    }))
+}
+
+fn routed(what: &str, route: &PartitionRoute) -> String {
+    format!("{what}{} (group {}, {}) after {}", route.index, route.group, route.range, groups(&route.parents))
+}
+
+fn groups(groups: &[GroupId]) -> String {
+    let all: Vec<String> = groups.iter().map(ToString::to_string).collect();
+    if all.is_empty() { "none".to_owned() } else { all.join("+") }
 }
 
 fn lines(lines: impl Iterator<Item = String>) -> String {
@@ -451,6 +563,7 @@ fn row(change: &RowChange) -> String {
         9 => format!("move {}", number()),
         10 => "level".to_owned(),
         11 => "restoration".to_owned(),
+        12 => format!("lineage {}", number()),
         other => panic!("unknown row {other}"),
     };
     match change.value {

@@ -6,6 +6,7 @@ use crate::command::MessageRun;
 use crate::index::Index;
 use crate::item::Item;
 use crate::kept::{Kept, KeptRun};
+use crate::lineage::Lineage;
 use crate::message::{Message, State};
 use crate::span::Span;
 use crate::table::Table;
@@ -40,11 +41,13 @@ impl Backlog {
     /// Takes rows as loaded and derives the indices.
     pub(crate) fn restored(
         policy: &QueuePolicy,
+        lineage: &Lineage,
         spans: Table<Span>,
         messages: Table<Message>,
         kept: Table<KeptRun>,
     ) -> Self {
         let mut index = Index::new(policy);
+        index.begin(lineage);
         for (last, span) in spans.iter() {
             index.add(&Item::of_span(last, span));
         }

@@ -3,8 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 use weir_types::{
-    GroupId, KeyHash, LeaseId, MessageId, OutputBatch, ProducerEpoch, ProducerId, QueuePolicy, RequestId,
-    SessionId, TenantHash, TransferSequence, TransferSource, WallClock,
+    GroupId, KeyHash, LeaseId, MessageId, OutputBatch, ProducerEpoch, ProducerId, QueuePolicy, Recut,
+    RequestId, SessionId, TenantHash, TransferSequence, TransferSource, WallClock,
 };
 
 /// One step of the machine.
@@ -116,6 +116,28 @@ pub enum Command {
     /// The partition was restored from a backup: from now on leases are numbered above all that may have been given
     /// where that was made. Those that run stay.
     RaiseLeases,
+    /// The partition was split or merged: from now on it takes in nothing. Answer:
+    /// [`Reply::Sealed`](crate::Reply::Sealed), whether now or before.
+    Seal,
+    /// A parent was sealed, and this partition gets a range of its keys. Answer: [`Reply::Done`](crate::Reply::Done).
+    Inherit(Inherit),
+    /// Nothing of these keys is left in a parent: they go on here. To be proposed only after all of that parent's inheritance
+    /// for this partition was answered: what comes of it afterwards is let be. Repeating it is harmless. Answer:
+    /// [`Reply::Done`](crate::Reply::Done).
+    Drained {
+        /// The parent.
+        parent: GroupId,
+        /// The keys, at most 50,000.
+        keys: Vec<KeyHash>,
+    },
+    /// The child that has these keys has been told that they are drained. Answer: [`Reply::Done`](crate::Reply::Done).
+    ConfirmDrained {
+        /// The keys, at most 50,000.
+        keys: Vec<KeyHash>,
+    },
+    /// Batches that wait for a sealed destination are cut anew for its children. Answer:
+    /// [`Reply::Done`](crate::Reply::Done), or [`Rejection::RecutRaced`](crate::Rejection::RecutRaced).
+    Recut(Recut),
 }
 
 impl Command {
@@ -181,6 +203,32 @@ pub struct MessageRun {
     pub first: MessageId,
     /// How many: at least 1.
     pub count: u32,
+}
+
+/// One step of what a sealed partition hands to a child. Steps may come repeatedly and in any order.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Inherit {
+    /// The sealed partition.
+    pub parent: GroupId,
+    /// The child's leases are numbered above this one, which lies above all that the parent gave or will give.
+    pub lease_base: LeaseId,
+    /// How far the streams that feed the parent had come, by their offsets.
+    pub sources: Vec<(TransferSource, TransferSequence)>,
+    /// Dedup ids that the parent remembers: of all its keys, for an id does not say whose it is.
+    pub dedup: Vec<InheritedId>,
+    /// In a FIFO queue, the child's keys of which the parent has messages left.
+    pub keys: Vec<KeyHash>,
+}
+
+/// A dedup id that another partition remembers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InheritedId {
+    /// Hash of the message id.
+    pub id: DedupId,
+    /// The message that carried it, as that partition knew it.
+    pub message: MessageId,
+    /// How much of its window is left, in milliseconds of the lease clock.
+    pub left_ms: u64,
 }
 
 /// Messages that leave, and what they become elsewhere.

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use weir_types::limits::DEDUP_WINDOW_MS;
 use weir_types::{LeaseClock, MessageId, RowChange};
 
-use crate::command::DedupId;
+use crate::command::{DedupId, InheritedId};
 use crate::limits::DEDUP_IDS_REMEMBERED_MAX;
 use crate::table::Table;
 
@@ -42,6 +42,24 @@ impl DedupIds {
         let until = now + DEDUP_WINDOW_MS;
         self.rows.put(id, RememberedId { message, until });
         self.by_age.insert((until, id));
+    }
+
+    /// An id that another partition remembered. What is known here stays; what does not fit is let go.
+    pub(crate) fn inherit(&mut self, now: LeaseClock, id: DedupId, message: MessageId, until: LeaseClock) {
+        if until <= now || self.find(now, id).is_some() {
+            return;
+        }
+        self.forget(id);
+        if self.rows.len() < DEDUP_IDS_REMEMBERED_MAX {
+            self.rows.put(id, RememberedId { message, until });
+            self.by_age.insert((until, id));
+        }
+    }
+
+    /// The ids that are within their window.
+    pub(crate) fn living(&self, now: LeaseClock) -> impl Iterator<Item = InheritedId> {
+        let living = self.rows.iter().filter(move |(_, known)| now < known.until);
+        living.map(move |(id, known)| InheritedId { id, message: known.message, left_ms: known.until - now })
     }
 
     /// Drops at most `max` ids that are past their window.

@@ -38,6 +38,9 @@ pub enum Hold {
     Leased,
     /// It is a dead letter: somebody has to redrive it.
     Parked,
+    /// It is the next of its key here, and waits for the partition that its key was split from: messages of the key are
+    /// left in that one.
+    ParentPartition,
 }
 
 /// Where a message stands, and what it waits for.
@@ -137,7 +140,9 @@ impl Queue {
         let key: Key = message.key;
         match keys.head(key) {
             Some((item, readiness)) if self.backlog.first_of(item) == message.message => {
-                if readiness == Readiness::Ready && keys.offered(key).is_none() {
+                if readiness == Readiness::Ready && keys.awaits(key) {
+                    Hold::ParentPartition
+                } else if readiness == Readiness::Ready && keys.offered(key).is_none() {
                     Hold::KeyLimit
                 } else {
                     own

@@ -32,6 +32,13 @@ impl Inbox {
         self.sources.put(source, Source { through });
     }
 
+    /// How far what streams feed has come. Their numbers are offsets, which are the same for every partition; those of an
+    /// outbox are this partition's alone, and mean nothing to another one.
+    pub(crate) fn feeds(&self) -> impl Iterator<Item = (TransferSource, TransferSequence)> {
+        let feeds = self.sources.iter().filter(|(source, _)| *source != TransferSource::outbox(source.group));
+        feeds.map(|(source, known)| (source, known.through))
+    }
+
     pub(crate) fn entries(&self) -> usize {
         self.sources.len()
     }

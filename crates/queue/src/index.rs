@@ -7,6 +7,7 @@ use crate::delays::Delays;
 use crate::item::{Item, Phase};
 use crate::keys::{Keys, Readiness};
 use crate::leases::Leases;
+use crate::lineage::Lineage;
 use crate::parked::Parked;
 use crate::ready::{Place, Rank, Ready, Tenant};
 
@@ -73,6 +74,17 @@ impl Index {
             expiries: Delays::default(),
             parked: Parked::default(),
             bodies: Bodies::default(),
+        }
+    }
+
+    /// What the lineage means for keys that have no message yet.
+    pub(crate) fn begin(&mut self, lineage: &Lineage) {
+        let Some(keys) = &mut self.keys else { return };
+        for key in lineage.awaited() {
+            keys.wait_for_parent(key, &mut self.ready);
+        }
+        if lineage.sealed().is_some() {
+            keys.watch();
         }
     }
 

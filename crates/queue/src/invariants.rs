@@ -1,7 +1,7 @@
 //! What must hold between entries. Tests and simulation check it after every apply.
 
 use weir_types::limits::LEASES_PER_PARTITION_MAX;
-use weir_types::{Corrupt, MessageId};
+use weir_types::{Corrupt, KeyRange, MessageId};
 
 use crate::backlog::Backlog;
 use crate::kept::KeptRun;
@@ -25,6 +25,7 @@ impl Queue {
         self.check_index();
         self.check_messages();
         self.check_leases();
+        self.check_lineage();
         check_stored(&self.header, &backlog.spans, &backlog.messages).expect("stored rows agree");
         self.sessions.check();
         self.producers.check();
@@ -42,13 +43,27 @@ impl Queue {
     fn check_index(&self) {
         let (spans, messages) = (self.backlog.spans.clone(), self.backlog.messages.clone());
         let kept = self.backlog.kept.rows().clone();
-        let again = Backlog::restored(self.policy.get(), spans, messages, kept);
+        let again = Backlog::restored(self.policy.get(), &self.lineage, spans, messages, kept);
         assert_eq!(again.index, self.backlog.index, "indices do not follow from the rows");
         let counts = &self.backlog.index.counts;
         assert_eq!(counts.parked, self.backlog.index.parked.len() as u64, "parked messages miscounted");
         assert_eq!(counts.leased, self.backlog.index.leases.len() as u64, "leased messages miscounted");
         if let Some(keys) = &self.backlog.index.keys {
             keys.check_prefixes(|name| self.backlog.first_of(name));
+        }
+    }
+
+    /// P15: a sealed partition takes nothing in, and what it says to be drained is.
+    fn check_lineage(&self) {
+        self.lineage.check();
+        if let Some(sealed) = self.lineage.sealed() {
+            let next = self.header.get().next_message;
+            assert_eq!(next, sealed.end, "P15: messages came in after the seal");
+        }
+        for key in self.lineage.drained(KeyRange::ALL) {
+            let keys = self.backlog.index.keys.as_ref();
+            let is_drained = keys.is_some_and(|keys| keys.is_drained(key));
+            assert!(is_drained, "P15: key {:08x} is said to be drained", key.0);
         }
     }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
 use weir_types::mutants::{self, Mutant};
-use weir_types::{KeyHash, MessageId, TenantHash};
+use weir_types::{KeyHash, KeyRange, MessageId, TenantHash};
 
 use crate::item::Item;
 use crate::ready::{Place, Rank, Ready};
@@ -16,7 +16,8 @@ pub(crate) type Key = Option<KeyHash>;
 ///
 /// Of what is left of a key the leased messages are always a prefix (P4): only the first waiting item is ever
 /// offered, and whatever returns to its place revokes the leases behind it. An item that waits but is not ready
-/// (delayed, scheduled, parked with its key) therefore holds its whole key back, and no other. All keys share
+/// (delayed, scheduled, parked with its key) therefore holds its whole key back, and no other. So does a parent of the
+/// partition, as long as it has messages of the key (P15). All keys share
 /// these sets, so that a key costs nothing of its own and a million waiting messages of one are never looked at.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Keys {
@@ -30,6 +31,10 @@ pub(crate) struct Keys {
     parked: BTreeSet<(Key, MessageId)>,
     /// Of the waiting, those that have a tenant: it is wanted when they are offered.
     tenants: BTreeMap<MessageId, TenantHash>,
+    /// Keys that a parent of this partition has messages of: nothing of them is offered.
+    awaited: BTreeSet<KeyHash>,
+    /// In a sealed partition, keys that something of went in this entry; none in others.
+    touched: Option<BTreeSet<KeyHash>>,
 }
 
 /// Whether a waiting item could be leased if its turn came.
@@ -48,6 +53,8 @@ impl Keys {
             offered: BTreeMap::new(),
             parked: BTreeSet::new(),
             tenants: BTreeMap::new(),
+            awaited: BTreeSet::new(),
+            touched: None,
         }
     }
 
@@ -65,6 +72,7 @@ impl Keys {
         assert!(old.is_some(), "item {} was not waiting", item.name);
         self.offer(item.key, ready);
         self.tenants.remove(&item.name);
+        self.touch(item.key);
     }
 
     /// A message is parked and its key waits behind it.
@@ -95,6 +103,59 @@ impl Keys {
         let known = self.leased.remove(&(key, message));
         assert!(known, "message {message} was not leased");
         self.offer(key, ready);
+        self.touch(key);
+    }
+
+    /// A parent has messages of the key left: they come first.
+    pub(crate) fn wait_for_parent(&mut self, key: KeyHash, ready: &mut Ready) {
+        self.awaited.insert(key);
+        self.offer(Some(key), ready);
+    }
+
+    /// No parent has anything of the key left.
+    pub(crate) fn go_on(&mut self, key: KeyHash, ready: &mut Ready) {
+        self.awaited.remove(&key);
+        self.offer(Some(key), ready);
+        self.touch(Some(key));
+    }
+
+    /// Whether the key waits for a parent.
+    pub(crate) fn awaits(&self, key: Key) -> bool {
+        key.is_some_and(|key| self.awaited.contains(&key))
+    }
+
+    /// The partition is sealed: from now on it matters when a key is drained.
+    pub(crate) fn watch(&mut self) {
+        self.touched.get_or_insert_default();
+    }
+
+    /// In a sealed partition, the keys that were drained since this was last asked.
+    pub(crate) fn take_drained(&mut self) -> Vec<KeyHash> {
+        let touched = self.touched.as_mut().map(std::mem::take).unwrap_or_default();
+        touched.into_iter().filter(|key| self.is_drained(*key)).collect()
+    }
+
+    /// Whether nothing of a key is left, here or in a parent. What is parked without its key is none of it.
+    pub(crate) fn is_drained(&self, key: KeyHash) -> bool {
+        let of_key = (Some(key), MessageId(0))..=(Some(key), MessageId(u64::MAX));
+        let waits = self.waiting.range(of_key).next().is_some();
+        !waits && self.leased(Some(key)).next().is_none() && !self.awaits(Some(key))
+    }
+
+    /// The keys of a range that are not drained. Looks at each key once, however many messages it has.
+    pub(crate) fn undrained(&self, range: KeyRange) -> BTreeSet<KeyHash> {
+        let mut keys: BTreeSet<KeyHash> = self.awaited.range(range.first()..=range.last()).copied().collect();
+        let mut from = Some(range.first());
+        while let Some(first) = from {
+            let rest = (Some(first), MessageId(0))..=(Some(range.last()), MessageId(u64::MAX));
+            let waiting = self.waiting.range(rest.clone()).next().and_then(|((key, _), _)| *key);
+            let leased = self.leased.range(rest).next().and_then(|(key, _)| *key);
+            let next = waiting.into_iter().chain(leased).min();
+            keys.extend(next);
+            let after = next.and_then(|key| key.0.checked_add(1)).map(KeyHash);
+            from = after.filter(|after| *after <= range.last());
+        }
+        keys
     }
 
     /// Changes how many leases a key may have. Only keys with leases can be affected.
@@ -133,10 +194,11 @@ impl Keys {
     }
 
     pub(crate) fn entries(&self) -> usize {
-        self.waiting.len() + self.leased.len() + self.offered.len() + self.parked.len() + self.tenants.len()
+        let order = self.waiting.len() + self.leased.len() + self.offered.len() + self.parked.len();
+        order + self.tenants.len() + self.awaited.len()
     }
 
-    /// Asserts P4 for every key.
+    /// Asserts P4 for every key, and P15: none goes on before its parents are done with it.
     pub(crate) fn check_prefixes(&self, first_of_item: impl Fn(MessageId) -> MessageId) {
         for (key, leased) in &self.leased {
             let head = self.head(*key).map(|(item, _)| first_of_item(item));
@@ -148,12 +210,13 @@ impl Keys {
         for (key, item) in &self.offered {
             assert_eq!(self.head(*key), Some((*item, Readiness::Ready)), "offered is not the head");
             assert!(self.has_spare_lease(*key), "P4: key {key:?} is offered without a lease to spare");
+            assert!(!self.awaits(*key), "P15: key {key:?} is offered before its parent is done with it");
         }
     }
 
     fn offer(&mut self, key: Key, ready: &mut Ready) {
         let next = match self.head(key) {
-            Some((item, Readiness::Ready)) if self.has_spare_lease(key) => Some(item),
+            Some((item, Readiness::Ready)) if self.has_spare_lease(key) && self.has_come(key) => Some(item),
             _ => None,
         };
         let old = self.offered.get(&key).copied();
@@ -167,6 +230,17 @@ impl Keys {
         if let Some(item) = next {
             ready.add(self.place(item), item);
             self.offered.insert(key, item);
+        }
+    }
+
+    /// Whether the key waits for no parent.
+    fn has_come(&self, key: Key) -> bool {
+        !self.awaits(key) || mutants::on(Mutant::M53)
+    }
+
+    fn touch(&mut self, key: Key) {
+        if let Some(touched) = &mut self.touched {
+            touched.extend(key);
         }
     }
 

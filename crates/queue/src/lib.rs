@@ -16,6 +16,9 @@
 //! it holds; a message gets a row of its own when it is touched, and loses it when it is acked. Everything else
 //! (ready list, deadlines, FIFO keys, counters) is derived from the rows and rebuilt at restore.
 //!
+//! A partition that is split or merged is sealed: nothing comes in any more, and all else goes on until nothing is left
+//! (ADR 0023). Of a FIFO queue its children hold back what they have of a key that is not drained in it.
+//!
 //! What it is not: it holds no bodies (messages point into the Raft log), reads no clock, draws no random
 //! number, waits for nobody. Long polls, waking consumers, proposing ticks and reading bodies are the broker's.
 //!
@@ -33,12 +36,14 @@ mod delays;
 mod explain;
 mod inbox;
 mod index;
+mod inheritance;
 mod invariants;
 mod item;
 mod kept;
 mod keys;
 mod leases;
 pub mod limits;
+mod lineage;
 mod message;
 mod outbox;
 mod output;
@@ -58,9 +63,9 @@ mod table;
 mod turns;
 
 pub use command::{
-    AckAndAppend, Action, Attributes, Command, DedupId, DedupRecord, Enqueue, Lease, MessageRun, Move,
-    ParkKind, ProducerBatch, Relocate, RelocatedBatch, Replay, Run, Select, SessionEnding, Settle,
-    SettleItem, TenantRun, Transfer, Waiting,
+    AckAndAppend, Action, Attributes, Command, DedupId, DedupRecord, Enqueue, Inherit, InheritedId, Lease,
+    MessageRun, Move, ParkKind, ProducerBatch, Relocate, RelocatedBatch, Replay, Run, Select, SessionEnding,
+    Settle, SettleItem, TenantRun, Transfer, Waiting,
 };
 pub use explain::{Explanation, Hold};
 pub use message::ParkReason;

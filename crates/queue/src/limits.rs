@@ -20,3 +20,7 @@ pub const KEPT_TOGETHER_MS: u64 = 60_000;
 pub const KEPT_LATE_MS: u64 = 10_000;
 /// Replays per partition that are remembered, so that a repeated one does not begin anew.
 pub const REPLAYS_REMEMBERED_MAX: usize = 1_000;
+/// Highest lease that a partition can inherit: no counter comes near it.
+pub const LEASE_BASE_MAX: u64 = 1 << 62;
+/// Most keys, and most dedup ids, that a partition hands to a child in one step.
+pub const INHERITED_PER_STEP_MAX: usize = 50_000;

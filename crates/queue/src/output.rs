@@ -71,6 +71,8 @@ pub enum Reply {
     },
     /// Done; there is nothing to tell.
     Done,
+    /// The partition takes in nothing any more.
+    Sealed,
 }
 
 /// A record that was dropped as a duplicate.
@@ -231,6 +233,16 @@ pub enum Rejection {
     /// The command contradicts itself; the door should have refused it.
     #[error("{0}")]
     Invalid(&'static str),
+    /// The partition was split or merged: its keys are its children's.
+    #[error("the partition is sealed: its keys belong to other partitions now")]
+    Sealed,
+    /// What was to be cut anew does not wait as named: more has arrived, or was cut anew before.
+    #[error("what was to be cut anew does not wait any more: nothing was")]
+    RecutRaced,
+    /// The partition was split or merged, and what would come back here goes on elsewhere: for good, unlike
+    /// [`Sealed`](Self::Sealed), which ends as soon as whoever sends knows where.
+    #[error("the partition is sealed: what would be ready again here goes on in other partitions by now")]
+    KeyGoesOn,
 }
 
 impl Rejection {
@@ -243,9 +255,13 @@ impl Rejection {
             | Self::TooManySessions { .. }
             | Self::OutboxFull(_) => ErrorKind::Throttled,
             Self::LeaseLost { .. } => ErrorKind::LeaseLost,
-            // The leader looks again; an operator has to act first.
-            Self::NotWaiting { .. } | Self::KeyBlocked { .. } => ErrorKind::Retry,
-            Self::OutOfSequence { .. } | Self::FifoIsFixed | Self::Invalid(_) => ErrorKind::Invalid,
+            // The leader looks again; an operator has to act first; the keys are elsewhere.
+            Self::NotWaiting { .. } | Self::KeyBlocked { .. } | Self::Sealed | Self::RecutRaced => {
+                ErrorKind::Retry
+            }
+            Self::OutOfSequence { .. } | Self::FifoIsFixed | Self::Invalid(_) | Self::KeyGoesOn => {
+                ErrorKind::Invalid
+            }
             Self::Fenced { .. } => ErrorKind::Fenced,
             Self::SessionNotOpen { .. } | Self::NotParked { .. } | Self::NotScheduled { .. } => {
                 ErrorKind::NotFound
@@ -271,6 +287,8 @@ impl Rejection {
             Self::NotWaiting { .. } => "message-not-waiting",
             Self::FifoIsFixed => "fifo-is-fixed",
             Self::Invalid(_) => "invalid-command",
+            Self::Sealed | Self::KeyGoesOn => "partition-sealed",
+            Self::RecutRaced => "recut-raced",
         }
     }
 }

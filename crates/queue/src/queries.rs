@@ -294,7 +294,7 @@ impl Queue {
         let kept = self.backlog.kept.entries();
         let backlog =
             kept + self.backlog.spans.len() + self.backlog.messages.len() + self.backlog.index.entries();
-        backlog + self.turns.entries() + self.outbox.items() + self.inbox.entries()
+        backlog + self.turns.entries() + self.outbox.items() + self.inbox.entries() + self.lineage.entries()
     }
 
     fn view_in_span(&self, id: MessageId, last: MessageId, span: &Span) -> MessageView {

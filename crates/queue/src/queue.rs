@@ -9,6 +9,7 @@ use crate::backlog::Backlog;
 use crate::command::Command;
 use crate::dedup::DedupIds;
 use crate::inbox::Inbox;
+use crate::lineage::Lineage;
 use crate::outbox;
 use crate::output::{Effect, Rejection, Reply};
 use crate::producers::Producers;
@@ -37,6 +38,7 @@ pub struct Queue {
     pub(crate) replays: Replays,
     pub(crate) outbox: Outbox,
     pub(crate) inbox: Inbox,
+    pub(crate) lineage: Lineage,
 }
 
 /// Clocks and counters.
@@ -86,6 +88,7 @@ impl Queue {
             replays: Replays::default(),
             outbox: Outbox::default(),
             inbox: Inbox::default(),
+            lineage: Lineage::default(),
         }
     }
 
@@ -98,6 +101,7 @@ impl Queue {
         let (mut dedup, mut requests) = (Table::default(), Table::default());
         let (mut kept, mut replays, mut turns) = (Table::default(), Table::default(), Table::default());
         let (mut outbox, mut sources) = (Outbox::default(), Table::default());
+        let mut lineage = Lineage::default();
         for row in rows {
             let (kind, name) = Kind::of_key(&row.key)?;
             match kind {
@@ -118,6 +122,9 @@ impl Queue {
                 Kind::Destination => outbox.restore(outbox::destination(name, &row.value)?)?,
                 Kind::OutboxBatch => outbox.restore(outbox::batch(name, &row.value)?)?,
                 Kind::Source => sources.load(name, &row.value)?,
+                Kind::Sealed | Kind::Awaited | Kind::Heard | Kind::Drained => {
+                    lineage.load(kind, name, &row.value)?;
+                }
             }
         }
         let (mut header, policy): (Single<Header>, _) = (Single::loaded(&header)?, Single::loaded(&policy)?);
@@ -129,7 +136,7 @@ impl Queue {
         outbox.check_restored()?;
         let mut restored = Self {
             header,
-            backlog: Backlog::restored(policy.get(), spans, messages, kept),
+            backlog: Backlog::restored(policy.get(), &lineage, spans, messages, kept),
             policy,
             turns: Turns::restored(turns)?,
             sessions: Sessions::restored(sessions),
@@ -139,6 +146,7 @@ impl Queue {
             replays: Replays::restored(replays),
             outbox,
             inbox: Inbox::restored(sources),
+            lineage,
         };
         if mutants::on(Mutant::M11) {
             let later = At { lease_clock: LeaseClock(u64::MAX), ..restored.header.get().at };
@@ -179,6 +187,7 @@ impl Queue {
             grown |= before < self.leasable();
         }
         grown |= self.fire_due(at);
+        self.note_drained();
         self.flush(out);
         let count = self.leasable();
         if grown && count > 0 {
@@ -232,6 +241,11 @@ impl Queue {
             Command::Replay(step) => self.replay(at, &step, &[]),
             Command::ReplayShared { step, tenants } => self.replay(at, &step, &tenants),
             Command::Relocate(step) => self.relocate(at, &step),
+            Command::Seal => Ok(self.seal(at)),
+            Command::Inherit(step) => self.inherit(at, &step),
+            Command::Drained { parent, keys } => self.hear_drained(parent, &keys),
+            Command::ConfirmDrained { keys } => self.confirm_drained(&keys),
+            Command::Recut(step) => self.recut(at, &step),
         }
     }
 
@@ -263,6 +277,7 @@ impl Queue {
         self.replays.flush(&mut out.changes);
         out.changes.extend(self.outbox.flush().iter().map(outbox::change));
         self.inbox.flush(&mut out.changes);
+        self.lineage.flush(&mut out.changes);
     }
 }
 

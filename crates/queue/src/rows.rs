@@ -20,6 +20,10 @@
 //! 0x40  destination     group (4)                           Destination: how far its transfers are
 //! 0x41  outbox batch    group (4) ‖ sequence (8)            OutboxBatch, until its destination has it
 //! 0x42  source          group (4) ‖ channel (4)             Source: the last batch taken in from it
+//! 0x50  sealed          -                                   Sealed: since when nothing comes in any more
+//! 0x51  awaited         key hash (4) ‖ parent's group (4)   Awaited: the parent has messages of the key left
+//! 0x52  heard           parent's group (4)                  Heard: that parent tells which keys are drained
+//! 0x53  drained         key hash (4)                        Drained: since the seal, and not confirmed yet
 //! ```
 //!
 //! Version 2 is only of spans and messages that have a tenant; all other rows are of version 1.
@@ -33,14 +37,15 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use weir_types::outbox::Destination;
 use weir_types::{
-    Corrupt, GroupId, MessageId, ProducerId, QueuePolicy, RequestId, RowChange, SessionId, TenantHash,
-    TransferSequence, TransferSource,
+    Corrupt, GroupId, KeyHash, MessageId, ProducerId, QueuePolicy, RequestId, RowChange, SessionId,
+    TenantHash, TransferSequence, TransferSource,
 };
 
 use crate::command::DedupId;
 use crate::dedup::RememberedId;
 use crate::inbox::Source;
 use crate::kept::KeptRun;
+use crate::lineage::{Awaited, Drained, Heard, Sealed};
 use crate::message::Message;
 use crate::outbox::OutboxBatch;
 use crate::producers::{Producer, RememberedBatch};
@@ -75,10 +80,14 @@ pub(crate) enum Kind {
     Destination = 0x40,
     OutboxBatch = 0x41,
     Source = 0x42,
+    Sealed = 0x50,
+    Awaited = 0x51,
+    Heard = 0x52,
+    Drained = 0x53,
 }
 
 impl Kind {
-    const ALL: [Self; 15] = [
+    const ALL: [Self; 19] = [
         Self::Header,
         Self::Policy,
         Self::Turn,
@@ -94,6 +103,10 @@ impl Kind {
         Self::Destination,
         Self::OutboxBatch,
         Self::Source,
+        Self::Sealed,
+        Self::Awaited,
+        Self::Heard,
+        Self::Drained,
     ];
 
     /// The kind and the name in a row's key.
@@ -131,30 +144,20 @@ impl KeyBytes for Rank {
 }
 
 macro_rules! id_key {
-    ($($name:ident),*) => {$(
+    ($($name:ident: $number:ty),*) => {$(
         impl KeyBytes for $name {
             fn write(self, key: &mut Vec<u8>) {
                 key.extend_from_slice(&self.0.to_be_bytes());
             }
 
             fn read(bytes: &[u8]) -> Option<Self> {
-                Some(Self(u64::from_be_bytes(bytes.try_into().ok()?)))
+                Some(Self(<$number>::from_be_bytes(bytes.try_into().ok()?)))
             }
         }
     )*};
 }
 
-id_key!(MessageId, SessionId, ProducerId, RequestId);
-
-impl KeyBytes for DedupId {
-    fn write(self, key: &mut Vec<u8>) {
-        key.extend_from_slice(&self.0.to_be_bytes());
-    }
-
-    fn read(bytes: &[u8]) -> Option<Self> {
-        Some(Self(u128::from_be_bytes(bytes.try_into().ok()?)))
-    }
-}
+id_key!(MessageId: u64, SessionId: u64, ProducerId: u64, RequestId: u64, DedupId: u128, GroupId: u32, KeyHash: u32);
 
 impl KeyBytes for (ProducerId, u8) {
     fn write(self, key: &mut Vec<u8>) {
@@ -168,13 +171,15 @@ impl KeyBytes for (ProducerId, u8) {
     }
 }
 
-impl KeyBytes for GroupId {
+impl KeyBytes for (KeyHash, GroupId) {
     fn write(self, key: &mut Vec<u8>) {
-        key.extend_from_slice(&self.0.to_be_bytes());
+        self.0.write(key);
+        self.1.write(key);
     }
 
     fn read(bytes: &[u8]) -> Option<Self> {
-        Some(Self(u32::from_be_bytes(bytes.try_into().ok()?)))
+        let (key, group) = bytes.split_at_checked(4)?;
+        Some((KeyHash::read(key)?, GroupId::read(group)?))
     }
 }
 
@@ -235,6 +240,10 @@ stored! {
     RememberedRequest, RequestId, Request;
     Replayed, RequestId, Replay;
     Source, TransferSource, Source;
+    Sealed, (), Sealed;
+    Awaited, (KeyHash, GroupId), Awaited;
+    Heard, GroupId, Heard;
+    Drained, KeyHash, Drained;
 }
 
 pub(crate) fn encode_key(kind: Kind, name: impl KeyBytes) -> Vec<u8> {
@@ -324,6 +333,13 @@ fn name_in_words(kind: Kind, name: &[u8]) -> Result<String, Corrupt> {
             format!("outbox/{destination}/{sequence}")
         }
         Kind::Source => format!("source/{}", read::<TransferSource>(name)?),
+        Kind::Sealed => "sealed".to_owned(),
+        Kind::Awaited => {
+            let (key, parent) = read::<(KeyHash, GroupId)>(name)?;
+            format!("awaited/{:08x}/{parent}", key.0)
+        }
+        Kind::Heard => format!("heard/{}", read::<GroupId>(name)?),
+        Kind::Drained => format!("drained/{:08x}", read::<KeyHash>(name)?.0),
     })
 }
 
@@ -347,5 +363,9 @@ fn value_in_words(kind: Kind, value: &[u8]) -> Result<String, Corrupt> {
         Kind::Destination => Ok(format!("{:?}", decode_value::<Destination>(kind, value)?)),
         Kind::OutboxBatch => Ok(format!("{:?}", decode_value::<OutboxBatch>(kind, value)?)),
         Kind::Source => read::<Source>(value),
+        Kind::Sealed => read::<Sealed>(value),
+        Kind::Awaited => read::<Awaited>(value),
+        Kind::Heard => read::<Heard>(value),
+        Kind::Drained => read::<Drained>(value),
     }
 }

@@ -6,13 +6,13 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use weir_queue::{
-    AckAndAppend, Action, Attributes, Command, DedupId, DedupRecord, Enqueue, Lease, MessageRun, Move,
-    ParkKind, ProducerBatch, Queue, Relocate, RelocatedBatch, Replay, Reply, Run, Select, SessionEnding,
-    Settle, SettleItem, TenantRun, Transfer, Waiting,
+    AckAndAppend, Action, Attributes, Command, DedupId, DedupRecord, Enqueue, Inherit, InheritedId, Lease,
+    MessageRun, Move, ParkKind, ProducerBatch, Queue, Relocate, RelocatedBatch, Replay, Reply, Run, Select,
+    SessionEnding, Settle, SettleItem, TenantRun, Transfer, Waiting,
 };
 use weir_types::{
     At, GroupId, KeyHash, LeaseClock, LeaseId, LogIndex, MessageId, Output, OutputBatch, ParkPolicy,
-    ProducerEpoch, ProducerId, QueuePolicy, RequestId, SessionId, TenantHash, Term, TransferSequence,
+    ProducerEpoch, ProducerId, QueuePolicy, Recut, RequestId, SessionId, TenantHash, Term, TransferSequence,
     TransferSource, WallClock,
 };
 
@@ -110,6 +110,21 @@ fn replay() -> Replay {
     Replay { request: RequestId(17), from, next, end: MessageId(3), batch: Some(batch) }
 }
 
+fn inherit() -> Inherit {
+    Inherit {
+        parent: GroupId(302),
+        lease_base: LeaseId(1 << 34),
+        sources: vec![(TransferSource { group: GroupId(301), channel: 2 }, TransferSequence(41))],
+        dedup: vec![InheritedId { id: DedupId(0xef01), message: MessageId(8), left_ms: 200_000 }],
+        keys: vec![KeyHash(7), KeyHash(0x0102_0304)],
+    }
+}
+
+fn recut() -> Recut {
+    let (after, through) = (TransferSequence(4), TransferSequence(6));
+    Recut { destination: GroupId(301), after, through, outputs: ack_and_append(0).outputs }
+}
+
 #[test]
 fn commands_are_logged_in_these_bytes() {
     let commands = [
@@ -157,6 +172,11 @@ fn commands_are_logged_in_these_bytes() {
             }],
         }),
         Command::RaiseLeases,
+        Command::Seal,
+        Command::Inherit(inherit()),
+        Command::Drained { parent: GroupId(302), keys: vec![KeyHash(0x0102_0304), KeyHash(7)] },
+        Command::ConfirmDrained { keys: vec![KeyHash(0x0102_0304)] },
+        Command::Recut(recut()),
     ];
     let bytes: Vec<Vec<u8>> =
         commands.iter().map(|command| postcard::to_allocvec(command).unwrap()).collect();
@@ -218,4 +238,27 @@ fn rows_of_tenants_are_stored_in_these_bytes() {
     // The last turn of the rank goes to a message without a tenant.
     queue.apply(at(13, 3_000), unbound(13, 2), &mut out).unwrap().unwrap();
     check("rows_of_tenants.txt", &rows_in_words(&out));
+}
+
+#[test]
+fn rows_of_a_split_are_stored_in_these_bytes() {
+    let policy = QueuePolicy { fifo: true, ..QueuePolicy::default() };
+    let mut queue = Queue::new(policy, LeaseId(0));
+    let mut out = Output::default();
+    let mut apply = |index, command| queue.apply(at(index, 1_000), command, &mut out).unwrap().unwrap();
+    // A child, which is sealed in its turn while it waits.
+    apply(10, Command::Inherit(inherit()));
+    let plain =
+        Enqueue { count: 1, bytes: 100, producer: None, runs: Vec::new(), dedup: Vec::new(), ..batch() };
+    let attributes = Attributes { key: Some(KeyHash(9)), ..Attributes::default() };
+    apply(11, Command::Enqueue(Enqueue { runs: vec![Run { count: 1, attributes }], ..plain }));
+    apply(12, Command::Seal);
+    let granted = apply(13, Command::Lease(Lease { session: None, ..lease(18) }));
+    let Reply::Leased { messages } = granted else { panic!("{granted:?}") };
+    let items =
+        vec![SettleItem { message: messages[0].message, lease: messages[0].lease, action: Action::Ack }];
+    apply(14, Command::Settle(Settle { request: None, items }));
+    apply(15, Command::Drained { parent: GroupId(302), keys: vec![KeyHash(7)] });
+    apply(16, Command::ConfirmDrained { keys: vec![KeyHash(9)] });
+    check("rows_of_a_split.txt", &rows_in_words(&out));
 }

@@ -92,6 +92,13 @@ fn steps() -> impl Strategy<Value = Step> {
             .prop_map(|(back, rows, again)| Step::Relocate { back, rows, again }),
         2 => (any::<bool>(), 1..4_usize, 1..4_u8)
             .prop_map(|(parked, max, destination)| Step::Move { parked, max, destination }),
+        1 => prop_oneof![9 => Just(Step::Keep(1)), 1 => Just(Step::Seal)],
+        1 => (0..2_u8, 0..2_000_u64, vec(1..4_u32, 0..3), vec((0..20_u8, 0..400_000_u64), 0..3))
+            .prop_map(|(parent, base, keys, ids)| Step::Inherit { parent, base, keys, ids }),
+        1 => (0..2_u8, vec(1..4_u32, 0..4)).prop_map(|(parent, keys)| Step::Drained { parent, keys }),
+        1 => (0..4_usize).prop_map(Step::ConfirmDrained),
+        1 => (1..4_u8, 1..4_usize, vec(1..4_u8, 1..3))
+            .prop_map(|(destination, max, into)| Step::Recut { destination, max, into }),
     ]
 }
 
@@ -160,7 +167,7 @@ proptest! {
     #[test]
     fn no_bytes_make_restore_panic(
         rows in vec((prop_oneof![Just(1_u8), Just(2), Just(3), Just(0x10), Just(0x11), Just(0x12), Just(0x34), Just(0x20), Just(0x30), Just(0x31),
-            Just(0x32), Just(0x33), Just(0x40), Just(0x41), Just(0x42), any::<u8>()], vec(any::<u8>(), 0..18), vec(any::<u8>(), 0..40), 1..3_u8), 0..6)
+            Just(0x32), Just(0x33), Just(0x40), Just(0x41), Just(0x42), Just(0x50), Just(0x51), Just(0x52), Just(0x53), any::<u8>()], vec(any::<u8>(), 0..18), vec(any::<u8>(), 0..40), 1..3_u8), 0..6)
     ) {
         let rows = rows.into_iter().map(|(kind, name, mut value, version)| {
             let mut key = vec![kind];

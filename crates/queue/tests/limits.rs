@@ -4,13 +4,13 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use weir_queue::limits::{
-    DEDUP_IDS_REMEMBERED_MAX, PRIORITY_MAX, REASON_BYTES_MAX, REPLAYS_REMEMBERED_MAX,
-    SESSIONS_PER_PARTITION_MAX, SETTLE_ITEMS_MAX,
+    DEDUP_IDS_REMEMBERED_MAX, INHERITED_PER_STEP_MAX, LEASE_BASE_MAX, PRIORITY_MAX, REASON_BYTES_MAX,
+    REPLAYS_REMEMBERED_MAX, SESSIONS_PER_PARTITION_MAX, SETTLE_ITEMS_MAX,
 };
 use weir_queue::{
-    AckAndAppend, Action, Attributes, Command, DedupId, DedupRecord, Enqueue, Granted, Lease, MessageState,
-    Move, ParkReason, ProducerBatch, Queue, Replay, Reply, Run, SessionEnding, Settle, SettleItem, Settled,
-    Waiting,
+    AckAndAppend, Action, Attributes, Command, DedupId, DedupRecord, Enqueue, Granted, Inherit, InheritedId,
+    Lease, MessageState, Move, ParkReason, ProducerBatch, Queue, Replay, Reply, Run, SessionEnding, Settle,
+    SettleItem, Settled, Waiting,
 };
 use weir_types::limits::{
     BATCH_RECORDS_MAX, DEDUP_WINDOW_MS, DELAY_MS_MAX, LEASE_MESSAGES_MAX, LEASE_MS_MAX,
@@ -18,8 +18,8 @@ use weir_types::limits::{
     REQUESTS_REMEMBERED_MAX,
 };
 use weir_types::{
-    At, GroupId, LeaseClock, LeaseId, LogIndex, MessageId, Output, OutputBatch, ProducerEpoch, ProducerId,
-    QueuePolicy, RequestId, SessionId, Term, WallClock,
+    At, GroupId, KeyHash, KeyRange, LeaseClock, LeaseId, LogIndex, MessageId, Output, OutputBatch,
+    ProducerEpoch, ProducerId, QueuePolicy, RequestId, SessionId, Term, WallClock,
 };
 
 const NOW: WallClock = WallClock(1_000_000);
@@ -33,13 +33,18 @@ struct Partition {
 impl Partition {
     /// With so many messages.
     fn with(messages: u32) -> Self {
-        let at = At { term: Term(1), index: LogIndex(0), lease_clock: LeaseClock(0), wall_clock: NOW };
-        let mut new = Self { queue: Queue::new(QueuePolicy::default(), LeaseId(0)), at, requests: 1 << 32 };
-        new.ask(Command::Tick).unwrap();
+        let mut new = Self::of(QueuePolicy::default());
         for first in (0..messages).step_by(BATCH_RECORDS_MAX as usize) {
             let count = BATCH_RECORDS_MAX.min(messages - first);
             new.ask(Command::Enqueue(batch(count))).unwrap();
         }
+        new
+    }
+
+    fn of(policy: QueuePolicy) -> Self {
+        let at = At { term: Term(1), index: LogIndex(0), lease_clock: LeaseClock(0), wall_clock: NOW };
+        let mut new = Self { queue: Queue::new(policy, LeaseId(0)), at, requests: 1 << 32 };
+        new.ask(Command::Tick).unwrap();
         new
     }
 
@@ -263,4 +268,82 @@ fn the_last_requests_batches_and_replays_are_remembered_and_no_more() {
     }
     assert!(partition.queue.replayed(RequestId(0)).is_none());
     assert!(partition.queue.replayed(RequestId(1)).is_some());
+}
+
+fn inherit(keys: usize, ids: usize) -> Inherit {
+    let id = |id: usize| InheritedId { id: DedupId(id as u128), message: MessageId(0), left_ms: 1_000 };
+    Inherit {
+        parent: GroupId(7),
+        lease_base: LeaseId(0),
+        sources: Vec::new(),
+        dedup: (0..ids).map(id).collect(),
+        keys: (0..keys).map(|key| KeyHash(key as u32)).collect(),
+    }
+}
+
+#[test]
+fn a_step_of_an_inheritance_has_as_many_keys_and_dedup_ids_as_it_may() {
+    let mut partition = Partition::of(QueuePolicy { fifo: true, ..QueuePolicy::default() });
+    let max = INHERITED_PER_STEP_MAX;
+    let keys = |count| inherit(count, 0).keys;
+    let above = |lease| Inherit { lease_base: LeaseId(lease), ..inherit(0, 0) };
+    for (what, beyond, within) in [
+        ("keys", Command::Inherit(inherit(max + 1, 0)), Command::Inherit(inherit(max, 0))),
+        ("dedup ids", Command::Inherit(inherit(0, max + 1)), Command::Inherit(inherit(0, max))),
+        ("leases", Command::Inherit(above(LEASE_BASE_MAX + 1)), Command::Inherit(above(LEASE_BASE_MAX))),
+        (
+            "drained keys",
+            Command::Drained { parent: GroupId(7), keys: keys(max + 1) },
+            Command::Drained { parent: GroupId(7), keys: keys(max) },
+        ),
+        (
+            "confirmed keys",
+            Command::ConfirmDrained { keys: keys(max + 1) },
+            Command::ConfirmDrained { keys: keys(max) },
+        ),
+    ] {
+        assert_eq!(partition.ask(beyond), Err("invalid-command"), "{what}");
+        assert_eq!(partition.ask(within), Ok(Reply::Done), "{what}");
+    }
+}
+
+#[test]
+fn what_does_not_fit_into_a_step_of_an_inheritance_comes_in_the_next() {
+    let mut parent = Partition::of(QueuePolicy { fifo: true, ..QueuePolicy::default() });
+    let all = INHERITED_PER_STEP_MAX as u32 + 1;
+    let run =
+        |key| Run { count: 1, attributes: Attributes { key: Some(KeyHash(key)), ..Attributes::default() } };
+    let runs = (0..all).map(run).collect();
+    parent.ask(Command::Enqueue(Enqueue { runs, ..batch(all) })).unwrap();
+    parent.ask(Command::Seal).unwrap();
+    let range = |last| KeyRange::new(KeyHash(0), KeyHash(last)).unwrap();
+    assert_eq!(parent.queue.inheritance(GroupId(7), range(all - 2)).len(), 1);
+    let steps = parent.queue.inheritance(GroupId(7), range(all));
+    assert_eq!(steps.iter().map(|step| step.keys.len()).collect::<Vec<_>>(), [INHERITED_PER_STEP_MAX, 1]);
+    let mut child = Partition::of(QueuePolicy { fifo: true, ..QueuePolicy::default() });
+    for step in steps {
+        child.ask(Command::Inherit(step)).unwrap();
+    }
+    let inherited = child.queue.inheritance(GroupId(8), KeyRange::ALL);
+    assert_eq!(inherited.iter().map(|step| step.keys.len()).sum::<usize>(), all as usize);
+    parent.ask(Command::Purge { before: None, max: u32::MAX }).unwrap();
+    assert_eq!(parent.queue.drained().len(), 10_000, "a purge goes by steps");
+    for _ in 0..5 {
+        parent.ask(Command::Purge { before: None, max: u32::MAX }).unwrap();
+    }
+    assert_eq!(parent.queue.drained().len(), INHERITED_PER_STEP_MAX);
+    assert_eq!(parent.queue.drained_in(range(9)).len(), 10);
+}
+
+#[test]
+fn a_child_inherits_as_many_dedup_ids_as_it_can_remember() {
+    let mut partition = Partition::with(0);
+    let steps = DEDUP_IDS_REMEMBERED_MAX / INHERITED_PER_STEP_MAX;
+    for step in 0..=steps {
+        let mut more = inherit(0, INHERITED_PER_STEP_MAX);
+        more.dedup.iter_mut().for_each(|known| known.id.0 += (step * INHERITED_PER_STEP_MAX) as u128);
+        assert_eq!(partition.ask(Command::Inherit(more)), Ok(Reply::Done));
+    }
+    let known = partition.queue.inheritance(GroupId(8), KeyRange::ALL);
+    assert_eq!(known.iter().map(|step| step.dedup.len()).sum::<usize>(), DEDUP_IDS_REMEMBERED_MAX);
 }

@@ -12,7 +12,7 @@
 //!   hint: 1 ready                      effects
 //! ```
 //!
-//! `peek`, `stats`, `next`, `kept`, `bodies`, `outbox` and `explain message=3` or `key=1` are questions, not commands, and stand alone. A block that says `policy …` begins with an empty queue.
+//! `peek`, `stats`, `next`, `kept`, `bodies`, `outbox`, `lineage` and `explain message=3` or `key=1` are questions, not commands, and stand alone. A block that says `policy …` begins with an empty queue.
 //! `WEIR_UPDATE=1 cargo test -p weir-queue --test scenarios` writes the answers anew.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
@@ -23,15 +23,15 @@ use std::num::NonZeroU64;
 use std::path::Path;
 
 use weir_queue::{
-    AckAndAppend, Action, Attributes, Bodies, Command, DedupId, DedupRecord, Effect, Enqueue, Granted, Lease,
-    MessageRun, MessageState, MessageView, Move, ParkKind, ProducerBatch, Queue, Relocate, RelocatedBatch,
-    Replay, Reply, Run, Select, SessionEnding, Settle, SettleItem, Settled, TenantRun, Transfer, Waiting,
-    describe,
+    AckAndAppend, Action, Attributes, Bodies, Command, DedupId, DedupRecord, Effect, Enqueue, Granted,
+    Inherit, InheritedId, Lease, MessageRun, MessageState, MessageView, Move, ParkKind, ProducerBatch, Queue,
+    Relocate, RelocatedBatch, Replay, Reply, Run, Select, SessionEnding, Settle, SettleItem, Settled,
+    TenantRun, Transfer, Waiting, describe,
 };
 use weir_types::{
-    At, Backoff, GroupId, KeyHash, LeaseClock, LeaseId, LogIndex, MessageId, Output, OutputBatch, ParkPolicy,
-    ProducerEpoch, ProducerId, QueuePolicy, RequestId, Row, SessionId, TenantHash, Term, TransferSequence,
-    TransferSource, WallClock,
+    At, Backoff, GroupId, KeyHash, KeyRange, LeaseClock, LeaseId, LogIndex, MessageId, Output, OutputBatch,
+    ParkPolicy, ProducerEpoch, ProducerId, QueuePolicy, Recut, RequestId, Row, SessionId, TenantHash, Term,
+    TransferSequence, TransferSource, WallClock,
 };
 
 /// The wall clock of every story starts here, so that its times are easy to read.
@@ -121,6 +121,7 @@ impl Story {
                 "outbox" => return self.outbox(),
                 "bodies" => return self.bodies(),
                 "next" => return self.next(),
+                "lineage" => return self.lineage(),
                 "explain" => return self.explain(&mut words),
                 "wait" => self.wait(line),
                 _ => commands.push(self.command(&mut words)),
@@ -217,14 +218,14 @@ impl Story {
             "transfer" => {
                 let tenants = tenants(words);
                 let transfer = Transfer {
-                    source: TransferSource::outbox(GroupId(words.number("from").unwrap() as u32)),
+                    source: source(words.value("from").unwrap()),
                     after: TransferSequence(words.number("after").unwrap()),
                     sequence: TransferSequence(words.number("sequence").unwrap()),
                     batch: self.enqueue(words, tenants.len()),
                 };
                 Command::accept_transfer(transfer, tenants)
             }
-            _ => Command::Settle(settle(words)),
+            _ => lineage(words).unwrap_or_else(|| Command::Settle(settle(words))),
         }
     }
 
@@ -349,6 +350,26 @@ impl Story {
                     .unwrap();
             }
         }
+        told
+    }
+
+    /// What its children would inherit now, and what they are to be told.
+    fn lineage(&self) -> String {
+        let queue = &self.queue;
+        let sealed =
+            queue.sealed_at().map_or_else(|| "open".to_owned(), |at| format!("sealed {}ms", at - START));
+        let mut told = format!("{sealed}{}", if queue.is_retirable() { ", retirable" } else { "" });
+        for step in queue.inheritance(GroupId(1), KeyRange::ALL) {
+            write!(told, "\nchildren: leases above {}, keys {}", step.lease_base, keys_in_words(&step.keys))
+                .unwrap();
+            for known in &step.dedup {
+                write!(told, ", id {} is {} for {}ms", known.id.0, known.message, known.left_ms).unwrap();
+            }
+            for (source, through) in &step.sources {
+                write!(told, ", {source} is at {through}").unwrap();
+            }
+        }
+        write!(told, "\ndrained: {}", keys_in_words(&queue.drained())).unwrap();
         told
     }
 
@@ -520,6 +541,66 @@ fn ack_and_append(words: &mut Words) -> AckAndAppend {
     AckAndAppend { request, messages: messages.collect(), outputs: outputs.collect() }
 }
 
+/// `301`, or `301/2` for another channel than the outbox.
+fn source(word: &str) -> TransferSource {
+    let (group, channel) = word.split_once('/').unwrap_or((word, "0"));
+    TransferSource { group: GroupId(group.parse().unwrap()), channel: channel.parse().unwrap() }
+}
+
+/// What belongs to splits: `inherit parent=5 base=100 keys=1,2 id=7 left=90s feed=301/2 through=41` and the like.
+fn lineage(words: &mut Words) -> Option<Command> {
+    let group = |word: Option<u64>| GroupId(word.unwrap() as u32);
+    Some(match words.verb {
+        "seal" => Command::Seal,
+        "inherit" => Command::Inherit(inherit(words)),
+        "drained" => Command::Drained { parent: group(words.number("parent")), keys: keys(words) },
+        "confirm-drained" => Command::ConfirmDrained { keys: keys(words) },
+        "recut" => {
+            let to = words.value("to").unwrap().split(',').zip(0..);
+            let output = |(to, place): (&str, u32)| OutputBatch {
+                destination: GroupId(to.parse().unwrap()),
+                position: place * 100,
+                length: 100,
+            };
+            Command::Recut(Recut {
+                outputs: to.map(output).collect(),
+                destination: group(words.number("of")),
+                after: TransferSequence(words.number("after").unwrap()),
+                through: TransferSequence(words.number("through").unwrap()),
+            })
+        }
+        _ => return None,
+    })
+}
+
+fn inherit(words: &mut Words) -> Inherit {
+    let through = words.number("through").map(TransferSequence);
+    let feed = words.value("feed").map(|feed| (source(feed), through.unwrap()));
+    let (left_ms, message) = (words.time("left"), words.number("message"));
+    let dedup = words.number("id").map(|id| InheritedId {
+        id: DedupId(id.into()),
+        message: MessageId(message.unwrap()),
+        left_ms: left_ms.unwrap(),
+    });
+    Inherit {
+        parent: GroupId(words.number("parent").unwrap() as u32),
+        lease_base: LeaseId(words.number("base").unwrap_or(0)),
+        sources: feed.into_iter().collect(),
+        dedup: dedup.into_iter().collect(),
+        keys: keys(words),
+    }
+}
+
+fn keys(words: &mut Words) -> Vec<KeyHash> {
+    let keys = words.value("keys").map_or_else(Vec::new, |keys| keys.split(',').collect());
+    keys.into_iter().map(|key| KeyHash(key.parse().unwrap())).collect()
+}
+
+fn keys_in_words(keys: &[KeyHash]) -> String {
+    let words: Vec<String> = keys.iter().map(|key| key.0.to_string()).collect();
+    if words.is_empty() { "none".to_owned() } else { words.join(" ") }
+}
+
 fn reply_in_words(reply: &Reply) -> String {
     match reply {
         Reply::Enqueued { first, count, duplicates, repeated } => {
@@ -558,6 +639,7 @@ fn reply_in_words(reply: &Reply) -> String {
         }
         Reply::Relocated { messages } => format!("relocated {messages}"),
         Reply::Done => "done".to_owned(),
+        Reply::Sealed => "sealed".to_owned(),
     }
 }
 

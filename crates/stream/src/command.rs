@@ -6,7 +6,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use weir_types::{
-    GroupId, Offset, OutputBatch, ProducerEpoch, ProducerId, ProducerSequence, StreamPolicy,
+    GroupId, Offset, OutputBatch, ProducerEpoch, ProducerId, ProducerSequence, Recut, StreamPolicy,
     TransferSequence, TransferSource,
 };
 
@@ -80,6 +80,13 @@ pub enum Command {
     /// A step of compaction, from the partition's own leader. Answer: [`Reply::Done`](crate::Reply::Done), or
     /// [`Rejection::RewriteRaced`](crate::Rejection::RewriteRaced) when it is not the next one.
     Rewrite(Rewrite),
+    /// The partition is split or merged: from now on it takes in nothing new, and its end is its end for good. Answer:
+    /// [`Reply::Sealed`](crate::Reply::Sealed). Repeating it is harmless.
+    Seal,
+    /// What the outbox holds for a sealed partition goes to others. Answer: [`Reply::Done`](crate::Reply::Done), or
+    /// [`Rejection::RecutRaced`](crate::Rejection::RecutRaced) when that is not what waits. The positions of its batches
+    /// count from the start of this command's own bodies.
+    Recut(Recut),
 }
 
 /// A batch from another partition, and its place in that one's sequence.

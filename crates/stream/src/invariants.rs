@@ -13,6 +13,7 @@ impl Stream {
     /// | a producer's remembered batches are one sequence without gap or repeat, at rising offsets | P10 |
     /// | no group stands beyond the end; a group lives or is deleted | P14 |
     /// | what waits for another partition is what was put in for it and has not arrived | P11 |
+    /// | a sealed stream ends where it was sealed | P15 |
     /// | what compaction has written lies before all that it has not; the newest batch is as it was appended | P13 |
     /// | producers, groups and runs are within their limits | bounds |
     pub fn check_invariants(&self) {
@@ -21,5 +22,7 @@ impl Stream {
         self.producers.check_invariants(self.end_offset());
         self.groups.check_invariants(self.end_offset());
         self.outbox.check_invariants();
+        let behind = self.seal.map(|seal| seal.check(self.end_offset()));
+        assert!(behind.is_none_or(|behind| behind.is_ok()), "P15: a sealed stream has another end");
     }
 }

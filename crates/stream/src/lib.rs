@@ -10,6 +10,9 @@
 //!    Raft log:  entries from here on hold the retained batches; those before it may be deleted
 //! ```
 //!
+//! A stream whose partition is split or merged is **sealed**: its end stays where it is, and what is in it is read, retired and
+//! compacted as before.
+//!
 //! A pure machine: entries in, rows and hints out (see [`weir_types::Output`]). It keeps an index of the batches
 //! (offset, append time, place in the Raft log), the last batches of every idempotent producer, and every group's
 //! committed offset and epoch; and an outbox of what goes to other partitions.
@@ -36,6 +39,7 @@ mod producers;
 mod queries;
 mod retention;
 mod rows;
+mod seal;
 mod stream;
 
 pub use command::{

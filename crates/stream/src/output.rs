@@ -44,6 +44,11 @@ pub enum Reply {
     },
     /// Done; there is nothing to tell.
     Done,
+    /// Nothing comes any more.
+    Sealed {
+        /// The next offset, at which no record will ever be.
+        end: Offset,
+    },
 }
 
 /// A group's position.
@@ -135,6 +140,15 @@ pub enum Rejection {
     /// The command contradicts itself; the door should have refused it.
     #[error("{0}")]
     Invalid(&'static str),
+    /// The partition takes in nothing any more: its keys belong to its children. What is told so is surely not in it.
+    #[error("the partition is sealed at offset {end}: its keys belong to its children")]
+    Sealed {
+        /// Its end.
+        end: Offset,
+    },
+    /// What was to go to other partitions does not wait any more, or not yet.
+    #[error("the batches to cut anew are not those that wait in the outbox")]
+    RecutRaced,
 }
 
 impl Rejection {
@@ -150,7 +164,7 @@ impl Rejection {
                 ErrorKind::Fenced
             }
             Self::GroupNotFound => ErrorKind::NotFound,
-            Self::RewriteRaced => ErrorKind::Retry,
+            Self::RewriteRaced | Self::Sealed { .. } | Self::RecutRaced => ErrorKind::Retry,
             Self::TooManyGroups { .. } | Self::OutboxFull(_) => ErrorKind::Throttled,
         }
     }
@@ -170,6 +184,8 @@ impl Rejection {
             Self::OutboxFull(_) => "outbox-full",
             Self::RewriteRaced => "rewrite-raced",
             Self::Invalid(_) => "invalid-command",
+            Self::Sealed { .. } => "partition-sealed",
+            Self::RecutRaced => "recut-raced",
         }
     }
 }
@@ -200,5 +216,10 @@ pub enum Effect {
         group: String,
         /// The lowest epoch that is not fenced.
         epoch: GroupEpoch,
+    },
+    /// The stream is sealed: tell the fetchers that wait at the end that nothing comes.
+    Sealed {
+        /// Its end.
+        end_offset: Offset,
     },
 }

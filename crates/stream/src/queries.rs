@@ -50,6 +50,16 @@ impl Stream {
         self.index.end()
     }
 
+    /// Whether it takes in nothing any more: then its end is its end for good.
+    pub fn is_sealed(&self) -> bool {
+        self.seal.is_some()
+    }
+
+    /// When it was sealed; none while it takes records in.
+    pub fn sealed_at(&self) -> Option<WallClock> {
+        self.seal.map(|seal| seal.at)
+    }
+
     /// Bytes of the batches that the log still has to hold for this stream, as sent.
     pub fn bytes(&self) -> u64 {
         self.index.bytes()

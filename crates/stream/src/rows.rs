@@ -14,6 +14,7 @@
 //! | `p` ‖ producer id (u64) ‖ slot (u8) | a [batch](ProducerRow) that is remembered for dedup; slots go round |
 //! | `s` | start offset |
 //! | `t` | the topic's settings |
+//! | `x` | that it is [sealed](crate::seal::Seal): since when, and where it ends |
 //!
 //! Numbers in keys are big-endian, so keys sort as they should. A value is a version byte and postcard.
 
@@ -46,6 +47,7 @@ pub(crate) enum Key {
     Producer(ProducerId, u8),
     Start,
     Policy,
+    Seal,
 }
 
 /// Batches of one entry, in order. Offsets follow from the key and the counts.
@@ -131,6 +133,7 @@ impl Key {
             Self::Producer(id, slot) => (b'p', [&id.0.to_be_bytes()[..], &[*slot]].concat()),
             Self::Start => (b's', Vec::new()),
             Self::Policy => (b't', Vec::new()),
+            Self::Seal => (b'x', Vec::new()),
         };
         [&[tag][..], &rest].concat()
     }
@@ -164,6 +167,7 @@ impl Key {
             (b'f', []) => Ok(Self::EpochFloor),
             (b's', []) => Ok(Self::Start),
             (b't', []) => Ok(Self::Policy),
+            (b'x', []) => Ok(Self::Seal),
             _ => Err(unknown()),
         }
     }
@@ -214,6 +218,7 @@ mod tests {
     #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
     use super::*;
+    use crate::seal::Seal;
 
     #[test]
     fn keys_have_their_bytes_and_come_back() {
@@ -230,6 +235,7 @@ mod tests {
             (Key::Producer(ProducerId(7), 63), b"p\0\0\0\0\0\0\0\x07\x3f"),
             (Key::Start, b"s"),
             (Key::Policy, b"t"),
+            (Key::Seal, b"x"),
         ];
         for (key, bytes) in keys {
             assert_eq!(key.encode(), bytes);
@@ -249,6 +255,7 @@ mod tests {
             b"p",
             b"p\0",
             b"s1",
+            b"xx",
             b"z",
             b"g\xff",
         ] {
@@ -273,6 +280,9 @@ mod tests {
         }];
         let compacted = CompactedRow { term: Term(2), index: LogIndex(9), batches };
         assert_eq!(put(&Key::Start, &compacted).value.unwrap(), [1, 2, 9, 1, 0xac, 2, 4, 5, 6, 1]);
+
+        let seal = Seal { at: WallClock(300), end: Offset(9) };
+        assert_eq!(put(&Key::Start, &seal).value.unwrap(), [1, 0xac, 2, 9]);
 
         let producer = ProducerRow {
             epoch: ProducerEpoch(1),

@@ -13,6 +13,7 @@ use crate::index::Index;
 use crate::producers::Producers;
 use crate::retention::{self, Bounds};
 use crate::rows::{self, CompactedRow, Key, ProducerRow, RunRow};
+use crate::seal::Seal;
 use crate::{Command, Effect, Rejection, Reply, apply, outbox};
 
 /// One partition of a stream. See the [crate](crate) for the picture.
@@ -27,6 +28,8 @@ pub struct Stream {
     pub(crate) groups: Groups,
     pub(crate) inbox: Inbox,
     pub(crate) outbox: Outbox,
+    /// None while it takes records in.
+    pub(crate) seal: Option<Seal>,
 }
 
 impl Stream {
@@ -41,6 +44,7 @@ impl Stream {
             groups: Groups::default(),
             inbox: Inbox::default(),
             outbox: Outbox::default(),
+            seal: None,
         }
     }
 
@@ -56,7 +60,7 @@ impl Stream {
             apply::set_policy(self, self.policy.clone(), &mut out.changes);
         }
         let answer = match command {
-            Command::Append(append) => apply::append(&mut self.index, &mut self.producers, at, &append, out)?,
+            Command::Append(append) => apply::append(self, at, &append, out)?,
             Command::Fence { group, epoch } => apply::fence(&mut self.groups, group, epoch, out),
             Command::CommitOffset(commit) => {
                 apply::commit_offset(&mut self.groups, &self.index, commit, &mut out.changes)
@@ -65,10 +69,7 @@ impl Stream {
             Command::Trim { before } => apply::trim(&mut self.index, before, &mut out.changes),
             Command::SetPolicy { policy } => Ok(apply::set_policy(self, policy, &mut out.changes)),
             Command::Tick => Ok(Reply::Done),
-            Command::AcceptTransfer(transfer) => {
-                let Self { index, producers, inbox, .. } = self;
-                apply::accept_transfer(index, producers, inbox, at, &transfer, out)?
-            }
+            Command::AcceptTransfer(transfer) => apply::accept_transfer(self, at, &transfer, out)?,
             Command::CommitAndAppend(step) => apply::commit_and_append(self, at, step, &mut out.changes),
             Command::FenceProducer { id, epoch } => {
                 apply::fence_producer(&mut self.producers, at, id, epoch, &mut out.changes)
@@ -78,6 +79,8 @@ impl Stream {
                 let known = self.outbox.confirm(destination, through);
                 known.then_some(Reply::Done).ok_or(Rejection::Invalid("more has arrived than was ever sent"))
             }
+            Command::Seal => Ok(apply::seal(self, at, out)),
+            Command::Recut(recut) => apply::recut(&mut self.outbox, at, &recut),
         };
         outbox::flush(&mut self.outbox, &mut out.changes);
         self.fire_timers(at, out);
@@ -138,6 +141,7 @@ impl Stream {
                     stream.policy = rows::read(&key, &value)?;
                     stream.policy_is_stored = true;
                 }
+                Key::Seal => stream.seal = Some(rows::read(&key, &value)?),
             }
         }
         let rewritten_to = stream.compaction.rewritten_to();
@@ -155,12 +159,14 @@ impl Stream {
         }
         stream.groups.check_restored(stream.end_offset())?;
         stream.outbox.check_restored()?;
+        stream.seal.map_or(Ok(()), |seal| seal.check(stream.end_offset()))?;
         Ok(stream)
     }
 
     /// Every row of the state, by key: what a store holds that applied all changes. For comparing replicas.
     pub fn rows(&self) -> Vec<Row> {
         let policy = self.policy_is_stored.then(|| rows::put(&Key::Policy, &self.policy));
+        let seal = self.seal.map(|seal| rows::put(&Key::Seal, &seal));
         let parts = [
             self.index.rows(),
             self.producers.rows(),
@@ -172,6 +178,7 @@ impl Stream {
             .into_iter()
             .flatten()
             .chain(policy)
+            .chain(seal)
             .chain(self.compaction.row())
             .filter_map(|RowChange { key, value }| Some(Row { key, value: value? }))
             .collect();

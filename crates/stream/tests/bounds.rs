@@ -14,8 +14,8 @@ use weir_types::limits::{
     PRODUCERS_PER_PARTITION_MAX,
 };
 use weir_types::{
-    At, GroupId, LeaseClock, LogIndex, Offset, Output, OutputBatch, ProducerEpoch, ProducerId,
-    ProducerSequence, Row, StreamPolicy,
+    At, ErrorKind, GroupId, LeaseClock, LogIndex, Offset, Output, OutputBatch, ProducerEpoch, ProducerId,
+    ProducerSequence, Recut, Row, StreamPolicy, TransferSequence,
 };
 
 struct Replica {
@@ -228,4 +228,46 @@ fn a_step_has_as_many_outputs_as_it_may_and_an_outbox_as_many_batches() {
     assert_eq!((refused.code(), replica.stream.clone()), ("outbox-full", before));
     assert!(replica.apply(step(Some(steps), steps + 1, 0)).is_ok(), "a commit alone needs no room");
     replica.check_restore();
+}
+
+#[test]
+fn a_recut_has_as_many_batches_as_a_step_may_and_needs_no_room() {
+    let mut replica = Replica::new();
+    let steps = OUTBOX_BATCHES_MAX.div_ceil(OUTPUTS_MAX) as u64;
+    replica.append(1, 0, steps as u32).unwrap();
+    for offset in 1..=steps {
+        let put = OUTPUTS_MAX * (offset as usize - 1);
+        let from = Some(offset - 1).filter(|from| *from > 0);
+        replica.apply(step(from, offset, OUTPUTS_MAX.min(OUTBOX_BATCHES_MAX - put))).unwrap();
+    }
+    let recut = |outputs: usize| {
+        let output = OutputBatch { destination: GroupId(10), position: 0, length: 1 };
+        let (after, through) = (TransferSequence(0), TransferSequence(1));
+        let outputs = vec![output; outputs];
+        Command::Recut(Recut { destination: GroupId(9), after, through, outputs })
+    };
+    let before = replica.stream.clone();
+    assert!(matches!(replica.apply(recut(OUTPUTS_MAX + 1)), Err(Rejection::Invalid(_))));
+    assert_eq!(replica.stream, before);
+    assert_eq!(replica.apply(recut(OUTPUTS_MAX)), Ok(Reply::Done));
+    assert_eq!(replica.stream.outbox().len(), OUTBOX_BATCHES_MAX - 1 + OUTPUTS_MAX);
+    let raced = replica.apply(recut(1)).unwrap_err();
+    assert_eq!((raced.code(), raced.kind()), ("recut-raced", ErrorKind::Retry));
+    replica.check_restore();
+}
+
+#[test]
+fn a_sealed_stream_refuses_with_its_end_and_rows_that_contradict_the_seal_are_corrupt() {
+    let mut replica = Replica::new();
+    replica.append(1, 0, 3).unwrap();
+    assert_eq!(replica.apply(Command::Seal), Ok(Reply::Sealed { end: Offset(3) }));
+    let refused = replica.append(1, 3, 1).unwrap_err();
+    assert_eq!(refused, Rejection::Sealed { end: Offset(3) });
+    assert_eq!((refused.code(), refused.kind()), ("partition-sealed", ErrorKind::Retry));
+    replica.check_restore();
+    let mut other = Replica::new();
+    other.append(1, 0, 4).unwrap();
+    other.store.extend(replica.store.into_iter().filter(|(key, _)| key == b"x"));
+    let rows = other.store.into_iter().map(|(key, value)| Row { key, value });
+    assert!(Stream::restore(rows).is_err(), "it has a record behind its end");
 }

@@ -6,9 +6,37 @@ use weir_stream::{
     Append, Command, CommitAndAppend, CommitOffset, GroupEpoch, Movement, Rewrite, RewrittenBatch, Transfer,
 };
 use weir_types::{
-    GroupId, Offset, OutputBatch, ProducerEpoch, ProducerId, ProducerSequence, Retention, StreamPolicy,
-    TransferSequence, TransferSource,
+    GroupId, Offset, OutputBatch, ProducerEpoch, ProducerId, ProducerSequence, Recut, Retention,
+    StreamPolicy, TransferSequence, TransferSource,
 };
+
+fn rewrite() -> Rewrite {
+    Rewrite {
+        pass: 3,
+        start: Offset(5),
+        from: Offset(6),
+        to: Offset(300),
+        horizon: Offset(301),
+        tombstones_below: Offset(7),
+        tombstones: 1,
+        batches: vec![RewrittenBatch {
+            base_offset: Offset(8),
+            last_offset: Offset(9),
+            position: 4,
+            length: 10,
+            max_timestamp_ms: -1,
+        }],
+    }
+}
+
+fn recut() -> Recut {
+    Recut {
+        destination: GroupId(300),
+        after: TransferSequence(4),
+        through: TransferSequence(300),
+        outputs: vec![OutputBatch { destination: GroupId(301), position: 7, length: 200 }],
+    }
+}
 
 #[test]
 fn commands_have_their_bytes() {
@@ -38,23 +66,7 @@ fn commands_have_their_bytes() {
     };
     let confirm = Command::ConfirmTransfer { destination: GroupId(300), through: TransferSequence(5) };
     let fence = Command::FenceProducer { id: ProducerId(7), epoch: ProducerEpoch(1) };
-    let rewrite = Rewrite {
-        pass: 3,
-        start: Offset(5),
-        from: Offset(6),
-        to: Offset(300),
-        horizon: Offset(301),
-        tombstones_below: Offset(7),
-        tombstones: 1,
-        batches: vec![RewrittenBatch {
-            base_offset: Offset(8),
-            last_offset: Offset(9),
-            position: 4,
-            length: 10,
-            max_timestamp_ms: -1,
-        }],
-    };
-    let golden: [(Command, &[u8]); 15] = [
+    let golden: [(Command, &[u8]); 17] = [
         (append(None), &[0, 64, 0x80, 1, 3, 0, 1]),
         (append(Some(producer)), &[0, 64, 0x80, 1, 3, 1, 7, 1, 0xac, 2, 1]),
         (Command::Fence { group: "sum".to_owned(), epoch: GroupEpoch(2) }, b"\x01\x03sum\x02"),
@@ -75,7 +87,9 @@ fn commands_have_their_bytes() {
         (Command::CommitAndAppend(step), b"\x08\x03sum\x02\x01\x7f\x80\x01\x01m\x01\xac\x02\x07\xc8\x01"),
         (confirm, &[9, 0xac, 2, 5]),
         (fence, &[10, 7, 1]),
-        (Command::Rewrite(rewrite), &[11, 3, 5, 6, 0xac, 2, 0xad, 2, 7, 1, 1, 8, 9, 4, 10, 1]),
+        (Command::Rewrite(rewrite()), &[11, 3, 5, 6, 0xac, 2, 0xad, 2, 7, 1, 1, 8, 9, 4, 10, 1]),
+        (Command::Seal, &[12]),
+        (Command::Recut(recut()), &[13, 0xac, 2, 4, 0xac, 2, 1, 0xad, 2, 7, 0xc8, 1]),
     ];
     for (command, bytes) in golden {
         assert_eq!(postcard::to_allocvec(&command).unwrap(), bytes, "{command:?}");

@@ -16,7 +16,7 @@ use weir_stream::{
 };
 use weir_types::{
     At, Compaction, GroupId, LeaseClock, LogIndex, Offset, Output, OutputBatch, ProducerEpoch, ProducerId,
-    ProducerSequence, Retention, Row, StreamPolicy, Term, TransferSequence, TransferSource, WallClock,
+    ProducerSequence, Recut, Retention, Row, StreamPolicy, Term, TransferSequence, TransferSource, WallClock,
 };
 
 /// One scenario's machine, and the store that its changes are written to.
@@ -73,7 +73,8 @@ impl Scenario {
         match verb {
             "at" => self.set_at(&words),
             "restore" => self.restore(),
-            "locate" | "pass" | "seek" | "committed" | "lag" | "deadlines" | "retained" | "outgoing" => {
+            "locate" | "pass" | "seek" | "committed" | "lag" | "deadlines" | "retained" | "outgoing"
+            | "sealed" => {
                 writeln!(text, "{}", self.query(verb, &words)).unwrap();
             }
             _ => self.apply(command(verb, &words), text),
@@ -123,6 +124,7 @@ impl Scenario {
                     format!("{text} {}@entry {}+{}", batch.sequence, pointer.index, pointer.position)
                 })
             }
+            "sealed" => format!("{:?}", self.stream.sealed_at()),
             "lag" => format!("{:?}", self.stream.lag(&group)),
             _ => format!("{:?}", self.stream.next_deadlines()),
         }
@@ -165,6 +167,7 @@ fn key_text(key: &[u8]) -> String {
         b'p' => format!("producer {} slot {}", number(&key[1..9]), key[9]),
         b'i' => format!("source {}/{}", number(&key[1..5]), number(&key[5..])),
         b's' => "start".to_owned(),
+        b'x' => "seal".to_owned(),
         _ => "policy".to_owned(),
     }
 }
@@ -182,6 +185,15 @@ fn policy(words: &Words<'_>) -> StreamPolicy {
             tombstone_ms: words.or("tombstones", 86_400_000),
         },
     }
+}
+
+/// Batches of 100 bytes for the partitions named.
+fn outputs(to: &str) -> Vec<OutputBatch> {
+    let to = to.split(',').filter(|to| !to.is_empty()).map(|to| GroupId(to.parse().unwrap()));
+    (0..)
+        .zip(to)
+        .map(|(place, destination)| OutputBatch { destination, position: place * 100, length: 100 })
+        .collect()
 }
 
 fn rewrite(words: &Words<'_>) -> Rewrite {
@@ -233,29 +245,25 @@ fn command(verb: &str, words: &Words) -> Command {
             metadata: words.text("metadata"),
             movement: if verb == "reset" { Movement::Reset } else { Movement::Forward },
         }),
-        "step" => {
-            let to = words.text("to");
-            let to = to.split(',').filter(|to| !to.is_empty()).map(|to| GroupId(to.parse().unwrap()));
-            let outputs = (0..).zip(to);
-            Command::CommitAndAppend(CommitAndAppend {
-                group,
-                epoch,
-                from: words.number("from").map(Offset),
-                offset: Offset(words.or("offset", 0)),
-                metadata: words.text("metadata"),
-                outputs: outputs
-                    .map(|(place, destination)| OutputBatch {
-                        destination,
-                        position: place * 100,
-                        length: 100,
-                    })
-                    .collect(),
-            })
-        }
+        "step" => Command::CommitAndAppend(CommitAndAppend {
+            group,
+            epoch,
+            from: words.number("from").map(Offset),
+            offset: Offset(words.or("offset", 0)),
+            metadata: words.text("metadata"),
+            outputs: outputs(&words.text("to")),
+        }),
         "confirm" => Command::ConfirmTransfer {
             destination: GroupId(words.or("to", 0) as u32),
             through: TransferSequence(words.or("through", 0)),
         },
+        "seal" => Command::Seal,
+        "recut" => Command::Recut(Recut {
+            destination: GroupId(words.or("of", 0) as u32),
+            after: TransferSequence(words.or("after", 0)),
+            through: TransferSequence(words.or("through", 0)),
+            outputs: outputs(&words.text("to")),
+        }),
         "fence-producer" => Command::FenceProducer {
             id: ProducerId(words.or("id", 0)),
             epoch: ProducerEpoch(words.or("epoch", 0) as u32),

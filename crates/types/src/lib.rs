@@ -41,4 +41,4 @@ pub use policy::{
 };
 pub use tenant::TenantHash;
 pub use token::{LeaseToken, TokenError};
-pub use transfer::{OutputBatch, TransferSource};
+pub use transfer::{OutputBatch, Recut, TransferSource};

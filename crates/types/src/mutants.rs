@@ -154,6 +154,18 @@ mutants! {
         at "crates/queue/src/room.rs" killed by "lease limit";
     M49 false "of two neighbours that are kept for a replay only one comes again"
         at "crates/queue/src/kept.rs" killed by "replay, sound machines";
+    M50 true "a sealed stream takes appends in"
+        at "crates/stream/src/apply/append.rs" killed by "S10 lineage-order, G4, sound machines, P15";
+    M51 true "the coordinator hands a child out while its parents are still read"
+        at "crates/groups/src/topic.rs" killed by "G4 child-before-parent, sound machines, P15";
+    M52 true "what is cut anew for the children of a sealed destination is forgotten"
+        at "crates/types/src/outbox.rs" killed by "G3 torn-step, Q15 torn-pair, P11";
+    M53 true "a child of a FIFO queue delivers without waiting for its parent"
+        at "crates/queue/src/keys.rs" killed by "Q18 lineage-overtaken, sound machines, P15";
+    M54 true "a child's lease ids begin below its parent's"
+        at "crates/queue/src/apply/inherit.rs" killed by "Q9 key-token-regress, P5";
+    M55 true "a sealed queue takes messages in"
+        at "crates/queue/src/apply/seal.rs" killed by "Q18 lineage-order, sound machines, P15";
 }
 
 /// Whether the process acts on this planted bug.

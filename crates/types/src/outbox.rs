@@ -4,6 +4,8 @@
 //! ```text
 //!  put ──► waiting: (destination, number) → where its bytes lie ──► confirm: it has arrived
 //!          destination: the last number put in, the last one that arrived
+//!                         │
+//!                         └► recut: the destination is sealed; waits for others now, under their next numbers
 //! ```
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,14 +14,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::limits::{OUTBOX_BATCHES_MAX, OUTBOX_BYTES_MAX};
 use crate::mutants::{self, Mutant};
-use crate::{At, Corrupt, GroupId, LogIndex, OutputBatch, Pointer, TransferSequence};
+use crate::{At, Corrupt, GroupId, LogIndex, OutputBatch, Pointer, Recut, TransferSequence};
 
 /// How far the transfers to a partition are. It stays when nothing waits: numbers are never used again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Destination {
     /// The last batch that was put in.
     pub last: TransferSequence,
-    /// The last one that arrived.
+    /// The last one that arrived, or was cut anew for other destinations.
     pub confirmed: TransferSequence,
 }
 
@@ -123,6 +125,25 @@ impl Outbox {
         }
         self.destinations.insert(destination, Destination { confirmed: through, ..known });
         self.changed.0.insert(destination);
+        true
+    }
+
+    /// Puts batches of the entry at `at` in the place of some that wait for a sealed destination. What lies up to and with
+    /// `after` has arrived there, whether that was confirmed or not. Room is not asked for: what is replaced had it.
+    ///
+    /// Answers no, and changes nothing, when it is not about what waits: another leader was faster, so that more is
+    /// confirmed than `after`; or there is nothing to replace; or more would be replaced than was ever put in.
+    pub fn recut(&mut self, at: At, recut: &Recut) -> bool {
+        let Recut { destination, after, through, outputs } = recut;
+        let known = self.destinations.get(destination).copied().unwrap_or_default();
+        if known.confirmed > *after || known.last < *through || through <= after {
+            return false;
+        }
+        let is_known = self.confirm(*destination, *through);
+        assert!(is_known, "P11: what is replaced was put in");
+        if !mutants::on(Mutant::M52) {
+            self.put(at, outputs);
+        }
         true
     }
 
@@ -253,6 +274,7 @@ mod tests {
 
     const LEFT: GroupId = GroupId(7);
     const RIGHT: GroupId = GroupId(9);
+    const CHILD: GroupId = GroupId(11);
 
     fn output(destination: GroupId, position: u32) -> OutputBatch {
         OutputBatch { destination, position, length: 10 }
@@ -290,6 +312,91 @@ mod tests {
         assert_eq!((outbox.len(), outbox.retained_from()), (1, Some(LogIndex(6))));
         outbox.flush();
         outbox.check_invariants();
+    }
+
+    fn recut(after: u64, through: u64, outputs: Vec<OutputBatch>) -> Recut {
+        let (after, through) = (TransferSequence(after), TransferSequence(through));
+        Recut { destination: LEFT, after, through, outputs }
+    }
+
+    /// The destination, number and place of everything that waits.
+    fn waiting(outbox: &Outbox) -> Vec<(GroupId, u64, (u64, u32))> {
+        let batches = outbox.batches.iter();
+        batches
+            .map(|((group, number), pointer)| (*group, number.0, (pointer.index.0, pointer.position)))
+            .collect()
+    }
+
+    /// What a store holds that has written all rows.
+    fn stored(rows: Vec<OutboxRow>, before: &mut Outbox) -> Outbox {
+        for row in rows {
+            match row {
+                OutboxRow::Destination(group, known) => drop(before.destinations.insert(group, known)),
+                OutboxRow::Batch(group, number, None) => {
+                    let gone = before.batches.remove(&(group, number));
+                    assert!(gone.is_some(), "a batch that was never stored is deleted");
+                }
+                OutboxRow::Batch(group, number, Some(pointer)) => {
+                    before.batches.insert((group, number), pointer);
+                }
+            }
+        }
+        before.clone()
+    }
+
+    #[test]
+    fn what_waits_for_a_sealed_destination_is_cut_anew_for_others_and_never_sent_there_again() {
+        let mut outbox = loaded();
+        let mut store = stored(outbox.flush(), &mut Outbox::default());
+        // The first has arrived, which nobody has confirmed.
+        assert!(outbox.recut(at(7), &recut(1, 3, vec![output(RIGHT, 0), output(CHILD, 10)])));
+        let left = [(RIGHT, 1, (5, 10)), (RIGHT, 2, (7, 0)), (CHILD, 1, (7, 10))];
+        assert_eq!(waiting(&outbox), left, "behind what waited there before");
+        assert_eq!(outbox.left(LEFT, TransferSequence(3)), 0);
+        assert_eq!((outbox.bytes(), outbox.retained_from()), (30, Some(LogIndex(5))));
+        assert_eq!(stored(outbox.flush(), &mut store), outbox, "every change has its row");
+        outbox.check_invariants();
+        // Its numbers are never used again.
+        outbox.put(at(8), &[output(LEFT, 0)]);
+        assert_eq!(waiting(&outbox)[0], (LEFT, 4, (8, 0)));
+    }
+
+    #[test]
+    fn a_sealed_destination_is_emptied_piece_by_piece_and_each_piece_once() {
+        let mut outbox = loaded();
+        let first = recut(0, 2, vec![output(CHILD, 0)]);
+        assert!(outbox.recut(at(7), &first));
+        outbox.flush();
+        let before = outbox.clone();
+        assert!(!outbox.recut(at(8), &first), "the same once more, by the next leader");
+        assert!(!outbox.recut(at(8), &recut(1, 3, vec![output(CHILD, 0)])), "some of it was replaced before");
+        assert_eq!(outbox.flush(), [], "and nothing has changed");
+        assert_eq!(outbox, before);
+        assert!(outbox.recut(at(9), &recut(2, 3, vec![output(CHILD, 5)])));
+        assert_eq!(waiting(&outbox), [(RIGHT, 1, (5, 10)), (CHILD, 1, (7, 0)), (CHILD, 2, (9, 5))]);
+        outbox.flush();
+        outbox.check_invariants();
+    }
+
+    #[test]
+    fn a_recut_of_what_does_not_wait_changes_nothing() {
+        let mut outbox = loaded();
+        assert!(outbox.confirm(LEFT, TransferSequence(2)));
+        outbox.flush();
+        let before = outbox.clone();
+        let nowhere = Recut { destination: GroupId(99), ..recut(0, 1, vec![output(CHILD, 0)]) };
+        for refused in [
+            recut(1, 3, vec![output(CHILD, 0)]),
+            recut(2, 4, vec![output(CHILD, 0)]),
+            recut(2, 2, vec![output(CHILD, 0)]),
+            recut(3, 3, vec![output(CHILD, 0)]),
+            nowhere,
+        ] {
+            assert!(!outbox.recut(at(7), &refused), "{refused:?}");
+            assert_eq!(outbox.flush(), []);
+            assert_eq!(outbox, before);
+        }
+        assert!(outbox.recut(at(7), &recut(2, 3, vec![output(CHILD, 0)])));
     }
 
     #[test]

@@ -19,7 +19,7 @@ use crate::tier::{Configuration, Tier};
 /// A tier of runs.
 #[derive(Clone, Debug, Args)]
 pub(super) struct Matrix {
-    /// Which configurations: `pr` is 13 of a minute, `nightly` 45 of two minutes over all kinds of faults, `release` the
+    /// Which configurations: `pr` is 13 of a minute, `nightly` 48 of two minutes over all kinds of faults, `release` the
     /// same of ten minutes
     #[arg(long, value_enum, default_value_t = Tier::Pr)]
     tier: Tier,

@@ -193,6 +193,10 @@ fn attack_on(mutant: Mutant) -> (Workload, &'static [Kind]) {
         Mutant::M39 | Mutant::M40 => (Workload::Delay, &[Kind::Kill]),
         Mutant::M41 => (Workload::Priority, &[Kind::Kill]),
         Mutant::M43 => (Workload::Ttl, &[Kind::Kill]),
+        Mutant::M51 => (Workload::Elastic, &[Kind::Splits, Kind::Pause]),
+        Mutant::M50 | Mutant::M52 | Mutant::M53 | Mutant::M54 | Mutant::M55 => {
+            (Workload::Elastic, &[Kind::Splits, Kind::Kill])
+        }
         Mutant::M46 | Mutant::M47 => (Workload::Forward, &[Kind::Partition, Kind::Kill]),
         _ => (Workload::Mixed, &[Kind::Kill, Kind::Partition]),
     }

@@ -65,6 +65,7 @@ pub(super) fn needed_by(kind: Kind) -> &'static [Mechanism] {
         | Kind::Transfer
         | Kind::Membership
         | Kind::Moves
+        | Kind::Splits
         | Kind::Snapshot
         | Kind::RollingRestart
         | Kind::Garbage => &[Mechanism::Signals],

@@ -50,6 +50,7 @@ impl Part {
             | Kind::Reset
             | Kind::ClientCut
             | Kind::Transfer
+            | Kind::Splits
             | Kind::Garbage => &[],
         }
     }

@@ -17,7 +17,7 @@ const TRANSFERRING: Duration = Duration::from_secs(3);
 /// The longest pause between two transfers, in milliseconds.
 const PAUSE_MAX_MS: u64 = 1_500;
 /// How much longer than planned the first transfer is tried: after other faults voters may have to catch up first.
-const FIRST_MOVE_PATIENCE: Duration = Duration::from_secs(20);
+pub(super) const FIRST_MOVE_PATIENCE: Duration = Duration::from_secs(20);
 
 /// How long a blank node may take to join.
 const JOINING: Duration = Duration::from_secs(30);
@@ -87,7 +87,7 @@ pub(super) fn lead(work: &mut Work<'_>, partition: &Led) {
 }
 
 /// The operator's door, from the observer's place. This thread is the step's own: it may stay where it goes.
-fn administrator(work: &Work<'_>) -> Result<(Runtime, Admin)> {
+pub(super) fn administrator(work: &Work<'_>) -> Result<(Runtime, Admin)> {
     work.site().enter(Seat::Observer)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|source| Error::Io { what: "a runtime".to_owned(), source })?;

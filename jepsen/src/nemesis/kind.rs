@@ -82,6 +82,7 @@ kinds! {
     Transfer "transfer" 5_000..=20_000 Passing "leaderships are handed over all the time";
     Membership "membership" 10_000..=30_000 Passing "a blank node joins the cluster, and leaves it for a while";
     Moves "moves" 15_000..=40_000 Passing "replicas move to a node that joined, and by a drain off it again, over and over";
+    Splits "splits" 15_000..=40_000 Passing "partitions are split and merged, and topics scaled up and down, over and over";
     Snapshot "snapshot" 20_000..=45_000 Passing "a node is down for so long that it needs a snapshot";
     RollingRestart "rolling-restart" 10_000..=60_000 Passing "every node in turn stops in good order and starts again, with the other build if there is one";
     FdExhaustion "fd-exhaustion" 3_000..=15_000 Passing "a node may open no more files and sockets";

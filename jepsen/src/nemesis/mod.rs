@@ -12,7 +12,8 @@
 //! | `disk` | disk-full, eio, slow-fsync, hung-fsync, torn-write |
 //! | `power` | power-cut, power-cut-all, lying-fsync |
 //! | `data` | bit-rot, wipe, old-data |
-//! | `cluster` | transfer, membership |
+//! | `cluster` | transfer, membership, moves |
+//! | `splits` | splits |
 //! | `garbage` | garbage |
 //!
 //! What may destroy data that was synced befalls the same minority of nodes for a whole run: what a majority has lost, no
@@ -32,6 +33,7 @@ mod leaders;
 mod network;
 mod power;
 mod process;
+mod splits;
 mod squeeze;
 mod step;
 mod target;
@@ -219,6 +221,7 @@ fn perform(work: &mut Work<'_>) -> Result<()> {
         Kind::Transfer => cluster::transfer(work),
         Kind::Membership => cluster::membership(work),
         Kind::Moves => cluster::moves(work),
+        Kind::Splits => splits::splits(work),
         Kind::Garbage => garbage::send(work),
     }
 }

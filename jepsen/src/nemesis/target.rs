@@ -22,7 +22,7 @@ impl Ground<'_> {
     pub(crate) fn resolve(&self, kind: Kind, target: &Target, dice: &mut SmallRng) -> Vec<String> {
         match kind {
             Kind::KillAll | Kind::PowerCutAll | Kind::RollingRestart => return self.nodes.to_vec(),
-            Kind::Transfer | Kind::Membership | Kind::Moves => return Vec::new(),
+            Kind::Transfer | Kind::Membership | Kind::Moves | Kind::Splits => return Vec::new(),
             _ => {}
         }
         let allowed = match kind.harm() {

@@ -24,7 +24,7 @@ use crate::env::{Node, Site, SiteOptions};
 use crate::history::History;
 use crate::nemesis::Kind;
 use crate::schedule::{Course, Schedule};
-use crate::workload::SetupError;
+use crate::workload::{SetupError, Workload};
 
 pub use folder::{Folder, read, write};
 pub use judge::{check, last_line};
@@ -92,10 +92,29 @@ pub fn run(
 
 /// Every fault that a run asks for must be possible: none is left out in silence.
 fn check_possible(options: &Options) -> Result<(), Error> {
+    if let Some(why) = unfit(options.workload, &options.nemesis) {
+        return Err(Error::Impossible(why));
+    }
     let doctor = doctor::probe();
     let impossible = |kind: &Kind| doctor.can(*kind, options.net, options.disk).err();
     let reasons: Vec<_> = options.nemesis.iter().filter_map(impossible).collect();
     if reasons.is_empty() { Ok(()) } else { Err(Error::Impossible(reasons.join("; "))) }
+}
+
+/// Why a workload's clients cannot bear these faults, if they cannot: what they would find then proves nothing.
+fn unfit(workload: Workload, kinds: &[Kind]) -> Option<String> {
+    if workload.follows_keys() || !kinds.contains(&Kind::Splits) {
+        return None;
+    }
+    let able = Workload::ALL.into_iter().filter(|workload| workload.follows_keys());
+    let able: Vec<_> = able.map(Workload::name).collect();
+    Some(format!(
+        "{} needs clients that find their keys again when partitions are split and merged: those of --workload {} do, \
+         and those of {} do not",
+        Kind::Splits,
+        able.join(", "),
+        workload.name()
+    ))
 }
 
 fn site_options(folder: &Folder, options: &Options) -> SiteOptions {
@@ -118,4 +137,18 @@ fn site_options(folder: &Folder, options: &Options) -> SiteOptions {
 fn addresses<'a>(nodes: impl IntoIterator<Item = &'a Node>) -> Vec<(String, String)> {
     let address = |node: &Node| (node.name().to_owned(), node.addresses()[0].to_string());
     nodes.into_iter().map(address).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn splits_are_refused_where_clients_do_not_find_their_keys_again() {
+        for workload in Workload::ALL {
+            assert_eq!(unfit(workload, &[Kind::Kill, Kind::Moves]), None);
+            let splits = unfit(workload, &[Kind::Kill, Kind::Splits]);
+            assert_eq!(splits.is_none(), workload == Workload::Elastic, "{workload:?}: {splits:?}");
+        }
+    }
 }

@@ -12,6 +12,7 @@ use tonic::transport::Endpoint;
 use weir_checker::Op;
 use weir_proto::v1;
 use weir_proto::v1::admin_client::AdminClient;
+use weir_types::{KeyHash, KeyRange};
 
 use super::Link;
 use crate::history::History;
@@ -26,6 +27,9 @@ const TERMS_DEADLINE: Duration = Duration::from_secs(3);
 /// How long a watch may take to open.
 const OPEN_DEADLINE: Duration = Duration::from_secs(3);
 
+/// How many key hashes there are.
+const KEYS: u64 = 1 << 32;
+
 /// A partition and where its leader was last seen.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Route {
@@ -39,6 +43,12 @@ pub struct Route {
     pub leader: Option<String>,
     /// The voters' nodes.
     pub voters: Vec<String>,
+    /// The key hashes that it owns, or owned until it was sealed.
+    pub range: KeyRange,
+    /// It takes in nothing any more: others own its keys.
+    pub sealed: bool,
+    /// The partitions whose keys it took over, by the number by which nodes know them.
+    pub parents: Vec<u32>,
 }
 
 /// All partitions, and all nodes.
@@ -66,12 +76,34 @@ impl Routes {
         self.nodes.iter().find(|(_, at)| *at == address).map(|(name, _)| name.as_str())
     }
 
-    /// The partitions of a topic, by number.
+    /// The partitions of a topic, sealed ones too, by number.
     pub fn of(&self, topic: &str) -> Vec<Route> {
         let mut found: Vec<_> =
             self.partitions.values().filter(|route| route.topic == topic).cloned().collect();
         found.sort_by_key(|route| route.partition);
         found
+    }
+
+    /// Those of them that own keys, by range; none until they are all known.
+    pub fn owners(&self, topic: &str) -> Vec<Route> {
+        let mut owners = self.of(topic);
+        owners.retain(|route| !route.sealed);
+        owners.sort_by_key(|route| route.range.first());
+        let width = |route: &Route| u64::from(route.range.last().0 - route.range.first().0) + 1;
+        if owners.iter().map(width).sum::<u64>() == KEYS { owners } else { Vec::new() }
+    }
+
+    /// Who took over keys since `before`: each partition that is new and has parents.
+    fn reshaped_since(&self, before: &Self) -> Vec<Op> {
+        let fresh = self.partitions.values().filter(|route| !before.partitions.contains_key(&route.group));
+        let born = fresh.filter(|route| !route.parents.is_empty());
+        let number = |group: &u32| self.partitions.get(group).map(|route| route.partition);
+        let op = |route: &Route| Op::Reshaped {
+            topic: route.topic.clone(),
+            parents: route.parents.iter().filter_map(number).collect(),
+            children: vec![route.partition],
+        };
+        born.map(op).collect()
     }
 
     /// A partition by the number by which nodes know it.
@@ -95,7 +127,8 @@ impl Routes {
         Leaders { partitions }
     }
 
-    /// Takes over a node's table. A node that knows no leader does not know better than one that does.
+    /// Takes over a node's table. A node that knows no leader does not know better than one that does, and neither does one
+    /// that has not heard that a partition was sealed.
     fn take(&mut self, table: v1::RoutingTable) -> bool {
         let before = self.clone();
         let addresses: BTreeMap<u64, String> =
@@ -107,20 +140,39 @@ impl Routes {
         }
         for topic in table.topics {
             for partition in topic.partitions {
-                let known = self.partitions.get(&partition.group_id).and_then(|route| route.leader.clone());
-                let leader = partition.leader.and_then(|id| addresses.get(&id).cloned());
-                let voters = partition.voters.iter().filter_map(|id| self.names.get(id).cloned()).collect();
-                let route = Route {
-                    topic: topic.name.clone(),
-                    partition: partition.partition,
-                    group: partition.group_id,
-                    leader: leader.or(known),
-                    voters,
-                };
-                self.partitions.insert(route.group, route);
+                self.put(&topic.name, partition, false, &addresses);
+            }
+            for partition in topic.sealed {
+                self.put(&topic.name, partition, true, &addresses);
             }
         }
         *self != before
+    }
+
+    fn put(
+        &mut self,
+        topic: &str,
+        partition: v1::RoutingPartition,
+        sealed: bool,
+        addresses: &BTreeMap<u64, String>,
+    ) {
+        let Some(range) = KeyRange::new(KeyHash(partition.key_first), KeyHash(partition.key_last)) else {
+            return;
+        };
+        let known = self.partitions.get(&partition.group_id);
+        let leader = partition.leader.and_then(|id| addresses.get(&id).cloned());
+        let voters = partition.voters.iter().filter_map(|id| self.names.get(id).cloned()).collect();
+        let route = Route {
+            topic: topic.to_owned(),
+            partition: partition.partition,
+            group: partition.group_id,
+            leader: leader.or_else(|| known.and_then(|known| known.leader.clone())),
+            voters,
+            range,
+            sealed: sealed || known.is_some_and(|known| known.sealed),
+            parents: partition.parents,
+        };
+        self.partitions.insert(route.group, route);
     }
 }
 
@@ -174,12 +226,17 @@ impl Watcher {
         let asked = timeout(OPEN_DEADLINE, client.watch_routing(v1::WatchRoutingRequest {})).await;
         let mut tables = asked.map_err(late)??.into_inner();
         while let Some(table) = tables.message().await? {
+            let mut reshaped = Vec::new();
             self.routes.send_if_modified(|routes| {
                 let mut changed = Routes::clone(routes);
                 let differs = changed.take(table);
+                reshaped = changed.reshaped_since(routes);
                 *routes = Arc::new(changed);
                 differs
             });
+            for op in reshaped {
+                self.history.note(op);
+            }
         }
         Ok(())
     }
@@ -218,5 +275,55 @@ impl Watcher {
             let (topic, partition, term) = (partition.topic.clone(), partition.partition, partition.term);
             self.history.saw(from, &asked, Op::Leader { topic, partition, term, leader });
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn partition(number: u32, keys: (u32, u32), parents: &[u32]) -> v1::RoutingPartition {
+        v1::RoutingPartition {
+            partition: number,
+            group_id: 10 + number,
+            key_first: keys.0,
+            key_last: keys.1,
+            parents: parents.to_vec(),
+            ..v1::RoutingPartition::default()
+        }
+    }
+
+    fn table(partitions: Vec<v1::RoutingPartition>, sealed: Vec<v1::RoutingPartition>) -> v1::RoutingTable {
+        let topic =
+            v1::RoutingTopic { name: "t".to_owned(), partitions, sealed, ..v1::RoutingTopic::default() };
+        v1::RoutingTable { topics: vec![topic], ..v1::RoutingTable::default() }
+    }
+
+    fn numbers(routes: &[Route]) -> Vec<u32> {
+        routes.iter().map(|route| route.partition).collect()
+    }
+
+    #[test]
+    fn owners_cover_all_keys_and_a_sealed_partition_stays_sealed_whoever_tells_an_older_table() {
+        let half = u32::MAX / 2;
+        let before = table(vec![partition(0, (0, u32::MAX), &[])], Vec::new());
+        let children = vec![partition(1, (0, half), &[10]), partition(2, (half + 1, u32::MAX), &[10])];
+        let after = table(children.clone(), vec![partition(0, (0, u32::MAX), &[])]);
+        let mut routes = Routes::default();
+        assert!(routes.take(table(children[..1].to_vec(), Vec::new())));
+        assert!(routes.owners("t").is_empty(), "half of the keys have no owner that is known");
+
+        let mut routes = Routes::default();
+        assert!(routes.take(before.clone()));
+        assert_eq!(numbers(&routes.owners("t")), [0]);
+        let known = routes.clone();
+        assert!(routes.take(after));
+        assert!(!routes.take(before));
+        assert_eq!(numbers(&routes.owners("t")), [1, 2]);
+        assert_eq!(numbers(&routes.of("t")), [0, 1, 2]);
+        let reshaped =
+            |child| Op::Reshaped { topic: "t".to_owned(), parents: vec![0], children: vec![child] };
+        assert_eq!(routes.reshaped_since(&known), [reshaped(1), reshaped(2)]);
+        assert!(routes.reshaped_since(&routes).is_empty());
     }
 }

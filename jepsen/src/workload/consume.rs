@@ -1,7 +1,7 @@
 //! A consumer of a queue: it acks most of what it gets. Of the rest it gives back, extends, parks, forgets, and
 //! comes late.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use weir_checker::{Consumer, Delivery, How, MessageId, Op};
@@ -20,6 +20,8 @@ use crate::wire::{Route, Trouble};
 const MESSAGES_MAX: u64 = 8;
 /// How long a node is asked to wait for messages, at most.
 pub(super) const WAIT_MAX: Duration = Duration::from_secs(2);
+/// The same, of a partition that was sealed: it may be empty soon, and its children wait for that.
+const WAIT_SEALED_MAX: Duration = Duration::from_millis(100);
 /// Of a hundred receives or settles of which nobody knows, so many are asked again under the same request.
 const REPEATED_PERCENT: u64 = 50;
 /// Of a hundred consumers that hold messages, so many crash at each of them.
@@ -39,6 +41,8 @@ pub(super) struct Receiver {
     outputs: Option<Outputs>,
     /// Who it is at each partition: one call asks one partition, and one that got nothing says nothing of the others.
     consumers: BTreeMap<u32, Consumer>,
+    /// Sealed partitions from which nothing comes any more: what is parked there stays, as their keys are in order.
+    dry: BTreeSet<u32>,
 }
 
 /// A message under a lease.
@@ -64,7 +68,7 @@ impl Receiver {
     pub(super) fn new(stage: Stage, seat: u64, topics: Vec<String>, outputs: Vec<String>) -> Self {
         let actor = Actor::new(stage, seat);
         let outputs = (!outputs.is_empty()).then(|| Outputs::new(&actor, outputs));
-        Self { actor, topics, outputs, consumers: BTreeMap::new() }
+        Self { actor, topics, outputs, consumers: BTreeMap::new(), dry: BTreeSet::new() }
     }
 
     fn consumer(&mut self, route: &Route) -> Consumer {
@@ -76,15 +80,28 @@ impl Receiver {
     pub(super) async fn run(mut self) {
         while !self.actor.stage.stop.is_cancelled() {
             let topic = self.actor.dice.zipf_of(&self.topics).clone();
-            let partitions = self.actor.stage.partitions(&topic).await;
+            let mut partitions = self.actor.stage.partitions(&topic).await;
+            partitions.retain(|route| !self.dry.contains(&route.group));
             if partitions.is_empty() {
                 return;
             }
             let route = self.actor.dice.pick(&partitions).clone();
-            let wait = self.actor.dice.duration(Duration::ZERO, WAIT_MAX);
+            let most = if route.sealed { WAIT_SEALED_MAX } else { WAIT_MAX };
+            let wait = self.actor.dice.duration(Duration::ZERO, most);
             let held = self.receive(&route, wait).await;
+            if route.sealed && held.is_empty() && self.is_dry(&route).await {
+                self.dry.insert(route.group);
+            }
             self.work(&route, held).await;
         }
+    }
+
+    /// Whether nothing in a partition is ready or will be.
+    async fn is_dry(&mut self, route: &Route) -> bool {
+        let request = v1::QueueStatsRequest { group_id: route.group };
+        let ask = |channel| async move { QueueClient::new(channel).stats(request).await };
+        let asked = self.actor.ask(route.group, Duration::ZERO, ask).await;
+        asked.answer.is_ok_and(|stats| stats.ready + stats.leased + stats.scheduled == 0)
     }
 
     /// Asks one partition for messages; an unknown end may be asked again under the same request, so that what was

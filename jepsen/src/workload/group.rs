@@ -11,7 +11,7 @@ use weir_types::ErrorKind;
 
 use super::actor::Actor;
 use super::outputs::Outputs;
-use super::read::{Polling, poll};
+use super::read::{Chunk, Polling, poll};
 use super::stage::Stage;
 use crate::wire::{Route, Trouble};
 
@@ -46,6 +46,20 @@ struct Owned {
     done: u64,
     /// Where the group stands, as far as this member knows.
     committed: Option<u64>,
+    /// Where it ends for good, when it was sealed.
+    sealed_end: Option<u64>,
+}
+
+impl Owned {
+    /// What was read ends at the next offset to read, for good.
+    fn notice_end(&mut self, chunk: &Chunk) {
+        self.sealed_end = Some(chunk.end).filter(|end| chunk.sealed && self.next >= *end);
+    }
+
+    /// Nothing comes any more, and the group has handled all of it: it may have the children.
+    fn is_finished(&self) -> bool {
+        self.sealed_end.is_some() && self.sealed_end == self.committed
+    }
 }
 
 /// A member of a group.
@@ -96,11 +110,15 @@ impl Member {
     /// Tells the coordinator that the member lives, and takes over what it is given; false when nobody answered.
     async fn heartbeat(&mut self) -> bool {
         let owned = self.owned.iter();
-        let owned = owned.map(|(group, owned)| v1::OwnedPartition { group_id: *group, epoch: owned.epoch });
+        let owned = owned.map(|(group, owned)| v1::OwnedPartition {
+            group_id: *group,
+            epoch: owned.epoch,
+            finished: owned.is_finished(),
+        });
         let mut owned: Vec<_> = owned.collect();
         // The coordinator holds a call whose `owned` is the assignment; an empty list is answered at once, and would
         // give everything up. A partition that is none is owned by nobody and differs from every assignment.
-        owned.push(v1::OwnedPartition { group_id: u32::MAX, epoch: 0 });
+        owned.push(v1::OwnedPartition { group_id: u32::MAX, ..v1::OwnedPartition::default() });
         let request = v1::GroupHeartbeatRequest {
             group: self.group.clone(),
             member_id: self.id.clone(),
@@ -164,7 +182,8 @@ impl Member {
                 // The answer is a read of the position too.
                 let next = answer.committed_offset.unwrap_or(answer.start_offset);
                 let committed = answer.committed_offset;
-                let owned = Owned { route, epoch: given.epoch, next, done: next, committed };
+                let epoch = given.epoch;
+                let owned = Owned { route, epoch, next, done: next, committed, sealed_end: None };
                 self.owned.insert(given.group_id, owned);
             }
             Err(trouble) => self.actor.rest(&trouble).await,
@@ -189,10 +208,17 @@ impl Member {
     async fn read(&mut self, group: u32, as_owner: bool) -> bool {
         let Some(owned) = self.owned.get_mut(&group) else { return false };
         let owner = as_owner.then(|| (self.group.clone(), owned.epoch));
-        let polling = Polling { consumer: self.consumer, group: owner };
+        // Who reads like anybody reads a part of the topic: each time it is another who does.
+        let consumer = if as_owner { self.consumer } else { self.actor.stage.history.consumer() };
+        let polling = Polling { consumer, group: owner };
         match poll(&mut self.actor, &owned.route, &polling, owned.next, WAIT, None).await {
             Ok(chunk) => {
-                owned.next = chunk.records.last().map_or(owned.next, |(offset, _)| offset + 1);
+                owned.next = chunk.next(owned.next);
+                owned.notice_end(&chunk);
+                let is_silent = chunk.records.is_empty() && owned.sealed_end.is_none();
+                if is_silent {
+                    self.ask_for_end(group).await;
+                }
                 true
             }
             Err(trouble) => {
@@ -202,14 +228,27 @@ impl Member {
         }
     }
 
+    /// A fetch that brings nothing in time does not say that nothing will come: of a partition that was sealed a read does.
+    async fn ask_for_end(&mut self, group: u32) {
+        let sealed = self.actor.stage.routes.borrow().group(group).is_some_and(|route| route.sealed);
+        let Some(owned) = self.owned.get_mut(&group).filter(|_| sealed) else { return };
+        let polling = Polling { consumer: self.actor.stage.history.consumer(), group: None };
+        let read = poll(&mut self.actor, &owned.route, &polling, owned.next, Duration::ZERO, None).await;
+        if let Ok(chunk) = read {
+            owned.notice_end(&chunk);
+        }
+    }
+
     /// Commits what was read of a partition and needs it.
     async fn conclude(&mut self, group: u32) {
-        let Some(Owned { route, epoch, next, done, .. }) = self.owned.get(&group) else { return };
-        if next <= done {
+        let Some(owned) = self.owned.get(&group) else { return };
+        let has_more = owned.next > owned.done;
+        // The end of a sealed partition is committed even if nothing came of it: only then is it handled.
+        if !has_more && (owned.sealed_end.is_none() || owned.is_finished()) {
             return;
         }
-        let (route, epoch, next) = (route.clone(), *epoch, *next);
-        if self.outputs.is_some() {
+        let (route, epoch, next) = (owned.route.clone(), owned.epoch, owned.next);
+        if self.outputs.is_some() && has_more {
             self.step(group, &route, epoch, next).await;
         } else {
             self.commit(group, &route, epoch, next).await;

@@ -13,6 +13,7 @@ use super::actor::Actor;
 use super::consume::{Receiver, WAIT_MAX};
 use super::drained::{carried, delivered, empty, sent_on};
 use super::flavour::Flavour;
+use super::follow::Follower;
 use super::group::Member;
 use super::parked::Administrator;
 use super::produce::{Door, Producer};
@@ -29,6 +30,8 @@ const TTL: Duration = Duration::from_millis(1_500);
 /// How many queues, and how many streams.
 const QUEUES: u32 = 2;
 const STREAMS: u32 = 2;
+/// How many readers follow the lineage of streams whose partitions are split and merged.
+const FOLLOWERS: u64 = 4;
 /// Numbers of actors in the draw of chance begin here, by role.
 const PRODUCER: u64 = 1_000;
 const CONSUMER: u64 = 2_000;
@@ -64,11 +67,13 @@ pub enum Workload {
     Priority,
     /// Messages that are gone after a while
     Ttl,
+    /// Keys of a queue and of a stream, whose partitions may be split and merged
+    Elastic,
 }
 
 impl Workload {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Queue,
         Self::Stream,
         Self::Group,
@@ -81,6 +86,7 @@ impl Workload {
         Self::Delay,
         Self::Priority,
         Self::Ttl,
+        Self::Elastic,
     ];
 
     /// As on the command line.
@@ -98,7 +104,13 @@ impl Workload {
             Self::Delay => "delay",
             Self::Priority => "priority",
             Self::Ttl => "ttl",
+            Self::Elastic => "elastic",
         }
+    }
+
+    /// Whether its clients find the keys again when partitions are split and merged.
+    pub fn follows_keys(self) -> bool {
+        self == Self::Elastic
     }
 
     fn has_queues(self) -> bool {
@@ -108,7 +120,7 @@ impl Workload {
     /// What the messages of its queues carry.
     fn flavour(self) -> Flavour {
         match self {
-            Self::Fifo => Flavour::Keys,
+            Self::Fifo | Self::Elastic => Flavour::Keys,
             Self::Delay => Flavour::Delays,
             Self::Priority => Flavour::Priorities,
             _ => Flavour::Plain,
@@ -116,14 +128,18 @@ impl Workload {
     }
 
     fn queues(self) -> Vec<String> {
-        let count = if self.has_queues() { QUEUES } else { 0 };
+        let count = match self {
+            Self::Elastic => 1,
+            _ if self.has_queues() => QUEUES,
+            _ => 0,
+        };
         (0..count).map(|number| format!("queue-{number}")).collect()
     }
 
     fn streams(self) -> Vec<String> {
         let count = match self {
             Self::Queue | Self::Fifo | Self::Delay | Self::Priority | Self::Ttl => 0,
-            Self::Stream | Self::Operator | Self::Forward => STREAMS,
+            Self::Stream | Self::Operator | Self::Forward | Self::Elastic => STREAMS,
             Self::Group | Self::Register | Self::Mixed | Self::AckAppend => 1,
         };
         (0..count).map(|number| format!("stream-{number}")).collect()
@@ -133,7 +149,7 @@ impl Workload {
         let count = match self {
             Self::Group | Self::Mixed => 2,
             Self::Register => 3,
-            Self::Operator => 1,
+            Self::Operator | Self::Elastic => 1,
             _ => 0,
         };
         (0..count).map(|number| format!("group-{number}")).collect()
@@ -146,7 +162,7 @@ impl Workload {
             attempts_max: Some(ATTEMPTS_MAX),
             backoff_base_ms: Some(BACKOFF_MS.0),
             backoff_max_ms: Some(BACKOFF_MS.1),
-            fifo: (self == Self::Fifo).then_some(true),
+            fifo: (self.flavour() == Flavour::Keys).then_some(true),
             ttl_ms: (self == Self::Ttl).then_some(TTL.as_millis() as u64),
             ..v1::QueueSettings::default()
         };
@@ -222,6 +238,7 @@ impl Workload {
                 self.start_queues(stage, &mut actors, stage.load.concurrency);
                 self.start_readers(stage, &mut actors, stage.load.partitions);
             }
+            Self::Elastic => self.start_elastic(stage, &mut actors, stage.load.concurrency),
             Self::Mixed => {
                 let share = stage.load.concurrency / 3 + 1;
                 let mut third = stage.clone();
@@ -313,6 +330,39 @@ impl Workload {
         actors.spawn(Administrator::new(stage.clone(), WATCHER, fed).run());
     }
 
+    /// Producers of the queue and of the first stream, each record to the owner of its key; whoever handles them appends to
+    /// the second stream; readers along the lineage of both.
+    fn start_elastic(self, stage: &Stage, actors: &mut JoinSet<()>, clients: u32) {
+        let (queues, streams) = (self.queues(), self.streams());
+        let [input, output] = &streams[..] else { return };
+        let producers = (clients / 5).max(1);
+        for seat in 0..2 * producers {
+            let (door, topic) = if seat % 2 == 0 {
+                (Door::Queue(self.flavour()), queues.clone())
+            } else {
+                (Door::KeyedStream, vec![input.clone()])
+            };
+            let number = PRODUCER + u64::from(seat);
+            actors.spawn(Producer::new(stage.clone(), number, 2 * producers, door, topic).by_key().run());
+        }
+        let left = clients.saturating_sub(2 * producers).max(3);
+        for seat in 0..left / 2 {
+            let (number, outputs) = (CONSUMER + u64::from(seat), vec![output.clone()]);
+            actors.spawn(Receiver::new(stage.clone(), number, queues.clone(), outputs).run());
+        }
+        for (seat, group) in (0..(left / 2).clamp(2, 12)).zip(self.groups().into_iter().cycle()) {
+            let (number, outputs) = (CONSUMER + 200 + u64::from(seat), vec![output.clone()]);
+            actors.spawn(Member::new(stage.clone(), number, group, input.clone(), outputs).run());
+        }
+        for (topic, number) in streams.iter().cycle().zip(CONSUMER + 100..CONSUMER + 100 + FOLLOWERS) {
+            actors.spawn(Follower::new(stage.clone(), number, topic.clone()).run());
+        }
+        for topic in streams {
+            actors.spawn(watch_bounds(stage.clone(), WATCHER + 100, topic));
+        }
+        actors.spawn(Administrator::new(stage.clone(), WATCHER, queues).run());
+    }
+
     /// The queues that have consumers: of those that are linked, the one that is fed.
     fn consumed(self) -> Vec<String> {
         let mut queues = self.queues();
@@ -349,7 +399,7 @@ impl Workload {
         for topic in self.queues() {
             empty(stage, &topic).await;
         }
-        if self == Self::Operator {
+        if matches!(self, Self::Operator | Self::Elastic) {
             for topic in self.streams() {
                 delivered(stage, &topic).await;
             }
@@ -365,7 +415,7 @@ impl Workload {
     /// What a history needs to be looked at when all is over: whether a record that went with an ack is there can only
     /// be said then.
     pub async fn last_look(self, stage: &Stage) {
-        if matches!(self, Self::AckAppend | Self::Operator | Self::Forward) {
+        if matches!(self, Self::AckAppend | Self::Operator | Self::Forward | Self::Elastic) {
             // What was acked or committed while the last actors ended is on its way.
             for topic in self.streams() {
                 delivered(stage, &topic).await;

@@ -14,6 +14,7 @@
 //! | `delay` | as `queue`; most messages have a delivery time |
 //! | `priority` | as `queue`; every message has a priority |
 //! | `ttl` | as `queue`; messages that nobody takes are gone after a while |
+//! | `elastic` | producers of keyed messages and records, each to the owner of its key; receivers and members of a group whose acks and commits append records, readers along the lineage of partitions that are split and merged |
 //!
 //! Every call is one operation of the history ([`wire`](crate::wire)): nothing here repeats a call behind its back.
 
@@ -21,6 +22,7 @@ mod actor;
 mod consume;
 mod drained;
 mod flavour;
+mod follow;
 mod group;
 mod kind;
 mod outputs;

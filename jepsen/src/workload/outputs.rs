@@ -31,7 +31,7 @@ impl Outputs {
     /// A new record for some partition of some stream; none when the run ends before one is known.
     pub(super) async fn next(&mut self, actor: &mut Actor) -> Option<Output> {
         let stream = actor.dice.pick(&self.streams).clone();
-        let partitions = actor.stage.partitions(&stream).await;
+        let partitions = actor.stage.owners(&stream).await;
         if partitions.is_empty() {
             return None;
         }

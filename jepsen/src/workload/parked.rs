@@ -57,7 +57,10 @@ impl Administrator {
                         _ => {}
                     }
                 }
-                self.redrive(&route, again).await;
+                // What is parked in a sealed partition comes back no more: its key may go on elsewhere.
+                if !route.sealed {
+                    self.redrive(&route, again).await;
+                }
                 self.discard(&route, away).await;
             }
         }

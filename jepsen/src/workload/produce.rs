@@ -40,7 +40,13 @@ pub(super) enum Door {
     Queue(Flavour),
     /// One to six records per batch.
     Stream,
+    /// One record per batch, with a key.
+    KeyedStream,
 }
+
+/// The code with which a partition that was split or merged refuses what it has not taken in before: neither this try
+/// nor an earlier one of the same batch is in it.
+const SEALED: &str = "partition-sealed";
 
 /// A producer.
 pub(super) struct Producer {
@@ -50,18 +56,34 @@ pub(super) struct Producer {
     /// The topic to which links carry what this one sends.
     carried_to: Option<String>,
     stamps: Stamps,
+    /// Everything goes to the owner of its key; otherwise to any partition.
+    by_key: bool,
     number: u32,
     sequence: u64,
     pace: Duration,
 }
 
-/// A batch and where it goes.
-struct Batch {
-    route: Route,
+/// What is to be sent.
+struct Content {
     values: Vec<Value>,
-    /// Of a queue's message.
+    /// What they carry.
     drawn: Drawn,
+}
+
+/// A batch and where it goes.
+struct Batch<'a> {
+    route: Route,
+    content: &'a Content,
     bytes: Bytes,
+}
+
+/// What became of a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    /// It is there, or given up.
+    Over,
+    /// Its partition was sealed without it.
+    Sealed,
 }
 
 impl Producer {
@@ -71,7 +93,12 @@ impl Producer {
         let number = stage.history.producer();
         let actor = Actor::new(stage, seat);
         let (stamps, carried_to) = (Stamps::default(), None);
-        Self { actor, door, topics, carried_to, stamps, number, sequence: 0, pace }
+        Self { actor, door, topics, carried_to, stamps, by_key: false, number, sequence: 0, pace }
+    }
+
+    /// One that sends everything to the owner of its key.
+    pub(super) fn by_key(self) -> Self {
+        Self { by_key: true, ..self }
     }
 
     /// One whose topic is linked to another: what it is told holds at the other end, too.
@@ -101,24 +128,44 @@ impl Producer {
         self.actor.dice.wait(if bursts { self.pace / BURST } else { self.pace })
     }
 
-    /// Sends one batch until its end is known or it is given up; false when the run ended.
+    /// Sends one batch until its end is known or it is given up, to another partition when the first one was sealed without
+    /// it; false when the run ended.
     async fn send(&mut self) -> bool {
         let topic = self.actor.dice.zipf_of(&self.topics).clone();
-        let partitions = self.actor.stage.partitions(&topic).await;
-        if partitions.is_empty() {
-            return false;
+        let content = self.content();
+        let mut sealed = None;
+        loop {
+            let Some(route) = self.route(&topic, &content.drawn, sealed).await else { break };
+            let Some(stamp) = self.stamps.next(&mut self.actor, route.group).await else { return false };
+            let Some(batch) = batch(route, &content, stamp) else { return false };
+            if self.try_out(&batch).await == Fate::Over {
+                break;
+            }
+            sealed = Some(batch.route.group);
         }
-        let route = self.actor.dice.pick(&partitions).clone();
-        let Some(stamp) = self.stamps.next(&mut self.actor, route.group).await else { return false };
-        let Some(batch) = self.batch(route, stamp) else { return false };
+        !self.actor.stage.stop.is_cancelled()
+    }
+
+    /// Where it goes: not to a partition that was sealed. None when the run ends before there is another one.
+    async fn route(&mut self, topic: &str, drawn: &Drawn, sealed: Option<u32>) -> Option<Route> {
+        if let Some(key) = drawn.key.as_deref().filter(|_| self.by_key) {
+            return self.actor.stage.owner(topic, key.as_bytes(), sealed).await;
+        }
+        let owners = self.actor.stage.owners(topic).await;
+        if owners.is_empty() { None } else { Some(self.actor.dice.pick(&owners).clone()) }
+    }
+
+    /// Sends a batch to its partition until its end is known or it is given up.
+    async fn try_out(&mut self, batch: &Batch<'_>) -> Fate {
         let (mut unknown, mut refused) = (false, false);
         for _ in 0..ATTEMPTS_MAX {
-            match self.attempt(&batch).await {
+            match self.attempt(batch).await {
                 Ok(base) => {
-                    self.stamps.advance(batch.route.group, batch.values.len() as u32);
-                    self.call_off(&batch, base).await;
-                    return true;
+                    self.stamps.advance(batch.route.group, batch.content.values.len() as u32);
+                    self.call_off(batch, base).await;
+                    return Fate::Over;
                 }
+                Err(trouble) if trouble.code == SEALED => return Fate::Sealed,
                 Err(trouble) => {
                     unknown |= trouble.unknown;
                     refused |= trouble.kind == ErrorKind::Invalid || trouble.kind == ErrorKind::Fenced;
@@ -134,15 +181,15 @@ impl Producer {
         if unknown || refused {
             self.stamps.give_up(batch.route.group);
         }
-        !self.actor.stage.stop.is_cancelled()
+        Fate::Over
     }
 
-    fn batch(&mut self, route: Route, stamp: ProducerSequence) -> Option<Batch> {
+    fn content(&mut self) -> Content {
         let count = match self.door {
-            Door::Queue(_) => 1,
+            Door::Queue(_) | Door::KeyedStream => 1,
             Door::Stream => self.actor.dice.between(1, RECORDS_MAX),
         };
-        let values: Vec<_> = (0..count)
+        let values = (0..count)
             .map(|_| {
                 self.sequence += 1;
                 Value { producer: self.number, sequence: self.sequence - 1 }
@@ -151,20 +198,14 @@ impl Producer {
         let drawn = match self.door {
             Door::Queue(flavour) => flavour.draw(&mut self.actor),
             Door::Stream => Drawn::default(),
+            Door::KeyedStream => Flavour::Keys.draw(&mut self.actor),
         };
-        let key = drawn.key.as_deref().map(str::as_bytes);
-        let header = drawn.header.as_ref().map(|(name, value)| (*name, Some(value.as_bytes())));
-        let mut builder = BatchBuilder::new();
-        for value in &values {
-            builder.push(key, Some(&payload::body(*value)), header.as_slice(), now_ms()).ok()?;
-        }
-        let bytes = builder.build(Some(stamp)).ok()?;
-        Some(Batch { route, values, drawn, bytes })
+        Content { values, drawn }
     }
 
     /// Calls off some of the messages that wait for their delivery time.
-    async fn call_off(&mut self, batch: &Batch, id: u64) {
-        if batch.drawn.terms.not_before.is_none() || !self.actor.dice.percent(CALLED_OFF_PERCENT) {
+    async fn call_off(&mut self, batch: &Batch<'_>, id: u64) {
+        if batch.content.drawn.terms.not_before.is_none() || !self.actor.dice.percent(CALLED_OFF_PERCENT) {
             return;
         }
         let Route { topic, partition, group, .. } = batch.route.clone();
@@ -180,7 +221,7 @@ impl Producer {
     }
 
     /// Where the batch begins.
-    async fn attempt(&mut self, batch: &Batch) -> Result<u64, Trouble> {
+    async fn attempt(&mut self, batch: &Batch<'_>) -> Result<u64, Trouble> {
         let group = batch.route.group;
         let request = v1::ProduceRequest { correlation_id: 0, group_id: group, batch: batch.bytes.clone() };
         let door = self.door;
@@ -189,7 +230,7 @@ impl Producer {
             .ask(group, Duration::ZERO, |channel| async move {
                 match door {
                     Door::Queue(_) => QueueClient::new(channel).send(request).await,
-                    Door::Stream => StreamClient::new(channel).append(request).await,
+                    Door::Stream | Door::KeyedStream => StreamClient::new(channel).append(request).await,
                 }
             })
             .await;
@@ -203,29 +244,44 @@ impl Producer {
 
     /// What it says in the history. Messages that are forwarded stay in no queue, so they are told as records of the stream
     /// that they come to; records that a queue subscribes to are told as its messages, too.
-    fn ops(&self, batch: &Batch, base: Option<u64>) -> Vec<Op> {
+    fn ops(&self, batch: &Batch<'_>, base: Option<u64>) -> Vec<Op> {
         let Route { topic, partition, .. } = batch.route.clone();
+        let Content { values, drawn } = batch.content;
         let enqueue = |topic: &str, value: Value, at| Op::Enqueue {
             topic: topic.to_owned(),
             value,
-            terms: batch.drawn.terms.clone(),
+            terms: drawn.terms.clone(),
             at,
         };
-        let append = |topic, at| Op::Append { topic, values: batch.values.clone(), key: None, at };
+        let key = drawn.key.clone().filter(|_| self.by_key);
+        let append = |topic, at| Op::Append { topic, values: values.clone(), key: key.clone(), at };
         match (self.door, &self.carried_to) {
             (Door::Queue(_), None) => {
-                vec![enqueue(&topic, batch.values[0], base.map(|id| MessageId { partition, id }))]
+                vec![enqueue(&topic, values[0], base.map(|id| MessageId { partition, id }))]
             }
             (Door::Queue(_), Some(stream)) => vec![append(stream.clone(), None)],
-            (Door::Stream, queue) => {
+            (Door::Stream | Door::KeyedStream, queue) => {
                 let messages = queue
                     .iter()
-                    .flat_map(|queue| batch.values.iter().map(move |value| enqueue(queue, *value, None)));
+                    .flat_map(|queue| values.iter().map(move |value| enqueue(queue, *value, None)));
                 let record = append(topic, base.map(|offset| (partition, offset)));
                 std::iter::once(record).chain(messages).collect()
             }
         }
     }
+}
+
+/// The batch as bytes, for a partition.
+fn batch(route: Route, content: &Content, stamp: ProducerSequence) -> Option<Batch<'_>> {
+    let Content { values, drawn } = content;
+    let key = drawn.key.as_deref().map(str::as_bytes);
+    let header = drawn.header.as_ref().map(|(name, value)| (*name, Some(value.as_bytes())));
+    let mut builder = BatchBuilder::new();
+    for value in values {
+        builder.push(key, Some(&payload::body(*value)), header.as_slice(), now_ms()).ok()?;
+    }
+    let bytes = builder.build(Some(stamp)).ok()?;
+    Some(Batch { route, content, bytes })
 }
 
 /// Where the batch begins. An answer that says nothing leaves everything open.

@@ -33,6 +33,15 @@ pub(super) struct Chunk {
     pub(super) records: Vec<(u64, Option<weir_checker::Value>)>,
     /// The next offset to be written.
     pub(super) end: u64,
+    /// The partition was sealed: that is its end for good.
+    pub(super) sealed: bool,
+}
+
+impl Chunk {
+    /// Where to go on, after having asked for `offset`.
+    pub(super) fn next(&self, offset: u64) -> u64 {
+        self.records.last().map_or(offset, |(last, _)| last + 1)
+    }
 }
 
 /// Who asks for records.
@@ -65,7 +74,7 @@ pub(super) async fn poll(
     };
     if let Ok(None) = asked.answer {
         // Nothing came in time: that says nothing about what there is.
-        return Ok(Chunk { records: Vec::new(), end: offset });
+        return Ok(Chunk { records: Vec::new(), end: offset, sealed: false });
     }
     let answer = asked.answer.as_ref().ok().and_then(Option::as_ref);
     let records = answer.map_or_else(Vec::new, |answer| records(answer, offset));
@@ -78,7 +87,9 @@ pub(super) async fn poll(
         records: records.clone(),
     };
     actor.note(&asked, op, asked.end_of_read());
-    asked.answer.map(|answer| Chunk { records, end: answer.map_or(offset, |answer| answer.end_offset) })
+    let end = answer.map_or(offset, |answer| answer.end_offset);
+    let sealed = answer.is_some_and(|answer| answer.sealed);
+    asked.answer.map(|_| Chunk { records, end, sealed })
 }
 
 async fn read(
@@ -158,7 +169,7 @@ impl Reader {
         let mut next = 0;
         while !self.actor.stage.stop.is_cancelled() {
             match poll(&mut self.actor, &route, &polling, next, WAIT, None).await {
-                Ok(chunk) => next = chunk.records.last().map_or(next, |(offset, _)| offset + 1),
+                Ok(chunk) => next = chunk.next(next),
                 Err(trouble) => self.actor.rest(&trouble).await,
             }
             if next > 0 && self.actor.stage.careless() && self.actor.dice.percent(JUMP_PERCENT) {
@@ -210,7 +221,7 @@ pub(super) async fn read_all(stage: Stage, number: u64, topic: String) {
             while !actor.stage.stop.is_cancelled() {
                 match poll(&mut actor, &route, &polling, next, Duration::ZERO, at.clone()).await {
                     Ok(chunk) => {
-                        next = chunk.records.last().map_or(next, |(offset, _)| offset + 1);
+                        next = chunk.next(next);
                         if next >= chunk.end {
                             break;
                         }

@@ -7,6 +7,7 @@ use tokio::sync::{RwLock, watch};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use weir_checker::Phase;
+use weir_types::KeyHash;
 
 use crate::history::History;
 use crate::wire::{Route, Routes};
@@ -89,15 +90,36 @@ impl Stage {
         self.stop.run_until_cancelled(sleep(duration)).await.is_some()
     }
 
-    /// The partitions of a topic; waits until they are known. Empty when the run ends before.
+    /// The partitions of a topic, sealed ones too; waits until they are known. Empty when the run ends before.
     pub async fn partitions(&self, topic: &str) -> Vec<Route> {
+        if self.owners(topic).await.is_empty() { Vec::new() } else { self.routes.borrow().of(topic) }
+    }
+
+    /// Those of them that take something in, by the keys that they own.
+    pub async fn owners(&self, topic: &str) -> Vec<Route> {
         loop {
-            let found = self.routes.borrow().of(topic);
-            if found.len() == self.load.partitions as usize {
+            let found = self.routes.borrow().owners(topic);
+            if !found.is_empty() {
                 return found;
             }
             if !self.sleep(IDLE).await {
                 return Vec::new();
+            }
+        }
+    }
+
+    /// The owner of a key that is not `other`, which was sealed: waits until it is known. None when the run ends before,
+    /// or nothing may be sent any more.
+    pub async fn owner(&self, topic: &str, key: &[u8], other: Option<u32>) -> Option<Route> {
+        let hash = KeyHash::of(key);
+        loop {
+            let mut owners = self.owners(topic).await.into_iter();
+            let owner = owners.find(|route| route.range.contains(hash))?;
+            if Some(owner.group) != other {
+                return Some(owner);
+            }
+            if self.drains() || !self.sleep(IDLE).await {
+                return None;
             }
         }
     }

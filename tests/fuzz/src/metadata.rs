@@ -1,6 +1,6 @@
 //! The registry of a cluster.
 
-use weir_metadata::{Command, Description, Registry};
+use weir_metadata::{Command, Described, Registry};
 use weir_types::{At, Corrupt, Row, RowChange};
 
 use crate::golden;
@@ -29,8 +29,8 @@ impl Machine for Registry {
 /// A backup's description that decodes is encoded to the same again. For the rest as [`machine::law`]: no panic, no contradiction, and rows that restore the state.
 pub fn law(data: &[u8]) {
     let _ = Command::decode(data);
-    if let Ok(described) = Description::decode(data) {
-        assert_eq!(Description::decode(&described.encode()), Ok(described));
+    if let Ok(described) = Described::decode(data) {
+        assert_eq!(Described::decode(&described.encode()), Ok(described));
     }
     machine::law::<Registry>(data);
 }

@@ -5,7 +5,7 @@ use weir_stream::{
 };
 use weir_types::{
     At, Compaction, Corrupt, GroupId, Offset, OutputBatch, ProducerEpoch, ProducerId, ProducerSequence,
-    Retention, Row, RowChange, StreamPolicy, TransferSequence,
+    Recut, Retention, Row, RowChange, StreamPolicy, TransferSequence,
 };
 
 use crate::machine::{self, Machine, changes_of};
@@ -92,7 +92,13 @@ pub fn seeds() -> Vec<Vec<u8>> {
             metadata: "m".to_owned(),
             outputs: vec![OutputBatch { destination: GroupId(9), position: 0, length: 200 }],
         }),
-        Command::ConfirmTransfer { destination: GroupId(9), through: TransferSequence(1) },
+        Command::Recut(Recut {
+            destination: GroupId(9),
+            after: TransferSequence(0),
+            through: TransferSequence(1),
+            outputs: vec![OutputBatch { destination: GroupId(10), position: 0, length: 200 }],
+        }),
+        Command::ConfirmTransfer { destination: GroupId(10), through: TransferSequence(1) },
         Command::FenceProducer { id: ProducerId(5), epoch: ProducerEpoch(2) },
         Command::Trim { before: Offset(5) },
         Command::SetPolicy {
@@ -105,6 +111,9 @@ pub fn seeds() -> Vec<Vec<u8>> {
         Command::SetPolicy { policy: compacted },
         append(2, None),
         Command::Rewrite(rewrite),
+        Command::Seal,
+        append(1, None),
+        append(2, producer(3)),
         Command::Tick,
     ];
     machine::seeds::<Stream>(&[0, 1, 2, 3, 4], &commands, &[])

@@ -22,7 +22,9 @@ const PAUSE_MS_MAX: u64 = 120;
 const REDIRECTS_MAX: u32 = 2;
 
 /// The codes of answers that no repetition changes.
-const FINAL: [&str; 2] = ["message-not-parked", "message-not-scheduled"];
+const FINAL: [&str; 3] = ["message-not-parked", "message-not-scheduled", SEALED];
+/// A partition that was split or merged takes in nothing, and what was asked is not in it: another one has its keys.
+pub(super) const SEALED: &str = "partition-sealed";
 
 /// One client.
 pub(super) struct Client {

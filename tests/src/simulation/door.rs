@@ -5,18 +5,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use weir_broker::api::admin::NewTopic;
+use weir_broker::api::groups::{Grant, Heartbeat};
 use weir_broker::api::outputs::Handled;
 use weir_broker::api::queue::LeaseRequest;
+use weir_broker::api::reshaping::{Change, Reshaped};
 use weir_broker::api::stream::{Appended, Commit, Offsets, poll_deadline};
 use weir_broker::api::upkeep::Letters;
 use weir_broker::{Broker, Node, PositionView, QueueCounts, ResetTo, SettleItem, Stats};
 use weir_runtime::{BoxListener, BoxStream};
-use weir_types::{GroupId, MessageId, Offset, RequestId, WallClock, WeirError};
+use weir_types::{ErrorKind, GroupId, MessageId, Offset, RequestId, WallClock, WeirError};
 
-use super::wire::{self, Answer, Asked, Leased, Question};
+use super::wire::{self, Answer, Asked, Assigned, Leased, Question};
 
 /// How long the maker of a topic waits for its leaders.
 const LEADERS_PATIENCE: Duration = Duration::from_secs(2);
+/// How long whoever splits or merges partitions waits until that is done.
+const RESHAPE_PATIENCE: Duration = Duration::from_secs(1);
 /// Dead letters of one answer.
 const PARKED_MAX: usize = 200;
 /// Bytes of one lease or fetch.
@@ -114,10 +118,53 @@ async fn answer(broker: &Broker, question: Question, replicas: u32) -> Result<An
             broker.position(group, &consumers).await.map(|found| position(&found))
         }
         Question::Bounds { group } => broker.offsets(group, None).await.map(bounds),
+        other => answer_about_partitions(broker, other).await,
+    }
+}
+
+/// What is left in partitions, splits and merges of them, and the members of a group, who share them.
+async fn answer_about_partitions(broker: &Broker, question: Question) -> Result<Answer, WeirError> {
+    match question {
         Question::Left { group } => broker.queue_counts(group).await.map(left).map(Answer::Count),
         Question::Outbox { group } => Ok(Answer::Count(broker.offsets(group, None).await?.outbox_batches)),
         Question::End { group } => Ok(Answer::Count(broker.offsets(group, None).await?.end.0)),
+        Question::Split { topic, partition, at, request } => {
+            let change = Change::Split { partition, at };
+            broker.reshape(&topic, change, request, RESHAPE_PATIENCE).await.map(reshaped)
+        }
+        Question::Merge { topic, left, right, request } => {
+            let change = Change::Merge { left, right };
+            broker.reshape(&topic, change, request, RESHAPE_PATIENCE).await.map(reshaped)
+        }
+        Question::Scale { topic, partitions, request } => {
+            broker.scale_topic(&topic, partitions, request, RESHAPE_PATIENCE).await.map(reshaped)
+        }
+        Question::Heartbeat { consumers, member, topic, session_timeout_ms, owned } => {
+            let grants = |finished: bool| {
+                let chosen = owned.iter().filter(move |(.., is_finished)| *is_finished || !finished);
+                chosen.map(|(group, epoch, _)| Grant { group: *group, epoch: *epoch }).collect()
+            };
+            let (owned, finished) = (grants(false), grants(true));
+            let topics = vec![topic];
+            let heartbeat =
+                Heartbeat { group: consumers, member, topics, session_timeout_ms, owned, finished };
+            heard(broker, heartbeat).await
+        }
+        Question::Leave { consumers, member } => broker.leave(consumers, member).await.map(|()| Answer::Done),
+        other => Err(WeirError::new(ErrorKind::Internal, "unexpected-question", format!("{other:?}"))),
     }
+}
+
+fn reshaped(Reshaped { parents, children, done }: Reshaped) -> Answer {
+    Answer::Reshaped { parents, children, done }
+}
+
+async fn heard(broker: &Broker, heartbeat: Heartbeat) -> Result<Answer, WeirError> {
+    let membership = broker.heartbeat(heartbeat).await?;
+    let assigned = membership.assigned.into_iter();
+    let assigned =
+        assigned.map(|given| Assigned { index: given.index, group: given.group, epoch: given.epoch });
+    Ok(Answer::Assigned(assigned.collect()))
 }
 
 fn written(appended: Appended) -> Answer {
@@ -173,6 +220,7 @@ async fn fetch(broker: &Broker, group: GroupId, offset: Offset, wait_ms: u64) ->
     Ok(Answer::Fetched {
         batches: fetched.batches.iter().map(|batch| batch.to_vec()).collect(),
         end: fetched.end,
+        sealed: fetched.sealed,
     })
 }
 

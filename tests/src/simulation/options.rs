@@ -120,7 +120,7 @@ impl Options {
             ack_and_append: Dice::new(seed ^ 0x0a0a_u64.rotate_left(40)).below(APPEND_ONE_IN) == 0,
             shared: Dice::new(seed ^ 0x7e0a_u64.rotate_left(40)).below(SHARED_ONE_IN) == 0,
             commit_and_append: Dice::new(seed ^ 0x0c0a_u64.rotate_left(40)).below(APPEND_ONE_IN) == 0,
-            rules: Rules::draw(&mut Dice::new(seed ^ 0xf1a0_u64.rotate_left(40))),
+            rules: Rules::draw(seed),
             discards: dice.below(2) == 0,
             log_entries_kept: *dice.pick(&[1, 20, 100, 400, 10_000, 10_000, 50_000, 50_000, 50_000, 50_000]),
             wall_ahead_ms: (0..nodes).map(|_| dice.below(400)).collect(),

@@ -22,9 +22,12 @@ const KEPT_ONE_IN: u64 = 3;
 const FEW_LEASES_ONE_IN: u64 = 4;
 /// How many that is: fewer than what its workers ask for together.
 const FEW_LEASES: u32 = 8;
+/// In one run of so many, partitions are split and merged.
+const RESHAPED_ONE_IN: u64 = 4;
 
 /// The rules of one run.
 #[derive(Clone, Copy, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a choice of its own")]
 pub struct Rules {
     /// What messages carry.
     pub flavour: Flavour,
@@ -38,11 +41,22 @@ pub struct Rules {
     pub linked: bool,
     /// Whether acked messages are kept, and replayed when all is over.
     pub kept: bool,
+    /// Whether partitions are split and merged all the time. Then everything has a key.
+    pub reshaped: bool,
 }
 
 impl Rules {
-    /// The rules that these dice say.
-    pub(super) fn draw(dice: &mut Dice) -> Self {
+    /// The rules that belong to a seed.
+    pub(super) fn draw(seed: u64) -> Self {
+        let drawn = Self::unreshaped(seed);
+        // Dice of its own: what else a seed stands for is what it was before there was this.
+        let is_reshaped = Dice::new(seed ^ 0x5bf2_u64.rotate_left(40)).below(RESHAPED_ONE_IN) == 0;
+        if is_reshaped { drawn.reshaped() } else { drawn }
+    }
+
+    /// The same, but for splits and merges.
+    pub(super) fn unreshaped(seed: u64) -> Self {
+        let dice = &mut Dice::new(seed ^ 0xf1a0_u64.rotate_left(40));
         let flavour = *dice.pick(&FLAVOURS);
         Self {
             flavour,
@@ -51,11 +65,17 @@ impl Rules {
             leases_max: (dice.below(FEW_LEASES_ONE_IN) == 0).then_some(FEW_LEASES),
             linked: flavour == Flavour::Plain && dice.below(LINKED_ONE_IN) == 0,
             kept: flavour == Flavour::Plain && dice.below(KEPT_ONE_IN) == 0,
+            reshaped: false,
         }
+    }
+
+    /// The same with splits and merges, of a FIFO queue and of a stream.
+    pub(super) fn reshaped(self) -> Self {
+        Self { flavour: Flavour::Keys, linked: false, kept: false, reshaped: true, ..self }
     }
 
     /// Whether messages may leave a queue without being acked or discarded, which nothing counts.
     pub(super) fn drop_messages(self) -> bool {
-        self.linked || matches!(self.flavour, Flavour::Delays | Flavour::Lifetimes)
+        self.linked || self.reshaped || matches!(self.flavour, Flavour::Delays | Flavour::Lifetimes)
     }
 }

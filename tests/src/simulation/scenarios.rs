@@ -23,6 +23,7 @@ pub struct Scenario {
     leaderless_max: Duration,
     gap_max: Duration,
     elastic: bool,
+    reshaped: bool,
 }
 
 const LEADER: Aim = Aim::LeaderOf(1);
@@ -53,6 +54,7 @@ const BASE: Scenario = Scenario {
     leaderless_max: TEN_SECONDS,
     gap_max: TEN_SECONDS,
     elastic: false,
+    reshaped: false,
 };
 
 const SCENARIOS: &[Scenario] = &[
@@ -355,6 +357,26 @@ const SCENARIOS: &[Scenario] = &[
         elastic: true,
         ..BASE
     },
+    Scenario {
+        name: "splits-and-merges",
+        sentence: "partitions are split and merged while leaders are killed and cut off: nothing is lost, doubled or overtaken",
+        load_s: 60,
+        pace_ms_max: 300,
+        faults: &[
+            (Fault::Kill, LEADER, 5_000, 7_000),
+            (Fault::PowerCut, BESIDE, 10_000, 14_000),
+            (Fault::Isolate, LEADER, 18_000, 26_000),
+            (Fault::Kill, Aim::Node(0), 30_000, 31_000),
+            (lane(Lane::Data, Some(1)), LEADER, 34_000, 40_000),
+            (Fault::Blackout, Aim::Node(0), 44_000, 45_000),
+            (Fault::PowerCut, LEADER, 50_000, 54_000),
+        ],
+        elections_max: 1_000,
+        leaderless_max: NO_BOUND,
+        gap_max: NO_BOUND,
+        reshaped: true,
+        ..BASE
+    },
 ];
 
 impl Scenario {
@@ -376,12 +398,17 @@ impl Scenario {
             tick: drawn.tick.min(Duration::from_millis(5)),
             timings: weir_broker::Timings::default(),
             elastic: self.elastic,
-            // The time between two acknowledgements is that of the partitions that are attacked.
-            rules: Rules { linked: false, ..drawn.rules },
+            rules: self.rules(seed),
             kinds: Vec::<Kind>::new(),
             faults: self.faults.len() as u32,
             ..drawn
         }
+    }
+
+    /// The time between two acknowledgements is that of the partitions that are attacked, so there are no links.
+    fn rules(&self, seed: u64) -> Rules {
+        let rules = Rules { linked: false, ..Rules::unreshaped(seed) };
+        if self.reshaped { rules.reshaped() } else { rules }
     }
 
     pub(super) fn plan(&self) -> Vec<Planned> {

@@ -12,7 +12,7 @@ use weir_metadata::{LinkKind, Routing};
 use weir_queue::SettleItem;
 use weir_runtime::Network;
 use weir_types::{
-    ErrorKind, GroupId, LeaseId, MessageId, NodeId, Offset, ProducerEpoch, ProducerId, RequestId,
+    ErrorKind, GroupId, KeyHash, LeaseId, MessageId, NodeId, Offset, ProducerEpoch, ProducerId, RequestId,
     TopicPolicy, WeirError,
 };
 
@@ -149,6 +149,38 @@ pub(super) enum Question {
     End {
         group: GroupId,
     },
+    /// Splits a partition in the middle of its keys, or at a key hash.
+    Split {
+        topic: String,
+        partition: u32,
+        at: Option<KeyHash>,
+        request: RequestId,
+    },
+    Merge {
+        topic: String,
+        left: u32,
+        right: u32,
+        request: RequestId,
+    },
+    /// Splits or merges until a topic has so many partitions.
+    Scale {
+        topic: String,
+        partitions: u32,
+        request: RequestId,
+    },
+    /// A member of a consumer group lives, and has these partitions; each has its epoch, and whether it is finished.
+    Heartbeat {
+        consumers: String,
+        member: String,
+        topic: String,
+        session_timeout_ms: u64,
+        owned: Vec<(GroupId, u64, bool)>,
+    },
+    /// A member leaves its group.
+    Leave {
+        consumers: String,
+        member: String,
+    },
 }
 
 /// The answers, in the order of the questions.
@@ -171,9 +203,11 @@ pub(super) enum Answer {
     Leased(Vec<Leased>),
     /// One per item; none where it was done.
     Settled(Vec<Option<WeirError>>),
+    /// With `sealed`, nothing will come behind the end.
     Fetched {
         batches: Vec<Vec<u8>>,
         end: Offset,
+        sealed: bool,
     },
     Count(u64),
     /// Messages with their attempts and bodies.
@@ -185,6 +219,23 @@ pub(super) enum Answer {
         start: u64,
         end: u64,
     },
+    /// Which partitions take the place of which, and whether they do so already.
+    Reshaped {
+        parents: Vec<u32>,
+        children: Vec<u32>,
+        done: bool,
+    },
+    /// What a member of a group may read.
+    Assigned(Vec<Assigned>),
+}
+
+/// A partition that a member may read.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Assigned {
+    /// Its number in the topic.
+    pub(super) index: u32,
+    pub(super) group: GroupId,
+    pub(super) epoch: u64,
 }
 
 /// A message under a lease.

@@ -3,13 +3,20 @@
 //! ```text
 //!  forming ──topics are there──► load, faults ──healed──► last writes, drain ──empty──► last read ──► over
 //! ```
+//!
+//! Each client has one partition, but where partitions are split and merged (`reshaped.rs`).
 
+mod atlas;
 mod flavour;
 mod group;
+mod member;
 mod parked;
 mod produce;
 mod read;
 mod replay;
+mod reshaped;
+mod seat;
+mod shaper;
 mod topics;
 mod watch;
 mod work;
@@ -24,7 +31,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use weir_checker::{Consumer, Op, Phase};
-use weir_types::{ErrorKind, GroupId, WeirError};
+use weir_types::{ErrorKind, GroupId, ProducerEpoch, ProducerId, WeirError};
 
 use super::client::Client;
 use super::network::SimulatedNetwork;
@@ -91,6 +98,17 @@ impl Journal {
         self.recorder.end(begun, op, end);
     }
 
+    /// Something that the clients saw, and nobody asked for.
+    fn note(&self, op: Op) {
+        self.trace.note(format_args!("{op:?}"));
+        self.recorder.note(op);
+    }
+
+    /// Something for who reads the trace.
+    fn remark(&self, what: impl fmt::Display) {
+        self.trace.note(what);
+    }
+
     /// Something that no history shows.
     fn violated(&self, what: impl fmt::Display) {
         self.trace.note(format_args!("VIOLATED {what}"));
@@ -121,31 +139,16 @@ impl Workload {
         self.trace.note("the topics are there");
         self.journal.recorder.faults_begin();
         self.signals.loading.cancel();
-        let mut producers = JoinSet::new();
-        self.start_producers(&control, &partitions, &mut producers).await?;
-        let (mut consumers, drained) = (JoinSet::new(), CancellationToken::new());
-        self.start_consumers(&partitions, &drained, &mut consumers);
-        let mut owners = JoinSet::new();
-        self.start_owners(&partitions.stream, &mut owners);
-        self.signals.healed.cancelled().await;
-        let healed = Instant::now();
-        join(&mut producers).await?;
-        self.trace.note(format_args!("every partition took its last write after {:?}", healed.elapsed()));
-        if healed.elapsed() > WRITABLE_WITHIN {
-            self.journal.violated(format_args!(
-                "P16 writes were accepted only {:?} after the heal",
-                healed.elapsed()
-            ));
-        }
-        join(&mut owners).await?;
-        self.drain(&control, &partitions).await?;
-        self.trace.note(format_args!("drained after {:?}", healed.elapsed()));
-        drained.cancel();
-        join(&mut consumers).await?;
+        let stream = if self.options.rules.reshaped {
+            self.load_reshaped(&control).await?
+        } else {
+            self.load(&control, &partitions).await?;
+            (0..).zip(partitions.stream.iter().copied()).collect()
+        };
         self.journal.recorder.note(Op::Phase(Phase::End));
-        for (index, group) in (0..).zip(&partitions.stream) {
-            read::to_the_end(&control, &self.journal, (index, *group)).await?;
-            watch::bounds(&control, &self.journal, (index, *group)).await?;
+        for place in stream {
+            read::to_the_end(&control, &self.journal, place).await?;
+            watch::bounds(&control, &self.journal, place).await?;
         }
         if self.options.rules.kept {
             for (index, group) in (0..).zip(&partitions.queue) {
@@ -155,6 +158,46 @@ impl Workload {
         self.signals.drained.cancel();
         self.signals.converged.cancelled().await;
         Ok(())
+    }
+
+    /// Everything from the first record until all is drained.
+    async fn load(&self, control: &Client, partitions: &Partitions) -> Ended {
+        let mut producers = JoinSet::new();
+        self.start_producers(control, partitions, &mut producers).await?;
+        let (mut consumers, drained) = (JoinSet::new(), CancellationToken::new());
+        self.start_consumers(partitions, &drained, &mut consumers);
+        let mut owners = JoinSet::new();
+        self.start_owners(&partitions.stream, &mut owners);
+        let healed = self.last_writes(&mut producers).await?;
+        join(&mut owners).await?;
+        self.drain(control, partitions).await?;
+        self.trace.note(format_args!("drained after {:?}", healed.elapsed()));
+        drained.cancel();
+        join(&mut consumers).await
+    }
+
+    /// Waits until all has healed and producers have sent their last records; when it had healed.
+    async fn last_writes(&self, producers: &mut JoinSet<Result<(), WeirError>>) -> Ended<Instant> {
+        self.signals.healed.cancelled().await;
+        let healed = Instant::now();
+        join(producers).await?;
+        self.trace.note(format_args!("every partition took its last write after {:?}", healed.elapsed()));
+        if healed.elapsed() > WRITABLE_WITHIN {
+            self.journal.violated(format_args!(
+                "P16 writes were accepted only {:?} after the heal",
+                healed.elapsed()
+            ));
+        }
+        Ok(healed)
+    }
+
+    /// A new producer's id and epoch.
+    async fn producer(&self, control: &Client) -> Result<(ProducerId, ProducerEpoch), WeirError> {
+        let question = Question::InitProducer { request: control.request() };
+        match control.ask(None, &question, Duration::from_secs(1)).await? {
+            Answer::Producer { id, epoch } => Ok((id, epoch)),
+            other => Err(produce::unexpected(&other)),
+        }
     }
 
     fn client(&self, name: &str, number: u64) -> Client {
@@ -176,9 +219,7 @@ impl Workload {
         };
         let each = doors.into_iter().flat_map(|door| (0..self.options.producers).map(move |_| door));
         for (number, (door, groups)) in (0..).zip(each) {
-            let question = Question::InitProducer { request: control.request() };
-            let answer = control.ask(None, &question, Duration::from_secs(1)).await?;
-            let Answer::Producer { id, epoch } = answer else { return Err(produce::unexpected(&answer)) };
+            let producer = self.producer(control).await?;
             let next = Arc::new(AtomicU64::new(0));
             for (index, group) in (0..).zip(groups) {
                 let seed = 1_000 + 10 * u64::from(number) + u64::from(index);
@@ -187,10 +228,11 @@ impl Workload {
                     journal: self.journal.clone(),
                     door,
                     partition: (index, *group),
-                    producer: (id, epoch),
+                    producer,
                     number,
                     next: Arc::clone(&next),
                     pace_ms_max: self.options.pace_ms_max,
+                    keyed: false,
                 };
                 producers.spawn(lane.run(self.signals.quiet.clone(), self.signals.healed.clone()));
             }
@@ -213,8 +255,9 @@ impl Workload {
                     number,
                     partition: (index, *group),
                     lease_ms: self.options.lease_ms,
+                    wait_ms: work::WAIT_MS,
                     outputs: self.options.ack_and_append.then(|| work::Outputs {
-                        partitions: partitions.stream.clone(),
+                        to: work::Destination::Any(partitions.stream.clone()),
                         producer: 1_000 + 10 * number + index,
                         next: AtomicU64::new(0),
                     }),
@@ -256,7 +299,7 @@ impl Workload {
                     epochs: Arc::clone(&epochs),
                     pause_ms_max: self.options.pace_ms_max,
                     outputs: self.options.commit_and_append.then(|| work::Outputs {
-                        partitions: groups.to_vec(),
+                        to: work::Destination::Any(groups.to_vec()),
                         producer: 2_000 + 10 * number + index,
                         next: AtomicU64::new(0),
                     }),

@@ -15,6 +15,7 @@ use weir_types::{
     TopicPolicy, WeirError,
 };
 
+use super::reshaping::Family;
 use crate::broker::Broker;
 use crate::remote::{Answer, PartitionView, Request};
 use crate::replica::unexpected;
@@ -48,6 +49,8 @@ pub struct PartitionState {
     pub index: u32,
     /// Its Raft group.
     pub group: GroupId,
+    /// Its keys, and where it stands between its parents and its children; none for the metadata group.
+    pub family: Option<Family>,
     /// Those that vote.
     pub voters: BTreeMap<ReplicaId, NodeId>,
     /// Those that only follow.
@@ -185,9 +188,11 @@ impl Broker {
         }
     }
 
-    /// The state of a topic's partitions, in order of index.
+    /// The state of a topic's partitions, in order of index: those that own its keys, and those that do not yet or not any
+    /// more.
     pub async fn topic_state(&self, topic: &Topic) -> Vec<PartitionState> {
-        let groups = self.partitions_of(topic.id);
+        let groups: Vec<_> =
+            self.registry(|registry| registry.all_partitions(topic.id).map(|p| (p.index, p.group)).collect());
         let states = groups.into_iter().map(|(index, group)| self.partition_state(&topic.name, index, group));
         futures::future::join_all(states).await
     }
@@ -302,6 +307,7 @@ impl Broker {
             topic: topic.to_owned(),
             index,
             group,
+            family: self.registry(|registry| Family::of(registry, group)),
             voters: members.voters,
             learners: members.learners,
             reassigning,

@@ -63,6 +63,10 @@ impl Broker {
         if self.allows(feature) {
             return Ok(());
         }
+        if self.registry(|registry| registry.cluster_id().is_none()) {
+            return Err(WeirError::new(ErrorKind::Retry, "cluster-forming", "the cluster is not formed yet")
+                .after_ms(100));
+        }
         let (active, level) = (self.level(), feature.level());
         let message = format!("{feature} needs feature level {level}, the cluster is at {active}");
         Err(WeirError::new(ErrorKind::Invalid, "feature-not-enabled", message))

@@ -6,11 +6,15 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep_until, timeout};
-use weir_groups::{Assignment, Command, Coordinator, GroupDescription, MemberId, Reply};
-use weir_metadata::Topic;
+use tracing::debug;
+use weir_groups::{
+    Assignment, Command, Coordinator, Epoch, GroupDescription, MemberDescription, MemberId, Reply,
+};
+use weir_metadata::{Registry, Stage, Topic};
 use weir_types::limits::name_is_valid;
-use weir_types::{ErrorKind, GroupId, RequestId, TopicId, TopicKind, WeirError};
+use weir_types::{ErrorKind, GroupId, RequestId, TopicId, TopicKind, WallClock, WeirError};
 
+use super::nodes::SHOWN_WITHIN;
 use crate::broker::Broker;
 use crate::partition::Partition;
 use crate::remote::{Answer, PositionView, Request, ResetTo};
@@ -32,6 +36,17 @@ pub struct Heartbeat {
     pub session_timeout_ms: u64,
     /// What it still works on.
     pub owned: BTreeSet<Grant>,
+    /// Those of them that are sealed and that the group has read to their ends: it gets what comes after them.
+    pub finished: BTreeSet<Grant>,
+}
+
+/// What a member has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Membership {
+    /// What it may read.
+    pub assigned: Vec<AssignedPartition>,
+    /// When its group was first joined.
+    pub group_created: WallClock,
 }
 
 /// A partition, and the epoch under which a member has it.
@@ -84,38 +99,127 @@ pub struct GroupPosition {
 impl Broker {
     /// Joins a group, or keeps membership alive. Any node may be asked. A member that has already what it is assigned
     /// is answered when that changes, or after a third of its session timeout.
-    pub async fn heartbeat(&self, heartbeat: Heartbeat) -> Result<Vec<AssignedPartition>, WeirError> {
+    pub async fn heartbeat(&self, heartbeat: Heartbeat) -> Result<Membership, WeirError> {
         let shard = self.shard_of(&heartbeat.group)?;
         let topics = self.topic_ids(&heartbeat.topics)?;
-        let member = MemberId(heartbeat.member);
-        let view = self.coordinator_view(shard, Some(heartbeat.group.clone())).await?;
-        let known = view.first().and_then(|group| group.members.iter().find(|known| known.id == member));
-        let session_timeout_ms = known.map_or(0, |known| known.session_timeout_ms);
-        let command = match known {
-            Some(known) if known.topics == topics => Command::Heartbeat {
-                group: heartbeat.group.clone(),
-                member: member.clone(),
-                epoch: known.epoch,
-                owned: heartbeat.owned.iter().map(|grant| grant.group).collect(),
-            },
-            _ => Command::Join {
-                group: heartbeat.group.clone(),
-                member: member.clone(),
-                topics,
-                session_timeout_ms: heartbeat.session_timeout_ms,
-                request: RequestId(self.random_u64()),
-            },
+        let view = self.coordinator_view(shard, Some(heartbeat.group.clone())).await?.into_iter().next();
+        let member = MemberId(heartbeat.member.clone());
+        let known = view.as_ref().and_then(|group| group.members.iter().find(|known| known.id == member));
+        let assigned = match known {
+            Some(known) if known.topics == topics => self.keep_alive(shard, heartbeat.clone(), known).await?,
+            _ => self.join(shard, heartbeat.clone(), topics).await?,
+        };
+        let group_created = match view {
+            Some(group) => group.created,
+            // It was made just now.
+            None => self.group(&heartbeat.group).await?.map_or_else(|| self.wall(), |group| group.created),
+        };
+        Ok(Membership { assigned, group_created })
+    }
+
+    async fn join(
+        &self,
+        shard: GroupId,
+        heartbeat: Heartbeat,
+        topics: BTreeSet<TopicId>,
+    ) -> Result<Vec<AssignedPartition>, WeirError> {
+        let command = Command::Join {
+            group: heartbeat.group,
+            member: MemberId(heartbeat.member),
+            topics,
+            session_timeout_ms: heartbeat.session_timeout_ms,
+            request: RequestId(self.random_u64()),
         };
         match self.coordinate(shard, command).await? {
-            // `owned` holds what is revoked, until it is given up: then the two differ, too.
-            Reply::Alive { assignment } if grants(&assignment) == heartbeat.owned => {
-                let bound = Duration::from_millis(session_timeout_ms / 3);
-                let hold = Hold { group: heartbeat.group, member, assignment, bound };
-                Ok(self.named(&self.held(shard, hold).await))
-            }
-            Reply::Joined { assignment, .. } | Reply::Alive { assignment } => Ok(self.named(&assignment)),
+            Reply::Joined { assignment, .. } => Ok(self.named(&assignment)),
             other => Err(unexpected(&other)),
         }
+    }
+
+    async fn keep_alive(
+        &self,
+        shard: GroupId,
+        heartbeat: Heartbeat,
+        known: &MemberDescription,
+    ) -> Result<Vec<AssignedPartition>, WeirError> {
+        let finished = self.finish(shard, &heartbeat, known).await;
+        let owned: BTreeSet<Grant> = heartbeat.owned.difference(&finished).copied().collect();
+        let command = Command::Heartbeat {
+            group: heartbeat.group.clone(),
+            member: known.id.clone(),
+            epoch: known.epoch,
+            owned: owned.iter().map(|grant| grant.group).collect(),
+        };
+        match self.coordinate(shard, command).await? {
+            // `owned` holds what is revoked, until it is given up: then the two differ, too. Who has finished something
+            // waits for what comes after it.
+            Reply::Alive { assignment } if finished.is_empty() && grants(&assignment) == owned => {
+                let bound = Duration::from_millis(known.session_timeout_ms / 3);
+                let hold = Hold { group: heartbeat.group, member: known.id.clone(), assignment, bound };
+                Ok(self.named(&self.held(shard, hold).await))
+            }
+            Reply::Alive { assignment } => Ok(self.named(&assignment)),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Tells the coordinator which partitions the group has read to their ends for good, as far as that is so; those that it
+    /// has taken from the member. What fails is not lost: the member says it again.
+    async fn finish(
+        &self,
+        shard: GroupId,
+        heartbeat: &Heartbeat,
+        known: &MemberDescription,
+    ) -> BTreeSet<Grant> {
+        let held = grants(&known.assignment);
+        let asked = heartbeat.finished.intersection(&held).map(|grant| async {
+            let finished = self.finish_one(shard, &heartbeat.group, &known.id, *grant).await;
+            match finished {
+                Ok(true) => Some(*grant),
+                Ok(false) => None,
+                Err(error) => {
+                    debug!(group = heartbeat.group, partition = %grant.group, %error, "not finished yet");
+                    None
+                }
+            }
+        });
+        // The member has to be heard in time.
+        let bound = Duration::from_millis(known.session_timeout_ms / 3);
+        let finished = timeout(bound, futures::future::join_all(asked)).await.unwrap_or_default();
+        finished.into_iter().flatten().collect()
+    }
+
+    /// Whether a partition is finished now: it is sealed, the group has committed its end, what its commits have appended has
+    /// arrived, and the member still has it.
+    async fn finish_one(
+        &self,
+        shard: GroupId,
+        group: &str,
+        member: &MemberId,
+        grant: Grant,
+    ) -> Result<bool, WeirError> {
+        let partition = grant.group;
+        // The member may have heard of the seal before the registry.
+        let is_sealed = |registry: &Registry| registry.stage(partition) == Stage::Sealed;
+        if !self.metadata().wait_for(SHOWN_WITHIN, is_sealed).await {
+            return Ok(false);
+        }
+        let request = Request::Position { group: partition, consumer_group: group.to_owned() };
+        let position = match self.at_leader(partition, request).await? {
+            Answer::Position(position) => position,
+            other => return Err(crate::remote::unexpected(&other)),
+        };
+        // Where the group has committed nothing, there may be nothing to read.
+        let reached = position.committed.unwrap_or(position.start).max(position.start);
+        if reached < position.end {
+            return Ok(false);
+        }
+        match self.at_leader(partition, Request::Arrived(partition)).await? {
+            Answer::Done => {}
+            other => return Err(crate::remote::unexpected(&other)),
+        }
+        let (group, member, epoch) = (group.to_owned(), member.clone(), Epoch(grant.epoch));
+        self.coordinate(shard, Command::Finish { group, member, partition, epoch }).await.map(|_| true)
     }
 
     /// The member's next assignment, or the one that it has when nothing changes in time. The waiting is a courtesy:
@@ -198,7 +302,7 @@ impl Broker {
         }
         let topic = self.stream_topic(topic)?;
         let mut positions = Vec::new();
-        for (index, group) in self.partitions_of(topic.id) {
+        for (index, group) in self.partitions_with_sealed(topic.id) {
             let request = Request::ResetPosition { group, consumer_group: name.to_owned(), to };
             let position = match self.at_leader(group, request).await? {
                 Answer::Position(position) => position,
@@ -216,7 +320,7 @@ impl Broker {
         owners: &BTreeMap<GroupId, String>,
     ) -> Result<Vec<GroupPosition>, WeirError> {
         let mut positions = Vec::new();
-        for (index, group) in self.partitions_of(topic.id) {
+        for (index, group) in self.partitions_with_sealed(topic.id) {
             let request = Request::Position { group, consumer_group: name.to_owned() };
             if let Answer::Position(position) = self.at_leader(group, request).await? {
                 let owner = owners.get(&group).cloned();
@@ -319,20 +423,50 @@ pub(crate) async fn next_here(shard: &Partition<Coordinator>, hold: Hold) -> Res
     }
 }
 
-/// Tells a shard the partitions of a topic, unless it knows them.
+/// Tells a shard the partitions of a topic, and which of them come after which, unless it knows them.
 pub(crate) async fn report_partitions(
     broker: &Broker,
     shard: &Partition<Coordinator>,
     topic: TopicId,
 ) -> Result<(), WeirError> {
-    let (partitions, version) = broker.registry(|registry| {
-        let partitions: BTreeSet<GroupId> = registry.partitions(topic).map(|p| p.group).collect();
-        (partitions, registry.version())
+    let (Readable { partitions, parents }, version) =
+        broker.registry(|registry| (Readable::of(registry, topic), registry.version()));
+    let (is_known, had_parents) = shard.read(|replica| {
+        let known = replica.state();
+        let before = known.parents(topic);
+        (known.partitions(topic) == Some(&partitions) && before == parents, !before.is_empty())
     });
-    if shard.read(|replica| replica.state().partitions(topic) == Some(&partitions)) {
+    if is_known {
         return Ok(());
     }
-    shard.propose(Command::SetPartitions { topic, partitions, version }).await.map(|_| ())
+    let command = if parents.is_empty() && !had_parents {
+        Command::SetPartitions { topic, partitions, version }
+    } else {
+        Command::SetLineage { topic, partitions, parents, version }
+    };
+    shard.propose(command).await.map(|_| ())
+}
+
+/// What can be read of a topic.
+struct Readable {
+    /// The partitions that own its keys, and those that are sealed.
+    partitions: BTreeSet<GroupId>,
+    /// Those that each of them took its keys over from, if there are any left.
+    parents: BTreeMap<GroupId, BTreeSet<GroupId>>,
+}
+
+impl Readable {
+    fn of(registry: &Registry, topic: TopicId) -> Self {
+        let held = |group: &GroupId| registry.stage(*group) != Stage::Coming;
+        let partitions: BTreeSet<GroupId> =
+            registry.all_partitions(topic).map(|partition| partition.group).filter(held).collect();
+        let parents = partitions.iter().filter_map(|group| {
+            let lineage = registry.lineage(*group)?;
+            let parents: BTreeSet<GroupId> = lineage.parents.iter().copied().collect();
+            (!parents.is_empty()).then_some((*group, parents))
+        });
+        Self { parents: parents.collect(), partitions }
+    }
 }
 
 /// What a shard that this node leads knows of one group, or of all.

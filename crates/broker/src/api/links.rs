@@ -36,7 +36,7 @@ impl Broker {
         let (source, destination) = (self.find_topic(from).await?, self.find_topic(to).await?);
         let mut starts = BTreeMap::new();
         if kind == LinkKind::Subscription && source.policy.kind() == kind.source() {
-            for (_, group) in self.partitions_of(source.id) {
+            for (_, group) in self.partitions_with_sealed(source.id) {
                 match self.at_leader(group, Request::Locate { group, place: start }).await? {
                     Answer::Located(offset) => starts.insert(group, offset),
                     other => return Err(remote::unexpected(&other)),

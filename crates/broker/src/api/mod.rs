@@ -12,6 +12,7 @@ pub mod nodes;
 pub mod outputs;
 pub mod queue;
 pub mod replay;
+pub mod reshaping;
 pub mod restore;
 pub mod stream;
 pub mod upkeep;

@@ -13,6 +13,7 @@ use crate::broker::Broker;
 use crate::door;
 use crate::partition::Pending;
 use crate::replica::{State as _, unexpected};
+use crate::transfers::check_order;
 
 /// Messages, each with its lease, and the batches that come out of them, each with its partition.
 pub type Step = (Vec<(MessageId, LeaseId)>, Vec<(GroupId, Bytes)>);
@@ -68,6 +69,7 @@ impl Broker {
         self.check_room()?;
         let partition = self.queue(group)?;
         let (outputs, bodies) = self.placed(outputs)?;
+        check_order(self, &partition, &outputs)?;
         let command = Command::AckAndAppend(AckAndAppend { request, messages, outputs });
         partition.admit(command, bodies).await
     }
@@ -79,6 +81,7 @@ impl Broker {
         self.check_room()?;
         let partition = self.stream(group)?;
         let (outputs, bodies) = self.placed(handled.outputs)?;
+        check_order(self, &partition, &outputs)?;
         let step = CommitAndAppend {
             group: handled.consumer_group,
             epoch: GroupEpoch(handled.epoch),

@@ -13,7 +13,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::timeout;
 use weir_consensus::{EntryPosition, Seed};
-use weir_metadata::{COORDINATOR, Command, Description, DesiredReplica, Feature, Registry, Reply, Role};
+use weir_metadata::{COORDINATOR, Command, Described, DesiredReplica, Feature, Registry, Reply, Role, Stage};
 use weir_types::{Corrupt, ErrorKind, GroupId, RequestId, WeirError};
 
 use super::nodes::SHOWN_WITHIN;
@@ -55,11 +55,17 @@ impl Broker {
         request: RequestId,
         registry: &[u8],
     ) -> Result<Vec<RestoreTarget>, WeirError> {
-        let described = Description::decode(registry)
+        let described = Described::decode(registry)
             .map_err(|Corrupt(what)| WeirError::new(ErrorKind::Corrupt, "backup-damaged", what))?;
         self.require(Feature::Restore).await?;
+        let command = if described.lineages.is_empty() {
+            Command::BeginRestore { request, described: described.description }
+        } else {
+            self.require(Feature::Reshaping).await?;
+            Command::BeginRestoreOf { request, described }
+        };
         let shows = |registry: &Registry| !registry.restoring(request).is_empty();
-        match self.change(Command::BeginRestore { request, described }, shows).await? {
+        match self.change(command, shows).await? {
             Reply::RestoreBegun => {}
             other => return Err(unexpected(&other)),
         }
@@ -164,17 +170,26 @@ impl PartitionRestore {
             let message = format!("partition {group} has its image, and is not led by this node");
             WeirError::new(ErrorKind::Retry, "no-leader", message).after_ms(500)
         })?;
-        match led?.partition {
+        let led = led?;
+        let highest_epoch = match &led.partition {
             Kind::Queue(queue) => {
                 queue.propose(weir_queue::Command::RaiseLeases).await?;
-                Ok(0)
+                0
             }
             Kind::Stream(stream) => {
                 stream.barrier().await?;
-                Ok(stream.read(|replica| replica.state().epoch_max().0))
+                stream.read(|replica| replica.state().epoch_max().0)
             }
-            Kind::Coordinator(_) => Ok(0),
+            Kind::Coordinator(_) => 0,
+        };
+        // Who described it as one that takes in what comes would send it what it refuses, and the other way round.
+        let is_there = |registry: &Registry| registry.partition(group).is_some();
+        let described = broker.registry(|known| is_there(known).then(|| known.stage(group) == Stage::Sealed));
+        if described.is_some_and(|is_sealed| is_sealed != led.is_sealed()) {
+            let message = format!("the image of partition {group} is not of the time of the description");
+            return Err(WeirError::new(ErrorKind::Corrupt, "backup-damaged", message));
         }
+        Ok(highest_epoch)
     }
 }
 

@@ -15,6 +15,7 @@ use crate::door;
 use crate::partition::{Partition, Pending};
 use crate::remote::{PositionView, ResetTo};
 use crate::replica::unexpected;
+use crate::transfers::wait_for_arrivals;
 
 /// An append on its way.
 pub struct PendingAppend(Pending<Stream>);
@@ -55,6 +56,8 @@ pub struct Fetched {
     pub end: Offset,
     /// Below, records may be missing that compaction has taken out.
     pub compacted_to: Offset,
+    /// Its end is its end for good: what comes after it is in the partitions that took its keys over.
+    pub sealed: bool,
 }
 
 /// Bounds of a stream partition.
@@ -105,7 +108,7 @@ impl Broker {
         bytes_max: u64,
     ) -> Result<Fetched, WeirError> {
         let fetched = self.fetch(group, offset, bytes_max).await?;
-        if !fetched.batches.is_empty() {
+        if !fetched.batches.is_empty() || fetched.sealed {
             return Ok(fetched);
         }
         self.stream(group)?.barrier().await?;
@@ -123,8 +126,8 @@ impl Broker {
             located = locate(&partition, offset, bytes_max);
         }
         let located = located.map_err(out_of_range)?;
-        let Located { start, end, compacted_to, batches } = located;
-        let mut fetched = Fetched { next: offset, start, end, compacted_to, batches: Vec::new() };
+        let Located { start, end, compacted_to, sealed, batches } = located;
+        let mut fetched = Fetched { next: offset, start, end, compacted_to, sealed, batches: Vec::new() };
         let mut reader = BatchReader::new(partition.group());
         for at in batches {
             let batch = match reader.read(at.pointer).await {
@@ -139,15 +142,15 @@ impl Broker {
         Ok(fetched)
     }
 
-    /// Waits until the partition holds a record at `offset` or `deadline` has passed; an error when this node
-    /// stops leading meanwhile.
+    /// Waits until the partition holds a record at `offset`, or never will because it is sealed, or `deadline` has passed;
+    /// an error when this node stops leading meanwhile.
     pub async fn wait_for_record(
         &self,
         group: GroupId,
         offset: Offset,
         deadline: Instant,
     ) -> Result<(), WeirError> {
-        self.wait_until(group, deadline, |stream| stream.end_offset() > offset).await
+        self.wait_until(group, deadline, |stream| stream.end_offset() > offset || stream.is_sealed()).await
     }
 
     /// Shuts older epochs of a producer out of a partition; the bounds then.
@@ -176,13 +179,7 @@ impl Broker {
         let partition = self.stream(group)?;
         // What a former leader took in is in the outbox only when this one has applied it.
         partition.barrier().await?;
-        let wanted = |destination: &(GroupId, _)| to.is_none_or(|to| to == destination.0);
-        let promised: Vec<_> =
-            partition.read(|replica| replica.state().outbox().last().filter(wanted).collect());
-        let left =
-            |stream: &Stream| promised.iter().map(|(to, through)| stream.outbox().left(*to, *through)).sum();
-        self.wait_until(group, deadline, |stream| left(stream) == 0_u64).await?;
-        Ok(partition.read(|replica| left(replica.state())))
+        wait_for_arrivals(&partition, to, deadline).await
     }
 
     /// Waits until something holds for a partition that this node leads, or the deadline has come.
@@ -317,14 +314,16 @@ struct Located {
     start: Offset,
     end: Offset,
     compacted_to: Offset,
+    sealed: bool,
 }
 
 fn locate(partition: &Partition<Stream>, offset: Offset, bytes_max: u64) -> Result<Located, OutOfRange> {
     partition.read(|replica| {
         let stream = replica.state();
         let batches = stream.locate(offset, bytes_max)?;
-        let compacted_to = stream.compacted_to();
-        Ok(Located { batches, start: stream.start_offset(), end: stream.end_offset(), compacted_to })
+        let (start, end) = (stream.start_offset(), stream.end_offset());
+        let (compacted_to, sealed) = (stream.compacted_to(), stream.is_sealed());
+        Ok(Located { batches, start, end, compacted_to, sealed })
     })
 }
 

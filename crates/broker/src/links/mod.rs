@@ -65,14 +65,27 @@ fn links_of(broker: &Broker, group: GroupId) -> Vec<Link> {
     })
 }
 
-/// The partition of a topic that a record belongs to: that of its key, or any for a record without one.
-fn destination(broker: &Broker, topic: TopicId, key: Option<&[u8]>, any: u64) -> Result<GroupId, WeirError> {
+/// The partition of a topic that a record belongs to: that of its key, or any for a record without one. Which that is
+/// must not change while a step of a subscription is repeated, or the record would be there twice or not at all. So it is
+/// the owner of a key hash that is made of `any` when `by_hash`: its children know what it has taken in.
+fn destination(
+    broker: &Broker,
+    topic: TopicId,
+    key: Option<&[u8]>,
+    (any, by_hash): (u64, bool),
+) -> Result<GroupId, WeirError> {
     let found = broker.registry(|registry| {
-        if let Some(key) = key {
-            return registry.partition_for(topic, KeyHash::of(key)).map(|partition| partition.group);
-        }
-        let partitions: Vec<_> = registry.partitions(topic).map(|partition| partition.group).collect();
-        partitions.get((any % partitions.len().max(1) as u64) as usize).copied()
+        let hash = match key {
+            Some(key) => KeyHash::of(key),
+            None if by_hash => KeyHash::of(&any.to_be_bytes()),
+            // Nodes of older builds do it like this.
+            None => {
+                let partitions: Vec<_> =
+                    registry.partitions(topic).map(|partition| partition.group).collect();
+                return partitions.get((any % partitions.len().max(1) as u64) as usize).copied();
+            }
+        };
+        registry.partition_for(topic, hash).map(|partition| partition.group)
     });
     found.ok_or_else(|| {
         let message = format!("topic {topic} has no partition for a record");

@@ -17,6 +17,7 @@ use crate::broker::Broker;
 use crate::partition::Partition;
 use crate::replica::{State as _, unexpected};
 use crate::rest::Rest;
+use crate::transfers::check_order;
 
 /// Most messages that one step takes along.
 const STEP_MESSAGES_MAX: usize = 256;
@@ -88,13 +89,14 @@ async fn move_some(
     for view in &views {
         // One that was acked meanwhile has no record any more.
         let Some(record) = records.get(&view.message) else { continue };
-        let to = destination(broker, link.to, record.key.as_deref(), view.message.0)?;
+        let to = destination(broker, link.to, record.key.as_deref(), (view.message.0, true))?;
         if !step.add(to, view, record) {
             break;
         }
     }
-    let Some((command, bodies)) = step.finish() else { return Ok(false) };
-    let (_, answer) = partition.admit(command, bodies).await?.answer().await?;
+    let Some((step, bodies)) = step.finish() else { return Ok(false) };
+    check_order(broker, partition, &step.outputs)?;
+    let (_, answer) = partition.admit(Command::Move(step), bodies).await?.answer().await?;
     match answer.map_err(|rejection| Queue::error(&rejection))? {
         Reply::Moved { count } => {
             let link = link.kind.to_string();
@@ -136,7 +138,7 @@ impl Step {
         self.batches.values().map(BatchBuilder::bytes).sum::<usize>() < STEP_BYTES_MAX
     }
 
-    fn finish(self) -> Option<(Command, Bytes)> {
+    fn finish(self) -> Option<(Move, Bytes)> {
         let (mut outputs, mut bodies) = (Vec::new(), BytesMut::new());
         for (destination, batch) in self.batches.into_iter().filter(|(_, batch)| !batch.is_empty()) {
             let batch = batch.build(None).expect("a batch with records and without a producer can be built");
@@ -145,8 +147,8 @@ impl Step {
             bodies.extend_from_slice(&batch);
         }
         let (waiting, messages) = (self.waiting, self.messages);
-        let command = Command::Move(Move { waiting, messages, outputs });
-        (!bodies.is_empty()).then(|| (command, bodies.freeze()))
+        let step = Move { waiting, messages, outputs };
+        (!bodies.is_empty()).then(|| (step, bodies.freeze()))
     }
 }
 

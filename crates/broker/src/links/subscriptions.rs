@@ -4,12 +4,15 @@
 //! once, whoever sends. How far all partitions of the queue are is a committed position of the stream's partition, under
 //! the name of the link, which no consumer group can have; a new leader goes on from there, and hears from each inbox
 //! what is there already.
+//!
+//! A partition that came of a split or a merge is sent from when the link is at the end of all that it came of: the records
+//! of a key stay in order.
 
 use std::collections::BTreeMap;
 
 use tokio::time::Instant;
 use tracing::{debug, warn};
-use weir_metadata::{Link, LinkKind};
+use weir_metadata::{Feature, Link, LinkKind, Stage};
 use weir_stream::{Command, CommitOffset, Movement, Stream};
 use weir_types::mutants::{self, Mutant};
 use weir_types::{BatchBuilder, ErrorKind, GroupId, Offset, TransferSequence, TransferSource, WeirError};
@@ -19,9 +22,12 @@ use crate::api::bodies::{BatchReader, Record, all, read_error};
 use crate::broker::Broker;
 use crate::door;
 use crate::partition::Partition;
-use crate::remote::{Answer, Request, unexpected};
+use crate::remote::{Answer, PositionView, Request, unexpected};
+use crate::reshaping::ancestors;
 use crate::rest::Rest;
 
+/// Stands with a committed position behind which records without a key go by a hash of their offsets.
+const BY_HASH: &str = "by-hash";
 /// How often one step is cut anew for a partition of the queue that knows of other records.
 const CUTS_MAX: u32 = 4;
 
@@ -68,6 +74,8 @@ struct Feed {
     link: Link,
     /// What each partition of the queue was last known to have; a guess costs one question.
     known: BTreeMap<GroupId, TransferSequence>,
+    /// What came before this partition, in those that it came of, is sent. It stays so.
+    follows: bool,
 }
 
 /// The subscriptions that there are, with what is known of those that there were.
@@ -76,12 +84,42 @@ fn feeds_of(broker: &Broker, group: GroupId, mut before: Vec<Feed>) -> Vec<Feed>
     links
         .map(|link| {
             let place = before.iter().position(|feed| feed.link == link);
-            place.map_or_else(|| Feed { link, known: BTreeMap::new() }, |place| before.swap_remove(place))
+            let new = || Feed { link, known: BTreeMap::new(), follows: false };
+            place.map_or_else(new, |place| before.swap_remove(place))
         })
         .collect()
 }
 
 impl Feed {
+    /// Fails while something is left to send in a partition that this one came of. One that was removed held nothing.
+    async fn check_ancestors(&self, broker: &Broker, group: GroupId, name: &str) -> Result<(), WeirError> {
+        let (parents, are_sealed) = broker.registry(|registry| {
+            let parents = ancestors(registry, group);
+            let are_sealed = parents.iter().all(|parent| registry.stage(*parent) == Stage::Sealed);
+            (parents, are_sealed)
+        });
+        if !are_sealed {
+            // There are records here, so they are: this copy of the registry is behind.
+            let message =
+                format!("this node does not know yet that what comes before partition {group} is sealed");
+            return Err(WeirError::new(ErrorKind::Retry, "registry-behind", message));
+        }
+        for parent in parents {
+            let request = Request::Position { group: parent, consumer_group: name.to_owned() };
+            let position = match broker.at_leader(parent, request).await {
+                Ok(Answer::Position(position)) => position,
+                Ok(other) => return Err(unexpected(&other)),
+                Err(_) if broker.registry(|registry| registry.is_deleted(parent)) => continue,
+                Err(error) => return Err(error),
+            };
+            if !is_through(&position, self.link.starts.get(&parent).copied()) {
+                let message = format!("records of partition {parent}, which comes before, are not sent yet");
+                return Err(WeirError::new(ErrorKind::Retry, "reshape-in-progress", message));
+            }
+        }
+        Ok(())
+    }
+
     /// One step; answers whether there may be more to send.
     async fn send_some(
         &mut self,
@@ -90,23 +128,34 @@ impl Feed {
         partition: &Partition<Stream>,
     ) -> Result<bool, WeirError> {
         let name = format!("subscription/{}", self.link.id);
-        let (wanted, start, epoch) = partition.read(|replica| {
+        let reshaping = broker.allows(Feature::Reshaping);
+        let (wanted, by_hash, start, end, epoch) = partition.read(|replica| {
             let (stream, start) = (replica.state(), replica.state().start_offset());
-            let committed = stream.committed(&name).map(|committed| committed.offset);
-            let wanted = committed.or_else(|| self.link.starts.get(&group).copied());
-            (wanted.unwrap_or(start), start, stream.group_epoch(&name))
+            let committed = stream.committed(&name);
+            // Where a step begins decides it, so that a repetition does the same, whatever level is reached meanwhile.
+            let by_hash = committed.map_or(reshaping, |committed| committed.metadata == BY_HASH);
+            let wanted = committed.map(|committed| committed.offset);
+            let wanted = wanted.or_else(|| self.link.starts.get(&group).copied());
+            (wanted.unwrap_or(start), by_hash, start, stream.end_offset(), stream.group_epoch(&name))
         });
         if wanted < start {
             warn!(%group, link = self.link.id, %wanted, %start, "retention has overtaken a subscription");
         }
         let position = wanted.max(start);
+        if position >= end {
+            return Ok(false);
+        }
+        if !self.follows {
+            self.check_ancestors(broker, group, &name).await?;
+            self.follows = true;
+        }
         let (records, next) = read_from(partition, position).await?;
         if next == position {
             return Ok(false);
         }
         let mut shares: BTreeMap<GroupId, Vec<(Offset, Record)>> = BTreeMap::new();
         for (offset, record) in records {
-            let to = destination(broker, self.link.to, record.key.as_deref(), offset.0)?;
+            let to = destination(broker, self.link.to, record.key.as_deref(), (offset.0, by_hash))?;
             shares.entry(to).or_default().push((offset, record));
         }
         let source = TransferSource { group, channel: self.link.id };
@@ -130,12 +179,19 @@ impl Feed {
             group: name,
             epoch,
             offset: next,
-            metadata: String::new(),
+            metadata: if reshaping { BY_HASH.to_owned() } else { String::new() },
             movement: Movement::Forward,
         };
         partition.propose(Command::CommitOffset(commit)).await?;
         Ok(true)
     }
+}
+
+/// Whether a link that has committed this position, or begins at `begin`, has sent all that was in a sealed partition.
+fn is_through(position: &PositionView, begin: Option<Offset>) -> bool {
+    let reached = position.committed.or(begin).unwrap_or(position.start);
+    // What retention has deleted is not waited for.
+    reached.max(position.start) >= position.end
 }
 
 /// The records from an offset on, about a step's worth, and the offset behind them.
@@ -203,5 +259,28 @@ fn batch_of(broker: &Broker, records: &[&(Offset, Record)]) -> Result<bytes::Byt
             warn!(%error, "records of a subscription lose their reserved headers");
             build(is_free).map_err(failed)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_is_through_a_sealed_partition_when_nothing_is_left_there_that_it_has_not_sent() {
+        let through = |committed: Option<u64>, begin: Option<u64>, start, end| {
+            let committed = committed.map(Offset);
+            let (start, end, metadata) = (Offset(start), Offset(end), String::new());
+            let position = PositionView { committed, metadata, epoch: 0, start, end, lag_ms: 0 };
+            is_through(&position, begin.map(Offset))
+        };
+        assert!(through(Some(9), None, 0, 9));
+        assert!(!through(Some(8), None, 0, 9));
+        assert!(!through(Some(8), Some(9), 0, 9), "where it began does not matter any more");
+        assert!(through(None, Some(9), 0, 9), "it began at the end");
+        assert!(!through(None, None, 0, 9));
+        assert!(through(None, None, 9, 9), "retention has deleted all of it");
+        assert!(through(Some(3), None, 9, 9));
+        assert!(through(None, None, 0, 0), "there never was anything");
     }
 }

@@ -1,7 +1,9 @@
 //! The queue as a replicated state.
 
 use weir_queue::{AckAndAppend, Command, Effect, Move, Queue, Rejection, Replay, Reply};
-use weir_types::{At, Corrupt, Deadlines, ErrorKind, LeaseId, LogIndex, Output, QueuePolicy, Row, WeirError};
+use weir_types::{
+    At, Corrupt, Deadlines, ErrorKind, LeaseId, LogIndex, Output, QueuePolicy, Recut, Row, WeirError,
+};
 
 use crate::replica::{Answer, State};
 
@@ -61,7 +63,9 @@ impl State for Queue {
             Command::AcceptTransfer(transfer) | Command::AcceptTransferShared { transfer, .. } => {
                 transfer.batch.position = at;
             }
-            Command::AckAndAppend(AckAndAppend { outputs, .. }) | Command::Move(Move { outputs, .. }) => {
+            Command::AckAndAppend(AckAndAppend { outputs, .. })
+            | Command::Move(Move { outputs, .. })
+            | Command::Recut(Recut { outputs, .. }) => {
                 for output in outputs {
                     output.position += at;
                 }
@@ -90,7 +94,11 @@ impl State for Queue {
             | Command::SetPolicy { .. }
             | Command::Tick
             | Command::RaiseLeases
-            | Command::ConfirmTransfer { .. } => {}
+            | Command::ConfirmTransfer { .. }
+            | Command::Seal
+            | Command::Inherit(_)
+            | Command::Drained { .. }
+            | Command::ConfirmDrained { .. } => {}
         }
     }
 }
@@ -155,10 +163,17 @@ mod tests {
         Queue::place_body(&mut relocation, 300);
         assert_eq!(relocation, Command::Relocate(Relocate { batches: vec![batch(300), batch(310)] }));
         let step = AckAndAppend { request: None, messages: Vec::new(), outputs: outputs.clone() };
-        for mut command in [Command::Move(Move { waiting, messages, outputs }), Command::AckAndAppend(step)] {
+        let (after, through) = (TransferSequence(0), TransferSequence(1));
+        let recut = Recut { destination: GroupId(2), after, through, outputs: outputs.clone() };
+        for mut command in [
+            Command::Move(Move { waiting, messages, outputs }),
+            Command::AckAndAppend(step),
+            Command::Recut(recut),
+        ] {
             Queue::place_body(&mut command, 300);
-            let (Command::Move(Move { outputs, .. }) | Command::AckAndAppend(AckAndAppend { outputs, .. })) =
-                command
+            let (Command::Move(Move { outputs, .. })
+            | Command::AckAndAppend(AckAndAppend { outputs, .. })
+            | Command::Recut(Recut { outputs, .. })) = command
             else {
                 panic!("it stays what it was")
             };

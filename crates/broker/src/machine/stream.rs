@@ -1,7 +1,7 @@
 //! The stream as a replicated state.
 
 use weir_stream::{Command, CommitAndAppend, Effect, Rejection, Reply, Rewrite, Stream};
-use weir_types::{At, Corrupt, Deadlines, ErrorKind, LogIndex, Output, Row, StreamPolicy, WeirError};
+use weir_types::{At, Corrupt, Deadlines, ErrorKind, LogIndex, Output, Recut, Row, StreamPolicy, WeirError};
 
 use crate::replica::{Answer, State};
 
@@ -54,7 +54,8 @@ impl State for Stream {
         match command {
             Command::Append(batch) => batch.position = at,
             Command::AcceptTransfer(transfer) => transfer.batch.position = at,
-            Command::CommitAndAppend(CommitAndAppend { outputs, .. }) => {
+            Command::CommitAndAppend(CommitAndAppend { outputs, .. })
+            | Command::Recut(Recut { outputs, .. }) => {
                 for output in outputs {
                     output.position += at;
                 }
@@ -72,7 +73,8 @@ impl State for Stream {
             | Command::SetPolicy { .. }
             | Command::Tick
             | Command::ConfirmTransfer { .. }
-            | Command::FenceProducer { .. } => {}
+            | Command::FenceProducer { .. }
+            | Command::Seal => {}
         }
     }
 }

@@ -26,6 +26,7 @@ use crate::partition::Partition;
 use crate::relocation;
 use crate::remote::Request;
 use crate::replica::{Replica, State};
+use crate::reshaping;
 use crate::transfers;
 
 /// How long the preferred leader of a new group waits until a majority of its voters is there to vote.
@@ -54,7 +55,7 @@ pub(super) async fn reconcile(
         .into_iter()
         .map(|desired| (desired.partition.group, desired))
         .collect();
-    close_others(broker, &desired).await;
+    let mut is_other = close_others(broker, &desired).await;
     let mut outcome = delete_leftovers(broker, &desired).await;
     let mut opened: BTreeMap<NodeId, Vec<GroupId>> = BTreeMap::new();
     for desired in desired.into_values() {
@@ -66,6 +67,7 @@ pub(super) async fn reconcile(
         let former = former(broker, &desired);
         // One replica that cannot be opened keeps no other closed.
         let open = open(broker, desired, nudge).await;
+        is_other |= open.is_ok();
         if let Some(former) = former.filter(|_| open.is_ok()) {
             opened.entry(former).or_default().push(group);
         }
@@ -73,7 +75,9 @@ pub(super) async fn reconcile(
     }
     tell_formers(broker, opened);
     forget_openings(broker);
-    bump(broker);
+    if is_other {
+        bump(broker);
+    }
     outcome?;
     memory.lock().version = Some(version);
     Ok(())
@@ -120,11 +124,12 @@ fn forget_openings(broker: &Broker) {
     });
 }
 
-/// Stops replicas that are not this node's any more.
-async fn close_others(broker: &Broker, desired: &BTreeMap<GroupId, DesiredReplica>) {
+/// Stops replicas that are not this node's any more; whether there were any.
+async fn close_others(broker: &Broker, desired: &BTreeMap<GroupId, DesiredReplica>) -> bool {
     let inner = broker.inner();
     let open: Vec<(GroupId, ReplicaId)> =
         inner.hosted.read().iter().map(|(group, hosted)| (*group, hosted.replica)).collect();
+    let mut closed = false;
     for (group, replica) in open {
         if desired.get(&group).is_some_and(|desired| desired.replica == replica) {
             continue;
@@ -132,7 +137,9 @@ async fn close_others(broker: &Broker, desired: &BTreeMap<GroupId, DesiredReplic
         inner.hosted.write().remove(&group);
         inner.sessions.lock().remove(&group);
         inner.groups.close(group).await;
+        closed = true;
     }
+    closed
 }
 
 /// Deletes the data of replicas that the cluster has done with: those that were just closed, and those that were
@@ -223,7 +230,7 @@ fn serve_restored(broker: &Broker, desired: &DesiredReplica) {
     }
 }
 
-/// What its leader sends to other partitions by itself.
+/// What its leader does by itself, besides the reconciler's duties: most of it sends to other partitions.
 fn start_senders(broker: &Broker, group: GroupId, hosted: &Hosted) {
     let mut tasks = broker.inner().tasks.lock();
     let leadership = hosted.leadership();
@@ -233,6 +240,8 @@ fn start_senders(broker: &Broker, group: GroupId, hosted: &Hosted) {
             tasks.spawn(links::moves::run(broker.clone(), group, wakes));
             let wakes = links::Wakes::new(broker, queue.applied(), leadership.clone());
             tasks.spawn(relocation::run(broker.clone(), group, wakes));
+            let wakes = links::Wakes::new(broker, queue.applied(), leadership.clone());
+            tasks.spawn(reshaping::run(broker.clone(), group, wakes));
             tasks.spawn(transfers::run::<Queue>(broker.clone(), group, queue.applied(), leadership));
         }
         Kind::Stream(stream) => {
@@ -240,6 +249,8 @@ fn start_senders(broker: &Broker, group: GroupId, hosted: &Hosted) {
             tasks.spawn(links::subscriptions::run(broker.clone(), group, wakes));
             let wakes = links::Wakes::new(broker, stream.applied(), leadership.clone());
             tasks.spawn(compaction::run(broker.clone(), group, wakes));
+            let wakes = links::Wakes::new(broker, stream.applied(), leadership.clone());
+            tasks.spawn(reshaping::run(broker.clone(), group, wakes));
             tasks.spawn(transfers::run::<Stream>(broker.clone(), group, stream.applied(), leadership));
         }
         Kind::Coordinator(_) => {}
@@ -366,7 +377,7 @@ fn number<const N: usize>(bytes: &[u8]) -> Result<[u8; N], WeirError> {
 }
 
 /// Whoever watches the routing table looks again.
-fn bump(broker: &Broker) {
+pub(super) fn bump(broker: &Broker) {
     broker.inner().routing_version.send_modify(|version| *version += 1);
 }
 

@@ -63,7 +63,7 @@ impl<S: State> Replica<S> {
         &self.state
     }
 
-    /// The last entry that was applied in this life; 0 for none.
+    /// The last entry that was applied; 0 for none.
     pub(crate) fn last(&self) -> LogIndex {
         self.last
     }

@@ -1,5 +1,5 @@
 //! Checks of consumer groups: their committed positions, where a new owner goes on, and what is
-//! appended together with a commit. Promises P11 and P14.
+//! appended together with a commit. Promises P11, P14 and P15.
 //!
 //! | check | anomaly | what is wrong | file |
 //! |---|---|---|---|
@@ -12,11 +12,13 @@
 //! | G2 | `zombie-poll` | an owner goes on reading though a newer one had taken over before it began (see [`GroupOptions`]) | `resume.rs` |
 //! | G3 | `torn-step` | a commit-and-append happened, and the record is not there | `steps.rs` |
 //! | G3 | `overlapping-steps` | two of them handled the same records, and both of their records are there | `steps.rs` |
+//! | G4 | `child-before-parent` | an owner is given records of a partition, and the group has not handled all of those that it came of | `lineage.rs` |
 //!
 //! The position of a group in a partition is a register of its own: an epoch and an offset, which only rise. An ok
 //! [`Op::Assign`] says that the epoch has been fenced in when it was over: from then on lower ones are refused. When exactly
 //! it was is unknown, so that a fence is no excuse for an error and no proof of anything before its end.
 
+mod lineage;
 mod options;
 mod register;
 mod resume;
@@ -27,6 +29,7 @@ use std::collections::BTreeMap;
 
 pub use options::GroupOptions;
 
+use lineage::Lines;
 use register::{Act, Deed, Register};
 use resume::{Resume, Retained};
 use steps::Steps;
@@ -47,6 +50,7 @@ const SKIPPED_MESSAGES: Name = ("G2", "skipped-messages");
 const ZOMBIE_POLL: Name = ("G2", "zombie-poll");
 const TORN_STEP: Name = ("G3", "torn-step");
 const OVERLAPPING_STEPS: Name = ("G3", "overlapping-steps");
+const CHILD_BEFORE_PARENT: Name = ("G4", "child-before-parent");
 
 /// The anomalies of groups, each in a check.
 pub const ANOMALIES: &[(&str, &str)] = &[
@@ -59,6 +63,7 @@ pub const ANOMALIES: &[(&str, &str)] = &[
     ZOMBIE_POLL,
     TORN_STEP,
     OVERLAPPING_STEPS,
+    CHILD_BEFORE_PARENT,
 ];
 
 /// The code with which a poll is refused whose offset is not retained any more, or not there yet.
@@ -82,6 +87,8 @@ pub(crate) struct Groups {
     retained: BTreeMap<String, BTreeMap<u32, Retained>>,
     /// Records that go with a commit.
     appended: Appended<Act>,
+    /// Which partition came of which, and who read them.
+    lines: Lines,
 }
 
 impl Groups {
@@ -92,6 +99,7 @@ impl Groups {
             ownerships: BTreeMap::new(),
             retained: BTreeMap::new(),
             appended: Appended::default(),
+            lines: Lines::default(),
         }
     }
 
@@ -132,6 +140,7 @@ impl Fold for Groups {
         let act = |deed| Act { line, from: event.from, to: event.end(), deed };
         let happened = event.outcome == Outcome::Ok;
         self.appended.observe(act(Deed::Poll), event.from, happened, &event.op);
+        self.lines.observe(event, act(Deed::Poll));
         match &event.op {
             Op::Assign { group, topic, epoch, partitions, .. } if happened => {
                 for partition in partitions {
@@ -163,12 +172,14 @@ impl Fold for Groups {
     }
 
     fn finish(self: Box<Self>) -> Vec<Checked> {
-        let Self { states_max, options, ownerships, retained, appended } = *self;
+        let Self { states_max, options, ownerships, retained, appended, lines } = *self;
         let mut registers = Findings::default();
         let mut resumes = Findings::default();
         let mut steps = Findings::default();
+        let mut descent = Findings::default();
         for (group, topics) in ownerships {
             for (topic, partitions) in topics {
+                lines.judge((&group, &topic), &partitions, &mut descent);
                 for (partition, ownership) in partitions {
                     let subject = format!("group {group}, partition {partition}");
                     let about = (topic.as_str(), subject.as_str());
@@ -187,6 +198,7 @@ impl Fold for Groups {
             Checked { name: "G1 group-offset".to_owned(), findings: registers },
             Checked { name: "G2 group-resume".to_owned(), findings: resumes },
             Checked { name: "G3 commit-and-append".to_owned(), findings: steps },
+            Checked { name: "G4 group-lineage".to_owned(), findings: descent },
         ]
     }
 }

@@ -99,7 +99,7 @@ impl Check for Coverage {
         match &event.op {
             Op::Fault(fault) => self.fault(fault),
             Op::Phase(Phase::Healed) => self.broken = false,
-            Op::Phase(_) | Op::Lost(_) | Op::Leader { .. } | Op::Digest(_) => {}
+            op if op.is_of_the_harness() => {}
             _ => {
                 self.operations += 1;
                 if event.outcome == Outcome::Ok {

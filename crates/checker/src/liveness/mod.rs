@@ -147,6 +147,11 @@ fn asked(op: &Op) -> Option<(&str, Vec<u32>)> {
         | Op::Redrive { topic, .. }
         | Op::Discard { topic, .. }
         | Op::Purge { topic } => (topic, Vec::new()),
-        Op::Leader { .. } | Op::Digest(_) | Op::Fault(_) | Op::Phase(_) | Op::Lost(_) => return None,
+        Op::Leader { .. }
+        | Op::Digest(_)
+        | Op::Fault(_)
+        | Op::Phase(_)
+        | Op::Lost(_)
+        | Op::Reshaped { .. } => return None,
     })
 }

@@ -2,7 +2,9 @@
 //!
 //! A silence begins with the last success, or with the first question after it, or with the heal or the end of the last
 //! fault that broke the majority, whichever is latest; a success ends it, or the next such fault. Topics are watched too:
-//! a failed send does not say which partition it was for.
+//! a failed send does not say which partition it was for. Partitions that were split or merged are not watched any more:
+//! once they are empty nobody asks them again, and a last question that failed would count for ever. That they become
+//! empty is asked by L2.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -30,6 +32,8 @@ struct Watched {
 pub(super) struct Silence {
     options: LivenessOptions,
     watched: BTreeMap<Place, Watched>,
+    /// Partitions that were split or merged.
+    sealed: BTreeSet<Place>,
     /// Faults at work that break the majority, or keep clients from it.
     broken: BTreeSet<u64>,
     /// Since when none is at work.
@@ -47,6 +51,7 @@ impl Silence {
         Self {
             options: options.clone(),
             watched: BTreeMap::new(),
+            sealed: BTreeSet::new(),
             broken: BTreeSet::new(),
             whole_since: 0,
             phase: None,
@@ -133,6 +138,9 @@ impl Silence {
         let Some((topic, partitions)) = asked(&event.op) else { return };
         let places = partitions.into_iter().map(Some).chain([None]);
         for place in places.map(|partition| (topic.to_owned(), partition)) {
+            if self.sealed.contains(&place) {
+                continue;
+            }
             let watched = self.watched.entry(place.clone()).or_default();
             let from = event.from.max(watched.ok);
             if watched.waits.is_none_or(|(waits, _)| from < waits) {
@@ -153,6 +161,12 @@ impl Fold for Silence {
         match &event.op {
             Op::Fault(fault) => self.fault(fault),
             Op::Phase(phase) => self.begins(*phase),
+            Op::Reshaped { topic, parents, .. } => {
+                for place in parents.iter().map(|parent| (topic.clone(), Some(*parent))) {
+                    self.watched.remove(&place);
+                    self.sealed.insert(place);
+                }
+            }
             // What is over is over: last looks are no demand.
             _ if self.phase == Some(Phase::End) => {}
             _ => self.client(line, event),

@@ -45,7 +45,8 @@ pub(super) fn judge(whole: &Whole<'_>, found: &mut Findings) {
     }
 }
 
-fn left_until(life: &Life, parked_hold_key: bool) -> Option<Seen> {
+/// The latest beginning of something that needs the message in its queue.
+pub(super) fn left_until(life: &Life, parked_hold_key: bool) -> Option<Seen> {
     let redriven = life.acts.iter().any(|(act, seen)| *act == Act::Redrive && seen.may_have_happened());
     let settles = life.settles.iter().map(|settle| settle.seen).filter(Seen::is_ok);
     let needs = life.grants.iter().map(|grant| grant.seen).chain(settles);

@@ -38,6 +38,22 @@ impl Lives {
         })
     }
 
+    /// Drops everything that is known of a topic.
+    pub(super) fn forget(&mut self, topic: &str) {
+        self.topics.retain(|(name, ..)| name != topic);
+    }
+
+    /// Everything that was collected, joined.
+    pub(super) fn into_topics(self) -> Vec<(String, Topic, BTreeMap<u32, Partition>)> {
+        let joined = |(name, topic, partitions): (String, Topic, BTreeMap<u32, Partition>)| {
+            let partitions =
+                partitions.into_iter().map(|(number, partition)| (number, joined(&topic, partition)));
+            let partitions = partitions.collect();
+            (name, topic, partitions)
+        };
+        self.topics.into_iter().map(joined).collect()
+    }
+
     fn topic(&mut self, topic: &str) -> &mut Topic {
         let place = self.place(topic);
         &mut self.topics[place].1

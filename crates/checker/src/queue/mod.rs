@@ -23,6 +23,7 @@
 //! | Q15 | P11 | `torn-pair` | `pairs.rs` |
 //! | Q16 | P8 | `delivered-expired`, `expired-early` | `ttl.rs` |
 //! | Q17 | P8 | `delivered-after-purge`, `delivered-after-discard`, `delivered-after-cancel` | `purge.rs` |
+//! | Q18 | P4, P15 | `lineage-order`, `lineage-overtaken` | `lineage.rs` |
 //!
 //! Rules of evidence. An operation happened between its two times, or not at all when it failed; one whose outcome is
 //! unknown may happen at any time after its beginning. A lease is granted by a receive, and lasts as long as its
@@ -41,6 +42,7 @@ mod delay;
 mod double_grant;
 mod fifo;
 mod life;
+mod lineage;
 mod lives;
 mod lost;
 mod pairs;
@@ -103,6 +105,8 @@ pub const ANOMALIES: &[&str] = &[
     "delivered-after-purge",
     "delivered-after-discard",
     "delivered-after-cancel",
+    "lineage-order",
+    "lineage-overtaken",
 ];
 
 const MESSAGE_CHECKS: &[MessageCheck] = &[
@@ -140,6 +144,6 @@ pub(crate) fn shared(options: &Options, shard: Shard) -> Vec<Box<dyn Fold>> {
 }
 
 /// Checks that see everything.
-pub(crate) fn whole() -> Vec<Box<dyn Fold>> {
-    vec![Box::new(replicas::Replicas::default())]
+pub(crate) fn whole(options: &Options) -> Vec<Box<dyn Fold>> {
+    vec![Box::new(replicas::Replicas::default()), Box::new(lineage::Lines::new(options))]
 }

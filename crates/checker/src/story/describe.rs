@@ -50,7 +50,12 @@ pub fn kind(op: &Op) -> &'static str {
         Op::CommitAndAppend { .. } => "commit-and-append",
         Op::Position { .. } => "position",
         Op::Bounds { .. } => "bounds",
-        Op::Leader { .. } | Op::Digest(_) | Op::Fault(_) | Op::Phase(_) | Op::Lost(_) => "harness",
+        Op::Leader { .. }
+        | Op::Digest(_)
+        | Op::Fault(_)
+        | Op::Phase(_)
+        | Op::Lost(_)
+        | Op::Reshaped { .. } => "harness",
     }
 }
 
@@ -165,6 +170,9 @@ fn harness_words(op: &Op) -> String {
                 |(start, end)| format!("offsets {start} to {end}"),
             );
             format!("{node} holds {topic} {partition} at applied index {applied}: hash {hash}, {more}")
+        }
+        Op::Reshaped { topic, parents, children } => {
+            format!("partitions {children:?} of {topic} took over the keys of {parents:?}")
         }
         other => json(other),
     }

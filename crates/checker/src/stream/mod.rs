@@ -14,7 +14,7 @@
 //! | S4 | P13 | `int-poll-skip`, `int-nonmonotonic-poll` | offsets inside one poll leave a gap, or do not rise | `polls.rs` |
 //! | S5 | P13 | `nonmonotonic-send` | a producer's later append is at a lower offset | `sends.rs` |
 //! | S5 | P13 | `int-nonmonotonic-send` | records of one append do not stand in their order | `sends.rs` |
-//! | S5 | P15 | `key-in-two-partitions` | records of one key are in two partitions | `sends.rs` |
+//! | S5 | P15 | `key-in-two-partitions` | records of one key are in two partitions, and neither came of the other | `sends.rs` |
 //! | S6 | P11 | `batch-torn` | only a part of the records of one append is there | `sends.rs`, `tail.rs` |
 //! | S7 | P13 | `stale-tail` | a read shows an end behind one that was known before it began | `tail.rs` |
 //! | S7 | P13 | `tail-regress` | an append begins behind an end that was known before it began | `tail.rs` |
@@ -22,15 +22,19 @@
 //! | S8 | P13 | `low-watermark-regress` | the first retained offset falls | `trim.rs` |
 //! | S8 | P13 | `read-below-start` | a poll below the first retained offset is not refused | `trim.rs` |
 //! | S9 | P12 | `replica-disagreement` | replicas differ at one applied index, or bounds fall as it rises | `replicas.rs` |
+//! | S10 | P15 | `lineage-order` | a key's later record is in a parent and its earlier one in a child, or a reader along the lineage sees them so | `lineage.rs` |
+//! | S10 | P15 | `lineage-skip` | a reader along the lineage sees a key's later record in a child and never its earlier one in a parent | `lineage.rs` |
 //!
 //! `int-send-skip` (other records between those of one append) is a note of S5.
 //!
 //! Rules of evidence. Offsets are dense, so a gap needs no second witness. A record stands where an acknowledged append
 //! or any poll says, also one that ended badly. A reader may ask for any offset at any time: what it asks is a seek, and
-//! the partition is judged by what it answers. Memory grows with records and with reads of a partition's end: about
-//! 100 bytes for each record, 16 for each read.
+//! the partition is judged by what it answers. Who reads several partitions, and none of them as a member of a group, reads
+//! the topic along its lineage (S10): a child only when its parents were read to their ends. Memory grows with records and
+//! with reads: about 100 bytes for each record, 16 for each read of a partition's end, 32 for each other one.
 
 mod book;
+mod lineage;
 mod lost;
 mod ops;
 mod options;
@@ -48,7 +52,7 @@ mod values;
 pub use options::StreamOptions;
 
 use book::Book;
-
+use lineage::Reader;
 use topic::Topic;
 
 use crate::checks::Fold;
@@ -68,6 +72,7 @@ const CHECKS: &[&str] = &[
     "S7 tail",
     "S8 trim",
     "S9 replica-disagreement",
+    "S10 lineage",
 ];
 
 const INCONSISTENT_OFFSET: Name = ("S1", "inconsistent-offset");
@@ -92,6 +97,8 @@ const SPURIOUS_ZERO_OFFSET: Name = ("S7", "spurious-zero-offset");
 const LOW_WATERMARK_REGRESS: Name = ("S8", "low-watermark-regress");
 const READ_BELOW_START: Name = ("S8", "read-below-start");
 const REPLICA_DISAGREEMENT: Name = ("S9", "replica-disagreement");
+const LINEAGE_ORDER: Name = ("S10", "lineage-order");
+const LINEAGE_SKIP: Name = ("S10", "lineage-skip");
 
 /// The anomalies of streams, each in a check.
 pub const ANOMALIES: &[(&str, &str)] = &[
@@ -117,6 +124,8 @@ pub const ANOMALIES: &[(&str, &str)] = &[
     LOW_WATERMARK_REGRESS,
     READ_BELOW_START,
     REPLICA_DISAGREEMENT,
+    LINEAGE_ORDER,
+    LINEAGE_SKIP,
 ];
 
 /// All checks of streams, in one fold: they share what they note.
@@ -151,9 +160,12 @@ impl Fold for Streams {
             Op::AckAndAppend { stream, value, .. } | Op::CommitAndAppend { stream, value, .. } => {
                 self.topic(stream).append(line, event, (&[*value], None), None);
             }
-            Op::Poll { topic, partition, offset, records, .. } => {
-                self.topic(topic).poll(line, event, (*partition, *offset), (records, polls_see_the_end));
+            Op::Poll { topic, consumer, group, partition, offset, records } => {
+                let reader = Reader { consumer: *consumer, as_member: group.is_some() };
+                let asked = (*partition, *offset, reader);
+                self.topic(topic).poll(line, event, asked, (records, polls_see_the_end));
             }
+            Op::Reshaped { topic, parents, children } => self.topic(topic).reshaped(parents, children),
             Op::Bounds { topic, partition, start, end } => {
                 self.topic(topic).bounds(line, event, *partition, (*start, *end));
             }

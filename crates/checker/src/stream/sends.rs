@@ -1,5 +1,5 @@
 //! S5 and S6, promises P11, P13 and P15. What one producer sends stands in its order; one append is there whole, in its
-//! order; one key is in one partition.
+//! order; one key is in one partition, or in several of which each came of the one before.
 
 use std::collections::BTreeMap;
 
@@ -9,14 +9,15 @@ use super::partition::{Around, Partition};
 use super::values::{Batch, Place, ValueId, Values};
 use super::{BATCH_TORN, INT_NONMONOTONIC_SEND, KEY_IN_TWO_PARTITIONS, NONMONOTONIC_SEND};
 use crate::Process;
+use crate::lineage::Lineage;
 
 /// What is known of the sends to one stream.
 #[derive(Default)]
 pub(super) struct Sends {
     /// Last offset of each client's last append to each partition.
     last: BTreeMap<(Process, u32), (u64, OpId)>,
-    /// Where each key is, as far as appends were told.
-    keys: BTreeMap<String, (u32, OpId)>,
+    /// The partitions that each key is in, and what first told so, in the order in which that was heard.
+    keys: BTreeMap<String, Vec<(u32, OpId)>>,
     /// Records with a key of which nobody was told where they are.
     untold: Vec<(String, ValueId, OpId)>,
 }
@@ -27,13 +28,15 @@ impl Sends {
         self.last.insert((process, partition), at)
     }
 
-    /// A record of the key is in a partition; returns the other one, if there is one.
-    pub(super) fn other_partition(&mut self, key: &str, partition: u32, op: OpId) -> Option<(u32, OpId)> {
-        if let Some(known) = self.keys.get(key) {
-            return Some(*known).filter(|(other, _)| *other != partition);
+    /// A record of the key is in a partition.
+    pub(super) fn is_in(&mut self, key: &str, partition: u32, op: OpId) {
+        if !self.keys.contains_key(key) {
+            self.keys.insert(key.to_owned(), Vec::new());
         }
-        self.keys.insert(key.to_owned(), (partition, op));
-        None
+        let known = self.keys.get_mut(key).expect("it was put there just now");
+        if known.iter().all(|(other, _)| *other != partition) {
+            known.push((partition, op));
+        }
     }
 
     /// A record of the key was sent, and nobody knows where to.
@@ -45,16 +48,22 @@ impl Sends {
     pub(super) fn judge(
         mut self,
         topic: &str,
-        partitions: &BTreeMap<u32, Partition>,
+        (partitions, lineage): (&BTreeMap<u32, Partition>, &Lineage),
         (ops, values): (&Ops, &Values),
         book: &mut Book,
     ) {
         for (key, id, op) in std::mem::take(&mut self.untold) {
-            let Some(Place { partition, .. }) = values.of(id).place() else { continue };
-            if let Some((other, by)) = self.other_partition(&key, partition, op) {
+            if let Some(Place { partition, .. }) = values.of(id).place() {
+                self.is_in(&key, partition, op);
+            }
+        }
+        for (key, places) in &self.keys {
+            for (count, (partition, op)) in places.iter().enumerate() {
+                let apart = |(other, _): &&(u32, OpId)| !lineage.are_in_line(*partition, *other);
+                let Some((other, by)) = places[..count].iter().find(apart) else { continue };
                 let text = format!("records of key {key} are here, and in partition {other}");
                 let subject = format!("partition {partition}");
-                book.add(KEY_IN_TWO_PARTITIONS, (topic, subject), text, (ops, &[by, op]));
+                book.add(KEY_IN_TWO_PARTITIONS, (topic, subject), text, (ops, &[*by, *op]));
             }
         }
         let mut skips = 0_u64;

@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 
 use super::book::Book;
+use super::lineage::{self, Keys, Known, Reader, Readers};
 use super::ops::{OpId, Ops};
 use super::partition::{Around, Partition};
 use super::sends::Sends;
 use super::values::{ValueId, Values};
 use super::{StreamOptions, lost, origin, tail};
+use crate::lineage::Lineage;
 use crate::{Digested, Event, Outcome, Phase, Value};
 
 /// One stream.
@@ -17,6 +19,10 @@ pub(super) struct Topic {
     values: Values,
     partitions: BTreeMap<u32, Partition>,
     sends: Sends,
+    lineage: Lineage,
+    /// What each key has, and who read on its own account.
+    keys: Keys,
+    readers: Readers,
     book: Book,
 }
 
@@ -28,6 +34,9 @@ impl Topic {
             values: Values::default(),
             partitions: BTreeMap::new(),
             sends: Sends::default(),
+            lineage: Lineage::default(),
+            keys: Keys::default(),
+            readers: Readers::default(),
             book: Book::new(),
         }
     }
@@ -76,27 +85,29 @@ impl Topic {
     }
 
     fn keyed(&mut self, key: &str, ids: &[ValueId], told: Option<(u32, u64)>, op: OpId) {
+        self.keys.of(key, ids);
         match (told, ids.first()) {
-            (Some((partition, _)), _) => {
-                if let Some((other, by)) = self.sends.other_partition(key, partition, op) {
-                    let (_, mut around) = self.at(partition);
-                    let text = format!("records of key {key} are here, and in partition {other}");
-                    around.violates(super::KEY_IN_TWO_PARTITIONS, "", text, &[by, op]);
-                }
-            }
+            (Some((partition, _)), _) => self.sends.is_in(key, partition, op),
             (None, Some(id)) => self.sends.keyed(key, *id, op),
             (None, None) => {}
         }
+    }
+
+    pub(super) fn reshaped(&mut self, parents: &[u32], children: &[u32]) {
+        self.lineage.note(parents, children);
     }
 
     pub(super) fn poll(
         &mut self,
         line: u64,
         event: &Event,
-        (number, asked): (u32, u64),
+        (number, asked, reader): (u32, u64, Reader),
         (records, proves_the_end): (&[(u64, Option<Value>)], bool),
     ) {
         let op = self.ops.note(line, event);
+        if event.outcome == Outcome::Ok {
+            self.readers.polled(reader, (number, asked), records, op);
+        }
         let (partition, mut around) = self.at(number);
         if event.outcome == Outcome::Ok {
             let first = records.first().map(|(offset, _)| *offset);
@@ -136,7 +147,12 @@ impl Topic {
         origin::judge(&self.name, &self.values, &self.ops, &mut self.book);
         let mut partitions = std::mem::take(&mut self.partitions);
         let sends = std::mem::take(&mut self.sends);
-        sends.judge(&self.name, &partitions, (&self.ops, &self.values), &mut self.book);
+        sends.judge(&self.name, (&partitions, &self.lineage), (&self.ops, &self.values), &mut self.book);
+        if !self.lineage.is_empty() {
+            let known =
+                Known { lineage: &self.lineage, keys: &self.keys, ops: &self.ops, values: &self.values };
+            lineage::judge(&self.name, &known, &self.readers, &partitions, &mut self.book);
+        }
         for (number, partition) in &mut partitions {
             let mut around = Around {
                 topic: &self.name,

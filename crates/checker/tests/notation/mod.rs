@@ -12,6 +12,7 @@
 //! 35-36 c1 poll 0 @5 1-9 1-10                     offsets 5 and 6 of partition 0
 //! 35-36 c1 bounds 0 5..7
 //! 37-38 digest n1 0 applied=9 hash=x 7=ready      or leased, parked
+//! 39-39 reshaped 0 to 1 2                         or reshaped 0 1 to 2
 //! 39-39 phase end
 //! ```
 //!
@@ -112,6 +113,7 @@ fn op(name: &str, consumer: Consumer, words: &[&str]) -> Option<Op> {
             Op::Bounds { topic: STREAM.to_owned(), partition: words.first()?.parse().ok()?, start, end }
         }
         "digest" => Op::Digest(digest(words)?),
+        "reshaped" => reshaped(topic, words)?,
         "phase" => Op::Phase(match *words.first()? {
             "healed" => Phase::Healed,
             "drain" => Phase::Drain,
@@ -178,6 +180,12 @@ fn parked(word: &str) -> Option<ParkedMessage> {
 
 fn ids(words: &[&str]) -> Option<Vec<MessageId>> {
     words.iter().map(|word| word.parse().ok()).collect()
+}
+
+fn reshaped(topic: String, words: &[&str]) -> Option<Op> {
+    let place = words.iter().position(|word| *word == "to")?;
+    let numbers = |words: &[&str]| words.iter().map(|word| word.parse().ok()).collect::<Option<Vec<u32>>>();
+    Some(Op::Reshaped { topic, parents: numbers(&words[..place])?, children: numbers(&words[place + 1..])? })
 }
 
 fn poll(consumer: Consumer, words: &[&str]) -> Option<Op> {

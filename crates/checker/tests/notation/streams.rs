@@ -13,6 +13,7 @@
 //! 0-10 c1 commit e3 0@5
 //! 0-10 c1 step e3 0@2..5 1-9            a commit of 5 from 2 on, and a record; 0@none..5 is the first
 //! 0-10 c1 position 0@5                  or 0@none
+//! 0-0 reshaped 0 to 1 2                 or reshaped 0 1 to 2
 //! 0-0 phase end
 //! ```
 //!
@@ -118,6 +119,7 @@ fn op(name: &str, consumer: Consumer, words: &[&str]) -> Option<Op> {
             let offset = if offset == "none" { None } else { Some(offset.parse().ok()?) };
             Op::Position { group, topic, partition: partition.parse().ok()?, offset }
         }
+        "reshaped" => reshaped(topic, words)?,
         "phase" => Op::Phase(match *words.first()? {
             "end" => Phase::End,
             _ => return None,
@@ -152,6 +154,12 @@ fn poll(consumer: Consumer, words: &[&str]) -> Option<Op> {
         next = offset + 1;
     }
     Some(Op::Poll { topic: STREAM.to_owned(), consumer, group, partition, offset, records })
+}
+
+fn reshaped(topic: String, words: &[&str]) -> Option<Op> {
+    let place = words.iter().position(|word| *word == "to")?;
+    let numbers = |words: &[&str]| words.iter().map(|word| word.parse().ok()).collect::<Option<Vec<u32>>>();
+    Some(Op::Reshaped { topic, parents: numbers(&words[..place])?, children: numbers(&words[place + 1..])? })
 }
 
 fn at(word: &str) -> Option<(u32, u64)> {

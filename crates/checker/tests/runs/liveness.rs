@@ -94,6 +94,16 @@ fn silences() -> Vec<Case> {
         ("silent-majority", false, killed(true).unread(12_100, 13_000, 0).append(20_000, 20_010, 0)),
         ("silent-majority", false, killed(false).unread(12_100, 13_000, 0).append(40_000, 40_010, 0)),
         ("silent-majority", false, killed(true).append(40_000, 40_010, 0)),
+        // Whoever failed at a partition that was sealed goes on elsewhere.
+        (
+            "silent-majority",
+            false,
+            killed(true)
+                .unread(12_100, 13_000, 0)
+                .split(14_000)
+                .append(15_000, 15_010, 8)
+                .append(24_000, 24_010, 8),
+        ),
         ("silent-majority", false, cut("client-cut").append(40_000, 40_010, 0)),
         ("silent-majority", true, cut("pause").append(40_000, 40_010, 0)),
     ]

@@ -57,6 +57,11 @@ impl Story {
         self.note(at, Op::Fault(Fault { kind, id, phase, nodes, links, led, followed, majority, detail }))
     }
 
+    /// Partition 0 of the stream was split.
+    pub(crate) fn split(self, at: u64) -> Self {
+        self.note(at, Op::Reshaped { topic: STREAM.to_owned(), parents: vec![0], children: vec![8, 9] })
+    }
+
     pub(crate) fn lost(self, at: u64, lost: Lost) -> Self {
         self.note(at, Op::Lost(lost))
     }

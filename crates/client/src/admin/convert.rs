@@ -5,7 +5,8 @@ use weir_types::{ErrorKind, TopicPolicy};
 
 use super::types::{
     ClusterStatus, GroupDescription, GroupMember, GroupPosition, GroupSummary, MessageState, NodeInfo,
-    NodeUse, PartitionStatus, PeekedMessage, QueuePartition, QueueStats, StreamPartition, TopicInfo,
+    NodeUse, PartitionStage, PartitionStatus, PeekedMessage, QueuePartition, QueueStats, Reshaped,
+    StreamPartition, TopicInfo,
 };
 use crate::record::Header;
 use crate::{Error, Result};
@@ -37,6 +38,11 @@ pub(super) fn topic(topic: Option<v1::Topic>) -> Result<TopicInfo> {
 pub(super) fn partition(status: v1::PartitionStatus) -> PartitionStatus {
     PartitionStatus {
         kind: status.kind().to_kind(),
+        stage: stage(status.stage()),
+        key_first: status.key_first,
+        key_last: status.key_last,
+        parents: status.parents,
+        children: status.children,
         topic: status.topic,
         partition: status.partition,
         group_id: status.group_id,
@@ -60,6 +66,19 @@ pub(super) fn partition(status: v1::PartitionStatus) -> PartitionStatus {
             bytes: queue.bytes,
         }),
     }
+}
+
+fn stage(stage: v1::PartitionStage) -> PartitionStage {
+    match stage {
+        v1::PartitionStage::Unspecified => PartitionStage::Open,
+        v1::PartitionStage::Coming => PartitionStage::Coming,
+        v1::PartitionStage::Sealing => PartitionStage::Sealing,
+        v1::PartitionStage::Sealed => PartitionStage::Sealed,
+    }
+}
+
+pub(super) fn reshaped(answer: v1::ReshapeResponse) -> Reshaped {
+    Reshaped { parents: answer.parents, children: answer.children, done: answer.done }
 }
 
 pub(super) fn cluster(status: v1::ClusterStatusResponse) -> ClusterStatus {

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use weir_proto::v1;
 use weir_proto::v1::explain_request::Subject;
 use weir_proto::v1::queue_client::QueueClient;
-use weir_types::{GroupId, TopicKind};
+use weir_types::{GroupId, KeyHash, TopicKind};
 
 use super::queues::{MessageRef, partition_of};
 use super::types::MessageState;
@@ -131,6 +131,15 @@ impl Admin {
     pub async fn explain_key(&self, topic: &str, key: impl Into<Bytes>) -> Result<Explanation> {
         let key = key.into();
         let route = self.client.core.topic_of(topic, TopicKind::Queue).await?;
+        // What waits in a partition that was split or merged comes before what its children hold.
+        let hash = KeyHash::of(&key);
+        for sealed in route.sealed.iter().filter(|sealed| sealed.keys.contains(hash)) {
+            let at = (sealed.partition, sealed.group);
+            let explanation = self.explain(topic, at, Subject::Key(key.clone())).await?;
+            if explanation.hold != Hold::KeyIsEmpty {
+                return Ok(explanation);
+            }
+        }
         let partition = &route.partitions[route.of_key(&key)];
         self.explain(topic, (partition.partition, partition.group), Subject::Key(key)).await
     }

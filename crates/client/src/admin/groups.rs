@@ -72,7 +72,7 @@ impl Admin {
         Ok(answer.positions.into_iter().map(convert::position).collect())
     }
 
-    /// First and next offset of each partition of a stream, and the offset for a time (milliseconds since the Unix
+    /// First and next offset of each partition of a stream, those that were split or merged too, and the offset for a time (milliseconds since the Unix
     /// epoch) if one is given. Never stale.
     ///
     /// # Errors
@@ -80,7 +80,7 @@ impl Admin {
     pub async fn offsets(&self, topic: &str, time_ms: Option<u64>) -> Result<Vec<PartitionOffsets>> {
         let core = &self.client.core;
         let route = core.topic_of(topic, TopicKind::Stream).await?;
-        let each = route.partitions.iter().map(async |partition| {
+        let each = route.all().map(async |partition| {
             let offsets = offsets_of(core, partition.group, time_ms).await?;
             Ok(PartitionOffsets {
                 partition: partition.partition,

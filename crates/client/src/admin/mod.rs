@@ -10,6 +10,7 @@ mod nodes;
 mod parked;
 mod queues;
 mod replay;
+mod reshape;
 mod topics;
 pub(crate) mod types;
 

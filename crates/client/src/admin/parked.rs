@@ -149,7 +149,7 @@ impl Admin {
                 ParkedSelection::Reason(ParkedReason::AttemptsUsedUp) => v1::ParkReason::AttemptsUsedUp,
                 ParkedSelection::Reason(ParkedReason::Rejected) => v1::ParkReason::Rejected,
             };
-        let every = route.partitions.iter().map(|partition| Letters {
+        let every = route.all().map(|partition| Letters {
             group: partition.group,
             message_ids: Vec::new(),
             reason,

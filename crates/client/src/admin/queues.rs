@@ -47,7 +47,7 @@ impl Admin {
     pub async fn queue_stats(&self, topic: &str) -> Result<Vec<QueueStats>> {
         let core = &self.client.core;
         let route = core.topic_of(topic, TopicKind::Queue).await?;
-        let each = route.partitions.iter().map(async |partition| {
+        let each = route.all().map(async |partition| {
             let request = v1::QueueStatsRequest { group_id: partition.group.0 };
             let call = core.operation(Target::Leader(partition.group), format!("count queue `{topic}`"));
             let answer = core
@@ -89,7 +89,7 @@ impl Admin {
         let core = &self.client.core;
         let route = core.topic_of(topic, TopicKind::Queue).await?;
         let chosen = match options.partition {
-            None => route.partitions.iter().collect(),
+            None => route.all().collect(),
             Some(index) => vec![partition_of(&route, index)?],
         };
         let mut messages = Vec::new();
@@ -187,7 +187,7 @@ impl Look {
 }
 
 pub(crate) fn partition_of(topic: &TopicRoute, index: u32) -> Result<&PartitionRoute> {
-    topic.partitions.iter().find(|partition| partition.partition == index).ok_or_else(|| {
+    topic.all().find(|partition| partition.partition == index).ok_or_else(|| {
         let text = format!("topic `{}` has no partition {index}", topic.name);
         Error::new(ErrorKind::NotFound, "partition-not-found", text)
     })

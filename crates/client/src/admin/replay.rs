@@ -28,6 +28,8 @@ impl Admin {
     /// id: one that broke off goes on when it is repeated under the same id, and enqueues no message twice.
     /// `progress` is told how many it were so far.
     ///
+    /// What a partition kept before it was split or merged is not replayed.
+    ///
     /// # Errors
     /// `NotFound`; `Invalid` for a stream, for a queue that keeps nothing, and for an id of 0; `OutOfSpace` while the
     /// queue is full.

@@ -155,6 +155,43 @@ pub struct PartitionStatus {
     pub stream: Option<StreamPartition>,
     /// What a queue's partition holds; none when its leader did not answer.
     pub queue: Option<QueuePartition>,
+    /// Smallest key hash that it owns, or owned until it was sealed.
+    pub key_first: u32,
+    /// Largest one; included.
+    pub key_last: u32,
+    /// Where it stands between its parents and its children.
+    pub stage: PartitionStage,
+    /// Numbers of the partitions whose keys it took over.
+    pub parents: Vec<u32>,
+    /// Numbers of the partitions that take over its keys, or have.
+    pub children: Vec<u32>,
+}
+
+/// What a partition is in the lineage of its topic.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PartitionStage {
+    /// It owns its keys.
+    #[default]
+    Open,
+    /// It is to take over keys of its parents, and takes in nothing yet.
+    Coming,
+    /// It is about to be sealed: its children are being formed.
+    Sealing,
+    /// It takes in nothing any more; what is in it is read and delivered as before. It is removed a day after it was sealed
+    /// at the earliest, when it holds nothing.
+    Sealed,
+}
+
+/// What was planned to split or merge partitions of a topic.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reshaped {
+    /// Numbers of the partitions that are replaced.
+    pub parents: Vec<u32>,
+    /// Numbers of those that replace them.
+    pub children: Vec<u32>,
+    /// Whether the children own the keys already. Of a split or a merge that follows by itself; of a scale, what was not begun
+    /// is left undone: ask again.
+    pub done: bool,
 }
 
 impl PartitionStatus {

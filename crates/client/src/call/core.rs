@@ -11,7 +11,7 @@ use tonic::transport::Channel;
 use tonic::{Response, Status};
 use weir_proto::v1;
 use weir_proto::v1::admin_client::AdminClient;
-use weir_types::{ErrorKind, TopicKind};
+use weir_types::{ErrorKind, GroupId, TopicKind};
 
 use super::pool::Pool;
 use super::{Attempts, Failure, Route};
@@ -21,6 +21,9 @@ use crate::{Error, Result};
 
 /// How far the watched node's table may be behind the one that another client has just changed.
 const TOPIC_GRACE: Duration = Duration::from_millis(500);
+
+/// How far the watched node's table may be behind the removal of a partition.
+const REMOVED_GRACE: Duration = Duration::from_secs(2);
 
 /// The shared part of a client.
 pub(crate) struct Core {
@@ -149,6 +152,20 @@ impl Core {
         let mut tables = self.router.watch();
         let found = tables.wait_for(|table| table.topic(name).is_some());
         tokio::time::timeout(patience, found).await.ok()?.ok()?.topic(name)
+    }
+
+    /// Whether an answer means that a partition was removed, long after it was split or merged: it is gone, and its topic is
+    /// not. The answer may come a moment before the table that says so.
+    pub(crate) async fn is_removed(&self, error: &Error, topic: &str, group: GroupId) -> bool {
+        if error.kind() != ErrorKind::NotFound {
+            return false;
+        }
+        let mut tables = self.router.watch();
+        let gone = tables.wait_for(|table| table.topic(topic).is_none_or(|topic| !topic.has(group)));
+        match tokio::time::timeout(REMOVED_GRACE, gone).await {
+            Ok(Ok(table)) => table.topic(topic).is_some(),
+            _ => false,
+        }
     }
 
     /// The partitions of a topic that must be of this kind.

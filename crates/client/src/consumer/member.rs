@@ -9,10 +9,11 @@ use weir_proto::v1::group_client::GroupClient;
 use weir_proto::v1::stream_client::StreamClient;
 
 use super::ownership::{Move, Ownership};
-use super::{ConsumerOptions, GroupStart};
-use crate::call::{ANSWER_BYTES_MAX, Call, Core};
+use super::{ConsumerOptions, GroupStart, passes};
+use crate::admin::offsets_of;
+use crate::call::{ANSWER_BYTES_MAX, Call, Core, Pauses};
 use crate::routing::Target;
-use crate::stream::{Credit, Event, Origin, PartitionReader, Source};
+use crate::stream::{Credit, Ending, Event, Origin, PartitionReader, Source};
 use crate::worker::OutputBatches;
 use crate::{Error, Result};
 
@@ -30,14 +31,18 @@ pub(crate) struct Member {
 impl Member {
     /// Keeps the membership alive, and learns the assignment. The node may hold the call until that changes.
     pub(crate) async fn heartbeat(&self, timeout: Duration) -> Result<v1::GroupHeartbeatResponse> {
-        let owned = self.ownership.sources().into_iter();
+        let owned = self.ownership.states().into_iter();
         let request = v1::GroupHeartbeatRequest {
             group: self.group.clone(),
             member_id: self.id.clone(),
             topics: self.topics.clone(),
             session_timeout_ms: self.options.session_timeout.as_millis() as u64,
             owned: owned
-                .map(|source| v1::OwnedPartition { group_id: source.group.0, epoch: source.epoch })
+                .map(|(source, finished)| v1::OwnedPartition {
+                    group_id: source.group.0,
+                    epoch: source.epoch,
+                    finished,
+                })
                 .collect(),
         };
         let call = self.core.operation(Target::Any, format!("stay in group `{}`", self.group));
@@ -53,11 +58,12 @@ impl Member {
             .await
     }
 
-    /// Shuts older owners out of a partition, and reads it from the group's position on.
-    pub(crate) async fn own(self: Arc<Self>, source: Source, origin: Origin) {
-        let fenced = loop {
-            match self.fence(source).await {
-                Ok(fenced) => break fenced,
+    /// Shuts older owners out of a partition, and reads it from the group's position on. When it is sealed and read to its
+    /// end, and everything of it is committed, the group is told.
+    pub(crate) async fn own(self: Arc<Self>, source: Source, origin: Origin, created_at_ms: u64) {
+        let position = loop {
+            match self.take_over(source, created_at_ms).await {
+                Ok(position) => break position,
                 Err(error) => {
                     let passes = matches!(error, Error::Timeout { .. } | Error::OutcomeUnknown { .. });
                     if self.events.send(Err((source, error))).await.is_err() || !passes {
@@ -66,23 +72,74 @@ impl Member {
                 }
             }
         };
-        self.ownership.begin(source, fenced.committed_offset);
-        let begin = match self.options.start {
-            GroupStart::Earliest => fenced.start_offset,
-            GroupStart::Latest => fenced.end_offset,
-        };
         let reader = PartitionReader {
             core: Arc::clone(&self.core),
             origin,
             source,
             consumer_group: self.group.clone(),
-            position: fenced.committed_offset.unwrap_or(begin),
+            position,
+            told: None,
             end: None,
             credit: Arc::new(Credit::new(self.options.buffer_bytes_max as u64)),
             stall_timeout: self.options.stall_timeout,
             events: self.events.clone(),
         };
-        reader.run().await;
+        if let Ending::Sealed { end, told } = reader.run().await {
+            self.finish(source, end, told).await;
+        }
+    }
+
+    /// Shuts older owners out: where to begin.
+    async fn take_over(&self, source: Source, created_at_ms: u64) -> Result<u64> {
+        let fenced = self.fence(source).await?;
+        let begin = match (fenced.committed_offset, self.options.start) {
+            (Some(committed), _) => committed,
+            (None, GroupStart::Earliest) => fenced.start_offset,
+            (None, GroupStart::Latest) if self.came_later(source).await => {
+                let offsets = offsets_of(&self.core, source.group, Some(created_at_ms)).await?;
+                offsets.time_offset.unwrap_or(offsets.end_offset)
+            }
+            (None, GroupStart::Latest) => fenced.end_offset,
+        };
+        self.ownership.begin(source, fenced.committed_offset);
+        Ok(begin)
+    }
+
+    /// Whether the partitions of the topic were split or merged: what is in this one may be newer than the group, also when its
+    /// parents are gone. One that the routing table does not show in time has come of that just now.
+    async fn came_later(&self, source: Source) -> bool {
+        let mut tables = self.core.router.watch();
+        let shown = tables.wait_for(|table| table.topic_of(source.group).is_some());
+        let table = tokio::time::timeout(self.core.options.attempt_timeout, shown).await;
+        let Ok(Ok(table)) = table else { return true };
+        let Some(topic) = table.topic_of(source.group) else { return true };
+        let has_parents = topic.all().any(|known| known.group == source.group && !known.parents.is_empty());
+        has_parents || (topic.owns(source.group) && topic.is_reshaped())
+    }
+
+    /// A sealed partition is read to its end. What was handed out of it is committed as when the group takes a partition
+    /// away, or else by the caller; then its end is, behind what compaction and retention have left of it, and the group is
+    /// told.
+    async fn finish(self: &Arc<Self>, source: Source, end: u64, told: Option<u64>) {
+        if let Some(told) = told {
+            let done = if self.options.commit_on_revoke {
+                self.ownership.wait_handled(source, told).await
+            } else {
+                self.ownership.wait_committed(source, told).await
+            };
+            if !done {
+                return;
+            }
+        }
+        let mut pauses = Pauses::default();
+        while let Err(error) = self.commit_to(source, end).await {
+            if !passes(&error) {
+                tracing::warn!(group = self.group, %error, "the end of a partition cannot be committed");
+                return;
+            }
+            self.core.sleep_jittered(pauses.next()).await;
+        }
+        self.ownership.finish(source);
     }
 
     async fn fence(&self, source: Source) -> Result<v1::FenceGroupResponse> {
@@ -162,12 +219,18 @@ impl Member {
     }
 
     async fn commit_handled(self: &Arc<Self>, source: Source) {
-        let Some(position) = self.ownership.position(source) else { return };
+        if let Some(position) = self.ownership.position(source) {
+            // An error is told by the loss of what was not committed.
+            let _ = self.commit_to(source, position).await;
+        }
+    }
+
+    async fn commit_to(self: &Arc<Self>, source: Source, position: u64) -> Result<()> {
         let (waiter, done) = oneshot::channel();
         if let Some(position) = self.ownership.want_commit(source, position, Some(waiter)) {
             Arc::clone(self).commit(source, position).await;
         }
-        let _ = done.await;
+        done.await.unwrap_or(Err(Error::Closed { what: "stream consumer" }))
     }
 
     /// Leaves the group.

@@ -109,7 +109,7 @@ impl Membership {
             let source = ownership.add(group, epoch, Owned::new(&assigned.topic, assigned.partition));
             let origin = Origin { topic: assigned.topic.as_str().into(), partition: assigned.partition };
             let mut reading = TaskGroup::new();
-            reading.spawn(Arc::clone(&self.member).own(source, origin));
+            reading.spawn(Arc::clone(&self.member).own(source, origin, answer.group_created_at_ms));
             self.reading.insert(source, reading);
         }
         revoked.is_empty()

@@ -10,7 +10,8 @@ use crate::{Error, Result};
 pub enum GroupStart {
     /// At the first retained record.
     Earliest,
-    /// Behind the last record.
+    /// Behind the last record. In a partition that came of a split or a merge, at the first record since the group was
+    /// first joined, so that nothing is passed over.
     Latest,
 }
 
@@ -24,9 +25,10 @@ pub struct ConsumerOptions {
     pub session_timeout: Duration,
     /// Where to begin without a committed position. Default: the first retained record.
     pub start: GroupStart,
-    /// Commit what was handed out of a partition when the group takes it away, once the next record is asked for.
-    /// Default true; turn it off if records are handled out of order or after the next one is asked for, and for
-    /// [`commit_and_append`](crate::StreamConsumer::commit_and_append).
+    /// Commit what was handed out of a partition when the group takes it away, or when it was split or merged and is read to
+    /// its end, once the next record is asked for. Without it the group gets the partitions that have taken over when the
+    /// caller has committed all of it. Default true; turn it off if records are handled out of order or after the next one
+    /// is asked for, and for [`commit_and_append`](crate::StreamConsumer::commit_and_append).
     pub commit_on_revoke: bool,
     /// Bytes of batches fetched ahead per partition: at least 4 MiB. Default 4 MiB.
     pub buffer_bytes_max: usize,

@@ -15,10 +15,12 @@ use crate::{Error, Result};
 #[derive(Debug, Default)]
 pub(crate) struct Ownership {
     state: Mutex<State>,
-    /// The set of owned partitions got smaller: the group should hear of it at once.
+    /// The set of owned partitions got smaller, or one of them is finished: the group should hear of it at once.
     pub(crate) released: Notify,
     /// The handle asked for another record, so that none is being handled.
     idle: Notify,
+    /// A position was committed, or a partition went away.
+    moved: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -55,11 +57,13 @@ pub(crate) struct Owned {
     /// Behind the last record handed out.
     position: Option<u64>,
     revoked: bool,
+    /// It is sealed, and the group's committed position is its end.
+    finished: bool,
 }
 
 impl Owned {
     pub(crate) fn new(topic: &str, partition: u32) -> Self {
-        Self { topic: topic.into(), partition, position: None, revoked: false }
+        Self { topic: topic.into(), partition, position: None, revoked: false, finished: false }
     }
 }
 
@@ -83,6 +87,53 @@ impl Ownership {
 
     pub(crate) fn sources(&self) -> Vec<Source> {
         self.state.lock().owned.keys().copied().collect()
+    }
+
+    /// What is owned, and whether it is finished.
+    pub(crate) fn states(&self) -> Vec<(Source, bool)> {
+        self.state.lock().owned.iter().map(|(source, owned)| (*source, owned.finished)).collect()
+    }
+
+    /// Everything of a sealed partition is committed: the group should hear of it.
+    pub(crate) fn finish(&self, source: Source) {
+        let mut state = self.state.lock();
+        let Some(owned) = state.owned.get_mut(&source) else { return };
+        owned.finished = true;
+        drop(state);
+        self.released.notify_one();
+    }
+
+    /// Waits until everything before `position` was handed out of a partition and is handled. False when it went away.
+    pub(crate) async fn wait_handled(&self, source: Source, position: u64) -> bool {
+        let is_handled =
+            |state: &State, owned: &Owned| owned.position >= Some(position) && state.handling != Some(source);
+        self.wait(&self.idle, source, is_handled).await
+    }
+
+    /// Waits until everything before `position` is committed. False when the partition went away.
+    pub(crate) async fn wait_committed(&self, source: Source, position: u64) -> bool {
+        self.wait(&self.moved, source, |state, _| state.commits.covers(source, position)).await
+    }
+
+    async fn wait(&self, news: &Notify, source: Source, is_so: impl Fn(&State, &Owned) -> bool) -> bool {
+        loop {
+            let (news, gone) = (news.notified(), self.moved.notified());
+            tokio::pin!(news, gone);
+            // Before the look, or the wake-up between look and wait would be missed.
+            news.as_mut().enable();
+            gone.as_mut().enable();
+            {
+                let state = self.state.lock();
+                let Some(owned) = state.owned.get(&source) else { return false };
+                if is_so(&state, owned) {
+                    return true;
+                }
+            }
+            tokio::select! {
+                () = news => {}
+                () = gone => {}
+            }
+        }
     }
 
     /// Topic and partition of what is owned and not being taken away.
@@ -162,6 +213,7 @@ impl Ownership {
         state.commits.forget(source, &gone);
         drop(state);
         self.released.notify_one();
+        self.moved.notify_waiters();
     }
 
     /// What there is to commit: partitions and positions behind the last records handed out.
@@ -211,6 +263,8 @@ impl Ownership {
                 if state.handed == Some(step.source) && left <= Some(step.to) {
                     state.handed = None;
                 }
+                drop(state);
+                self.moved.notify_waiters();
             }
             Err(error) if error.kind() == ErrorKind::Fenced => {
                 self.remove(step.source);
@@ -253,6 +307,7 @@ impl Ownership {
     pub(crate) fn commit_done(&self, source: Source, result: Result<()>) -> Option<u64> {
         let fenced = result.as_ref().is_err_and(|error| error.kind() == ErrorKind::Fenced);
         let done = self.state.lock().commits.done(source, result);
+        self.moved.notify_waiters();
         if fenced {
             self.remove(source);
             // The commit's own error says it.
@@ -283,6 +338,8 @@ fn not_one(partitions: usize) -> Error {
 
 #[cfg(test)]
 mod tests {
+    use futures::FutureExt as _;
+
     use super::*;
 
     const A: Source = Source { group: GroupId(1), epoch: 4, turn: 1 };
@@ -409,6 +466,47 @@ mod tests {
             assert!(ownership.hand_out(source, 0));
         }
         assert_eq!(kind(ownership.step(None)), ErrorKind::Invalid);
+    }
+
+    #[test]
+    fn a_partition_is_handled_to_its_end_when_the_record_after_the_last_is_asked_for() {
+        let ownership = ownership();
+        assert!(ownership.hand_out(A, 7));
+        let mut handled = std::pin::pin!(ownership.wait_handled(A, 9));
+        ownership.handled();
+        assert_eq!(handled.as_mut().now_or_never(), None, "one is still to come");
+        assert!(ownership.hand_out(A, 8));
+        assert_eq!(handled.as_mut().now_or_never(), None, "the last one is being handled");
+        ownership.handled();
+        assert_eq!(handled.as_mut().now_or_never(), Some(true));
+    }
+
+    #[test]
+    fn a_wait_for_commits_ends_with_the_last_one_or_with_the_ownership() {
+        let ownership = ownership();
+        assert!(ownership.hand_out(A, 7));
+        let mut committed = std::pin::pin!(ownership.wait_committed(A, 8));
+        let mut never = std::pin::pin!(ownership.wait_committed(A, 9));
+        assert_eq!(committed.as_mut().now_or_never(), None);
+        assert_eq!(never.as_mut().now_or_never(), None);
+        assert_eq!(ownership.want_commit(A, 8, None), Some(8));
+        assert_eq!(ownership.commit_done(A, Ok(())), None);
+        assert_eq!(committed.as_mut().now_or_never(), Some(true));
+        assert_eq!(never.as_mut().now_or_never(), None);
+        ownership.remove(A);
+        assert_eq!(never.as_mut().now_or_never(), Some(false));
+    }
+
+    #[test]
+    fn the_group_hears_at_once_that_a_partition_is_finished() {
+        let ownership = ownership();
+        assert_eq!(ownership.states(), [(A, false)]);
+        ownership.finish(A);
+        assert_eq!(ownership.states(), [(A, true)]);
+        assert_eq!(ownership.released.notified().now_or_never(), Some(()));
+        ownership.remove(A);
+        ownership.finish(A);
+        assert!(ownership.states().is_empty());
     }
 
     #[test]

@@ -20,7 +20,8 @@ use crate::{Client, Error, Outputs, Result, StreamRecord};
 const EVENTS_QUEUED_MAX: usize = 16;
 
 /// A member of a consumer group: it owns some partitions of its streams, reads them from the group's position on, and
-/// commits that position. Ownership comes and goes while it runs.
+/// commits that position. Ownership comes and goes while it runs. Partitions that come of a split or a merge are given to
+/// members when all that is in their parents is committed, so that the records of a key come in order.
 ///
 /// ```
 /// # #[tokio::main]

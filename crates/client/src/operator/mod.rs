@@ -12,6 +12,9 @@
 //! counted. A partition that comes to another member brings its state along: the member reads the changelog's partition of
 //! the same number, once everything that former owners appended has arrived there.
 //!
+//! An operator with state stops when partitions of its input are split or merged: the keys of a new partition have their state in
+//! the changelog's partition of another number. One without state goes on.
+//!
 //! A [`Source`] is where a stream begins: it brings something from outside in, and goes on where it left off.
 //!
 //! Tasks, their state and the windows (`task.rs`, `state.rs`, `windowed.rs`) do no IO: the same records in the same order give

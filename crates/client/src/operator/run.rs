@@ -114,7 +114,8 @@ impl Operator {
     ///
     /// # Errors
     /// [`Error::Handler`] for a record that the handler refuses; `Invalid` (`changelog-unfit`) for a changelog that cannot
-    /// be this operator's, or whose state is not of where the group stands. Others as of [`StreamConsumer`] and
+    /// be this operator's, or whose state is not of where the group stands, and when partitions of the input or the changelog
+    /// of an operator with state are split or merged. Others as of [`StreamConsumer`] and
     /// [`take_step`](StreamConsumer::take_step).
     pub async fn run(&self, client: &Client, stop: CancellationToken) -> Result<OperatorReport> {
         if self.handler.keeps_state() {
@@ -130,7 +131,11 @@ impl Operator {
     }
 
     async fn make_changelog(&self, client: &Client) -> Result<()> {
-        let partitions = client.core.topic_of(&self.input, TopicKind::Stream).await?.partitions.len() as u32;
+        let input = client.core.topic_of(&self.input, TopicKind::Stream).await?;
+        let partitions = input.partitions.len() as u32;
+        if input.is_reshaped() {
+            return Err(self.reshaped(&self.input));
+        }
         // What is in it counts until a later record of the key, so it never gets too old, and no longer than that.
         let settings =
             StreamSettings { retention_ms: Some(0), compact: Some(true), ..StreamSettings::default() };
@@ -148,7 +153,11 @@ impl Operator {
             TopicPolicy::Stream(policy) => policy.retention == Retention::default(),
             TopicPolicy::Queue(_) => false,
         };
-        if keeps_all && found.partitions == partitions {
+        let route = client.core.topic(&self.changelog()).await?;
+        if route.is_reshaped() {
+            return Err(self.reshaped(&route.name));
+        }
+        if keeps_all && route.partitions.len() as u32 == partitions {
             return Ok(());
         }
         let text = format!(
@@ -157,6 +166,16 @@ impl Operator {
             self.input
         );
         Err(Error::new(ErrorKind::Invalid, UNFIT, text))
+    }
+
+    /// The state of a partition is in the changelog's partition of the same number, for the keys that both had from the
+    /// beginning.
+    fn reshaped(&self, topic: &str) -> Error {
+        let text = format!(
+            "partitions of `{topic}` were split or merged, and the state of operator `{}` is kept by partition",
+            self.name
+        );
+        Error::new(ErrorKind::Invalid, UNFIT, text)
     }
 }
 
@@ -222,6 +241,7 @@ impl Running<'_> {
 
     /// Handles records from the front, and commits them with what came of them; how many.
     async fn step(&mut self, source: Source, records: &[StreamRecord]) -> Result<usize> {
+        self.check_shapes().await?;
         let partition = records[0].partition;
         if !self.tasks.contains_key(&source) {
             let task = self.take_over(source, partition).await?;
@@ -264,6 +284,19 @@ impl Running<'_> {
         Ok(task)
     }
 
+    /// Neither the input nor the changelog of an operator with state may have been split or merged.
+    async fn check_shapes(&self) -> Result<()> {
+        if !self.operator.handler.keeps_state() {
+            return Ok(());
+        }
+        for topic in [&self.operator.input, &self.operator.changelog()] {
+            if self.client.core.topic_of(topic, TopicKind::Stream).await?.is_reshaped() {
+                return Err(self.operator.reshaped(topic));
+            }
+        }
+        Ok(())
+    }
+
     /// A state is of one place in the input. Another process under the same member id may have taken a step since this one
     /// took the partition over: then it is given up, and comes back. What stays apart was moved by hand.
     fn check_place(&mut self, source: Source, partition: u32, task: &Task) -> Result<()> {
@@ -292,7 +325,9 @@ impl Running<'_> {
         let core = &self.client.core;
         let changelog = self.operator.changelog();
         let route = core.topic_of(&changelog, TopicKind::Stream).await?;
-        let group = partition_of(&route, partition)?.group;
+        // It came of a split that the routing table here does not show yet.
+        let group =
+            partition_of(&route, partition).map_err(|_| self.operator.reshaped(&self.operator.input))?.group;
         wait_for_outputs(core, source.group, group).await?;
         let end = offsets_of(core, group, None).await?.end_offset;
         let options = ReaderOptions {

@@ -1,11 +1,13 @@
 //! Bringing something from outside into a stream, from where the last run left off, and nothing twice.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 
 use futures::FutureExt as _;
 use weir_types::TopicKind;
 use weir_types::batch::reserved_headers::{SOURCE, SOURCE_ACKED, SOURCE_POSITION};
 
+use crate::routing::TopicRoute;
 use crate::{
     Client, Error, ErrorKind, PendingDelivery, Producer, ProducerOptions, ReadUntil, ReaderOptions, Record,
     Result, StartPosition, StreamRecord,
@@ -22,7 +24,7 @@ const PENDING_MAX: usize = 10_000;
 /// within its partition, whatever is killed when. The same positions have to bring the same keys again.
 ///
 /// Each record carries its position in the header `weir-source-position`. The stream has to keep the last record of every
-/// partition, and takes records of no other producer.
+/// partition, the last 10,000 of each once it was split or merged, and takes records of no other producer.
 ///
 /// ```
 /// # #[tokio::main]
@@ -46,6 +48,8 @@ const PENDING_MAX: usize = 10_000;
 /// ```
 pub struct Source {
     producer: Producer,
+    /// As it was when the source was opened: what it says of a record without a key stays so.
+    topic: Arc<TopicRoute>,
     name: String,
     progress: Progress,
     pending: VecDeque<(u64, PendingDelivery)>,
@@ -54,8 +58,11 @@ pub struct Source {
 /// How far a source is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Progress {
-    /// The last position in each partition, when the source was opened.
+    /// The last position in each partition, when the source was opened: those before it are there too.
     last: BTreeMap<u32, u64>,
+    /// Positions that were there when the source was opened, instead: of a stream that was split or merged. Which partition
+    /// a position went to does not follow from the partitions of today.
+    present: BTreeSet<u64>,
     /// Everything up to it is in the stream.
     acked: Option<u64>,
     /// The position that was sent last.
@@ -63,8 +70,43 @@ struct Progress {
 }
 
 impl Progress {
+    /// Reads how far a source is from the ends of its partitions.
+    async fn read(client: &Client, name: &str, topic: &TopicRoute) -> Result<Self> {
+        let is_reshaped = topic.is_reshaped();
+        // At most so many positions are on their way, so that fewer records are behind one that is not known to be there.
+        let tail = if is_reshaped { PENDING_MAX as u64 } else { 1 };
+        let last = ReaderOptions {
+            start: StartPosition::Lag(tail),
+            until: ReadUntil::End,
+            ..ReaderOptions::default()
+        };
+        let mut reader = client.stream_reader(&topic.name, last).await?;
+        let mut progress = Self::default();
+        while let Some(record) = reader.next().await {
+            if is_reshaped {
+                progress.found_one_of(name, &record?)?;
+            } else {
+                progress.found(name, &record?)?;
+            }
+        }
+        Ok(progress)
+    }
+
     /// Takes in the last record of a partition.
     fn found(&mut self, name: &str, record: &StreamRecord) -> Result<()> {
+        let position = self.position_of(name, record)?;
+        self.last.insert(record.partition, position);
+        Ok(())
+    }
+
+    /// Takes in one of the last records of a stream that was split or merged.
+    fn found_one_of(&mut self, name: &str, record: &StreamRecord) -> Result<()> {
+        let position = self.position_of(name, record)?;
+        self.present.insert(position);
+        Ok(())
+    }
+
+    fn position_of(&mut self, name: &str, record: &StreamRecord) -> Result<u64> {
         let header = |wanted: &str| {
             let found = record.headers.iter().rfind(|header| header.name == wanted)?;
             str::from_utf8(&found.value).ok()
@@ -76,9 +118,8 @@ impl Progress {
                 format!("record {offset} of `{topic}` partition {partition} is not of source `{name}`");
             return Err(Error::new(ErrorKind::Invalid, "not-of-source", text));
         };
-        self.last.insert(record.partition, position);
         self.acked = self.acked.max(header(SOURCE_ACKED).and_then(|acked| acked.parse().ok()));
-        Ok(())
+        Ok(position)
     }
 
     /// Whether a position has to be sent to its partition.
@@ -91,7 +132,8 @@ impl Progress {
             return Err(Error::Option { option: "position", problem });
         }
         self.sent = Some(position);
-        Ok(self.last.get(&partition).is_none_or(|last| position > *last))
+        let is_new = self.last.get(&partition).is_none_or(|last| position > *last);
+        Ok(is_new && !self.present.contains(&position))
     }
 }
 
@@ -107,15 +149,18 @@ impl Source {
             ..ProducerOptions::default()
         };
         let producer = client.producer(stream, options).await?;
-        producer.fence().await?;
-        let last =
-            ReaderOptions { start: StartPosition::Lag(1), until: ReadUntil::End, ..ReaderOptions::default() };
-        let mut reader = client.stream_reader(stream, last).await?;
-        let mut progress = Progress::default();
-        while let Some(record) = reader.next().await {
-            progress.found(name, &record?)?;
-        }
-        Ok(Self { producer, name: name.to_owned(), progress, pending: VecDeque::new() })
+        let mut topic = client.core.topic_of(stream, TopicKind::Stream).await?;
+        let progress = loop {
+            producer.fence().await?;
+            let progress = Progress::read(client, name, &topic).await?;
+            // What was split or merged meanwhile is read again, in the partitions of now.
+            let now = client.core.topic_of(stream, TopicKind::Stream).await?;
+            if now.has_same_partitions(&topic) {
+                break progress;
+            }
+            topic = now;
+        };
+        Ok(Self { producer, topic, name: name.to_owned(), progress, pending: VecDeque::new() })
     }
 
     /// Everything up to this position is in the stream: go on behind it. None: nothing is known to be.
@@ -130,12 +175,10 @@ impl Source {
     /// When an earlier record could not be appended, as of [`Producer::send`]: open the source again. `Fenced` when another
     /// instance has taken over.
     pub async fn send(&mut self, position: u64, record: Record) -> Result<()> {
-        let by_position = || {
-            let mut partitions = self.producer.partitions();
-            let place = position % partitions.len().max(1) as u64;
-            partitions.nth(place as usize).unwrap_or_default()
-        };
-        let partition = record.key.as_ref().map_or_else(by_position, |key| self.producer.partition_of(key));
+        let owners = &self.topic.partitions;
+        let by_position = || (position % owners.len() as u64) as usize;
+        let place = record.key.as_ref().map_or_else(by_position, |key| self.topic.of_key(key));
+        let partition = owners[place].partition;
         if !self.progress.takes(position, partition)? {
             return Ok(());
         }
@@ -223,6 +266,17 @@ mod tests {
         assert!(!progress.takes(12, 0).unwrap());
         assert!(progress.takes(13, 0).unwrap());
         assert!(progress.takes(14, 2).unwrap());
+    }
+
+    #[test]
+    fn in_a_stream_that_was_split_each_position_is_known_by_itself() {
+        let mut progress = Progress::default();
+        for (partition, position) in [(0, "4"), (2, "9"), (3, "7")] {
+            progress.found_one_of("log", &record(partition, "log", position, Some("3"))).unwrap();
+        }
+        assert_eq!(progress.acked, Some(3));
+        let taken: Vec<u64> = (4..11).filter(|position| progress.takes(*position, 2).unwrap()).collect();
+        assert_eq!(taken, [5, 6, 8, 10]);
     }
 
     #[test]

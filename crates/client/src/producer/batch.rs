@@ -4,16 +4,17 @@ use bytes::Bytes;
 use futures::FutureExt as _;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tokio::time::Instant;
-use weir_types::{BatchBuilder, BatchError, Codec, ProducerSequence};
+use weir_types::{BatchBuilder, BatchError, BatchView, Codec, ProducerSequence};
 
-use super::delivery::{BatchOutcome, Delivery, PendingDelivery};
-use crate::{Record, Result};
+use super::delivery::{Answer, BatchOutcome, Delivery, Place};
+use crate::record::buffer_bytes;
+use crate::{Error, Result};
 
 /// A batch from its first record until it is answered: the records, and who waits for the answer.
 #[derive(Debug)]
 pub(crate) struct Batch {
     builder: BatchBuilder,
-    answer: oneshot::Sender<Result<Delivery>>,
+    answer: oneshot::Sender<Answer>,
     outcome: BatchOutcome,
     /// The records' share of the producer's buffer, given back when the batch is answered.
     room: Option<OwnedSemaphorePermit>,
@@ -32,20 +33,23 @@ impl Batch {
             || (self.builder.bytes() + record_bytes <= bytes_max && self.builder.count() < records_max)
     }
 
-    /// Adds a record. On an error nothing is added.
+    /// Adds a record, by `add`. On an error nothing is added. The batch is due with the first of its records.
     pub(crate) fn push(
         &mut self,
-        record: &Record,
-        timestamp_ms: u64,
-        room: OwnedSemaphorePermit,
-    ) -> Result<PendingDelivery, BatchError> {
+        add: impl FnOnce(&mut BatchBuilder) -> Result<(), BatchError>,
+        room: Option<OwnedSemaphorePermit>,
+        deadline: Instant,
+    ) -> Result<Place, BatchError> {
         let index = self.builder.count();
-        record.add_to(&mut self.builder, timestamp_ms)?;
-        match &mut self.room {
-            Some(held) => held.merge(room),
-            none => *none = Some(room),
+        add(&mut self.builder)?;
+        if let Some(room) = room {
+            match &mut self.room {
+                Some(held) => held.merge(room),
+                none => *none = Some(room),
+            }
         }
-        Ok(PendingDelivery::new(self.outcome.clone(), index))
+        self.deadline = self.deadline.min(deadline);
+        Ok(Place::new(self.outcome.clone(), index))
     }
 
     /// Records in it.
@@ -83,6 +87,56 @@ impl Batch {
     /// Tells everybody who waits.
     pub(crate) fn answer(self, answer: Result<Delivery>) {
         // Nobody may be waiting: then nobody wants to know.
-        let _ = self.answer.send(answer);
+        let _ = self.answer.send(Answer::Whole(answer));
+    }
+
+    /// Takes it apart: each record goes where `put` puts it, with its share of the room, and everybody who waits for it is
+    /// told to wait there.
+    pub(crate) fn recut(mut self, mut put: impl FnMut(Loose<'_>) -> Place) {
+        let bytes = match self.builder.build(None) {
+            Ok(bytes) => bytes,
+            Err(error) => return self.answer(Err(Error::Record(error))),
+        };
+        let view = BatchView::parse(&bytes).expect("the batch was built just now");
+        let first_timestamp_ms = view.header().first_timestamp_ms;
+        let mut places = Vec::with_capacity(self.builder.count() as usize);
+        for record in view.records(view.section()) {
+            let record = record.expect("the record was written just now");
+            let headers = record.headers.iter().map(|header| (header.name, header.value)).collect();
+            let mut loose = Loose {
+                key: record.key,
+                value: record.value,
+                headers,
+                timestamp_ms: first_timestamp_ms.wrapping_add(record.timestamp_delta),
+                room: None,
+                deadline: self.deadline,
+            };
+            loose.room = self.room.as_mut().and_then(|room| room.split(loose.buffer_bytes()));
+            places.push(put(loose));
+        }
+        let _ = self.answer.send(Answer::Recut(places.into()));
+    }
+}
+
+/// A record that was in a batch.
+#[derive(Debug)]
+pub(crate) struct Loose<'a> {
+    pub(crate) key: Option<&'a [u8]>,
+    value: Option<&'a [u8]>,
+    headers: Vec<(&'a str, Option<&'a [u8]>)>,
+    timestamp_ms: i64,
+    pub(crate) room: Option<OwnedSemaphorePermit>,
+    pub(crate) deadline: Instant,
+}
+
+impl Loose<'_> {
+    /// As it was when it was sent.
+    pub(crate) fn buffer_bytes(&self) -> usize {
+        let headers = self.headers.iter().map(|(name, value)| name.len() + value.map_or(0, <[u8]>::len));
+        buffer_bytes(self.key.map_or(0, <[u8]>::len), self.value.map_or(0, <[u8]>::len), headers)
+    }
+
+    pub(crate) fn add_to(&self, batch: &mut BatchBuilder) -> Result<(), BatchError> {
+        batch.push(self.key, self.value, &self.headers, self.timestamp_ms)
     }
 }

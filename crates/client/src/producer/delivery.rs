@@ -2,7 +2,8 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use futures::FutureExt as _;
@@ -27,17 +28,45 @@ pub struct Delivery {
 #[derive(Debug)]
 #[must_use = "only the answer tells whether the record was appended"]
 pub struct PendingDelivery {
-    outcome: BatchOutcome,
-    /// Place of the record in its batch.
-    index: u64,
+    place: Place,
 }
 
-/// The answer to a whole batch, shared by its records.
-pub(crate) type BatchOutcome = Shared<oneshot::Receiver<Result<Delivery>>>;
+/// What became of a whole batch, shared by its records.
+pub(crate) type BatchOutcome = Shared<oneshot::Receiver<Answer>>;
 
-impl PendingDelivery {
+/// What became of a batch.
+#[derive(Clone, Debug)]
+pub(crate) enum Answer {
+    /// All of it was answered alike: the delivery of the first record, from which that of the others follows.
+    Whole(Result<Delivery>),
+    /// Its partition was split or merged before it was appended: where each record went on, in order.
+    Recut(Arc<[Place]>),
+}
+
+/// A record's batch, and its place in it.
+#[derive(Clone, Debug)]
+pub(crate) struct Place {
+    outcome: BatchOutcome,
+    index: u32,
+}
+
+impl Place {
     pub(crate) fn new(outcome: BatchOutcome, index: u32) -> Self {
-        Self { outcome, index: u64::from(index) }
+        Self { outcome, index }
+    }
+
+    /// Of a record that no batch takes.
+    pub(crate) fn failed(error: Error) -> Self {
+        let (answer, outcome) = oneshot::channel();
+        // The other end is held here.
+        let _ = answer.send(Answer::Whole(Err(error)));
+        Self { outcome: outcome.shared(), index: 0 }
+    }
+}
+
+impl From<Place> for PendingDelivery {
+    fn from(place: Place) -> Self {
+        Self { place }
     }
 }
 
@@ -45,11 +74,18 @@ impl Future for PendingDelivery {
     type Output = Result<Delivery>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let index = self.index;
-        self.outcome.poll_unpin(context).map(|answer| {
-            let base = answer.unwrap_or_else(|_| Err(abandoned()))?;
-            Ok(Delivery { offset: base.offset + index, ..base })
-        })
+        loop {
+            let Place { outcome, index } = &mut self.place;
+            let index = *index;
+            match ready!(outcome.poll_unpin(context)) {
+                Ok(Answer::Whole(Ok(base))) => {
+                    return Poll::Ready(Ok(Delivery { offset: base.offset + u64::from(index), ..base }));
+                }
+                Ok(Answer::Whole(Err(error))) => return Poll::Ready(Err(error)),
+                Ok(Answer::Recut(places)) => self.place = places[index as usize].clone(),
+                Err(_) => return Poll::Ready(Err(abandoned())),
+            }
+        }
     }
 }
 

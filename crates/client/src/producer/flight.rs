@@ -9,6 +9,8 @@ use weir_types::{ErrorKind, ProducerEpoch, ProducerId, ProducerSequence, WeirErr
 const OUT_OF_SEQUENCE: &str = "out-of-sequence";
 /// The broker's word for "a dead letter blocks the key of a record".
 const KEY_BLOCKED: &str = "key-blocked";
+/// The broker's word for "the partition was split or merged, and takes in nothing any more".
+pub(crate) const PARTITION_SEALED: &str = "partition-sealed";
 
 /// Who sends: given by the cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,7 +25,8 @@ pub(crate) struct Stamp {
 /// repetition. After a broken connection all of them are sent again in order, before anything new. When a batch fails for
 /// good, its sequence is missing from then on (a *gap*): those behind it, which the cluster refuses as out of sequence and
 /// so surely has not appended, go back to be stamped anew; nothing new is sent before all are answered and another stamp
-/// is there. `T` is the batch, which is not looked at.
+/// is there. A sealed partition refuses all that it did not take in before, so that those too come back in order, to go
+/// elsewhere. `T` is the batch, which is not looked at.
 #[derive(Debug)]
 pub(crate) struct Flight<T> {
     in_flight_max: usize,
@@ -35,9 +38,11 @@ pub(crate) struct Flight<T> {
     awaiting: VecDeque<Sent<T>>,
     /// Sent on an earlier one: next in turn, as they were.
     again: VecDeque<Sent<T>>,
-    /// Refused because of a gap: next in turn, under another stamp.
+    /// Refused because of a gap, or because the partition is sealed: next in turn, under another stamp or elsewhere.
     returned: VecDeque<T>,
     gap: bool,
+    /// Nothing new goes to this partition.
+    sealed: bool,
 }
 
 #[derive(Debug)]
@@ -60,7 +65,7 @@ pub(crate) enum Answered<T> {
     Failed(T, WeirError),
     /// It may have been appended by an earlier attempt, which the cluster has forgotten.
     Unknown(T, WeirError),
-    /// It will be stamped anew.
+    /// It will be stamped anew, or goes elsewhere.
     Returned,
     /// Not now: end the connection, and send all again.
     Again(WeirError),
@@ -89,7 +94,23 @@ impl<T> Flight<T> {
             again: VecDeque::new(),
             returned: VecDeque::new(),
             gap: false,
+            sealed: false,
         }
+    }
+
+    /// The partition is sealed: what is on its way is answered, and nothing new is sent.
+    pub(crate) fn seal(&mut self) {
+        self.sealed = true;
+    }
+
+    /// Whether nothing new is sent any more.
+    pub(crate) fn is_sealed(&self) -> bool {
+        self.sealed
+    }
+
+    /// Whether the partition is sealed, and everything that was sent to it is answered.
+    pub(crate) fn is_over(&self) -> bool {
+        self.sealed && self.awaiting.is_empty() && self.again.is_empty()
     }
 
     /// Whether nothing is unanswered.
@@ -106,7 +127,7 @@ impl<T> Flight<T> {
     /// Whether another stamp is needed before anything more can be sent.
     pub(crate) fn needs_stamp(&self) -> bool {
         let idle = self.awaiting.is_empty() && self.again.is_empty();
-        self.idempotent && idle && (self.gap || self.stamp.is_none())
+        self.idempotent && !self.sealed && idle && (self.gap || self.stamp.is_none())
     }
 
     /// The stamp in use.
@@ -125,7 +146,7 @@ impl<T> Flight<T> {
     /// Whether a batch that was never sent may be sent now.
     pub(crate) fn has_room(&self) -> bool {
         let stamped = !self.idempotent || (self.stamp.is_some() && !self.gap);
-        stamped && self.again.is_empty() && self.awaiting.len() < self.in_flight_max
+        stamped && !self.sealed && self.again.is_empty() && self.awaiting.len() < self.in_flight_max
     }
 
     /// The next batch to send again: its correlation id and bytes.
@@ -139,7 +160,7 @@ impl<T> Flight<T> {
         Some(request)
     }
 
-    /// A batch that came back because of a gap: it is sent before any other.
+    /// A batch that came back, because of a gap or a seal: it goes before any other.
     pub(crate) fn take_returned(&mut self) -> Option<T> {
         self.returned.pop_front()
     }
@@ -179,6 +200,7 @@ impl<T> Flight<T> {
                 self.gap = self.idempotent;
                 Answered::Failed(self.pop().item, error)
             }
+            _ if error.code == PARTITION_SEALED => self.sealed_out(error),
             ErrorKind::Retry | ErrorKind::Redirect | ErrorKind::Throttled | ErrorKind::OutOfSpace => {
                 front.refused = true;
                 Answered::Again(error)
@@ -199,6 +221,17 @@ impl<T> Flight<T> {
         let surely_not = self.gap || !sent.lost;
         self.gap = true;
         if !surely_not {
+            return Answered::Unknown(sent.item, error);
+        }
+        self.returned.push_back(sent.item);
+        Answered::Returned
+    }
+
+    /// A sealed partition knows what it took in, unless it is gone altogether.
+    fn sealed_out(&mut self, error: WeirError) -> Answered<T> {
+        self.sealed = true;
+        let sent = self.pop();
+        if sent.lost && error.kind == ErrorKind::NotFound {
             return Answered::Unknown(sent.item, error);
         }
         self.returned.push_back(sent.item);

@@ -164,3 +164,66 @@ fn without_ids_one_batch_is_in_flight_and_a_lost_one_is_not_sent_again() {
     assert_eq!(flight.disconnected(true), ["a"]);
     assert!(flight.has_room());
 }
+
+fn sealed() -> Result<(u64, bool), WeirError> {
+    error(ErrorKind::Retry, "partition-sealed")
+}
+
+#[test]
+fn a_sealed_partition_gives_back_what_it_did_not_take_in_order() {
+    let mut flight = flight();
+    let sent = send(&mut flight, &["a", "b", "c"]);
+    assert_eq!(flight.answered(sent[0].0, Ok((0, false))), Answered::Delivered("a", 0, false));
+    assert_eq!(flight.answered(sent[1].0, sealed()), Answered::Returned);
+    assert!(!flight.is_over() && !flight.has_room() && !flight.needs_stamp(), "c is not answered yet");
+    assert_eq!(flight.answered(sent[2].0, sealed()), Answered::Returned);
+    assert!(flight.is_over() && !flight.has_room() && !flight.needs_stamp());
+    let returned: Vec<_> = std::iter::from_fn(|| flight.take_returned()).collect();
+    assert_eq!(returned, ["b", "c"]);
+}
+
+#[test]
+fn what_a_sealed_partition_took_in_is_asked_for_before_anything_goes_elsewhere() {
+    let mut flight = flight();
+    let sent = send(&mut flight, &["a", "b"]);
+    let _ = flight.disconnected(true);
+    flight.seal();
+    assert!(!flight.is_over() && !flight.has_room());
+    assert_eq!(send_again(&mut flight).len(), 2);
+    assert_eq!(flight.answered(sent[0].0, Ok((7, true))), Answered::Delivered("a", 7, true));
+    assert_eq!(flight.answered(sent[1].0, sealed()), Answered::Returned);
+    assert!(flight.is_over());
+}
+
+#[test]
+fn what_came_back_because_of_a_gap_goes_elsewhere_before_what_was_sealed_out() {
+    let mut flight = flight();
+    let sent = send(&mut flight, &["a", "b", "c"]);
+    let failed = flight.answered(sent[0].0, error(ErrorKind::Invalid, "batch-too-large"));
+    assert!(matches!(failed, Answered::Failed("a", _)));
+    assert_eq!(flight.answered(sent[1].0, out_of_sequence()), Answered::Returned);
+    assert_eq!(flight.answered(sent[2].0, sealed()), Answered::Returned);
+    assert!(flight.is_over() && !flight.needs_stamp());
+    let returned: Vec<_> = std::iter::from_fn(|| flight.take_returned()).collect();
+    assert_eq!(returned, ["b", "c"]);
+}
+
+#[test]
+fn a_sealed_partition_is_over_without_ids_too() {
+    let mut flight = Flight::new(5, false, None);
+    let sent = send(&mut flight, &["a"]);
+    assert_eq!(flight.answered(sent[0].0, sealed()), Answered::Returned);
+    assert!(flight.is_over() && !flight.has_room());
+    assert_eq!(flight.take_returned(), Some("a"));
+}
+
+#[test]
+fn of_a_sealed_partition_that_is_gone_what_may_have_been_taken_in_is_unknown() {
+    let mut flight = flight();
+    let sent = send(&mut flight, &["a"]);
+    let _ = flight.disconnected(true);
+    let _ = flight.send_again();
+    let gone = error(ErrorKind::NotFound, "partition-sealed");
+    assert!(matches!(flight.answered(sent[0].0, gone), Answered::Unknown("a", _)));
+    assert!(flight.is_over());
+}

@@ -1,20 +1,16 @@
 //! The producer's handle.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use weir_proto::v1;
-use weir_proto::v1::stream_client::StreamClient;
-use weir_runtime::TaskGroup;
+use tokio::time::Instant;
+use weir_types::BatchError;
 use weir_types::limits::RECORD_BYTES_MAX;
-use weir_types::{BatchError, ErrorKind};
 
-use super::intake::Intake;
-use super::lane::Lane;
+use super::lanes::Lanes;
 use super::stamps::Stamps;
-use crate::routing::{Target, TopicRoute};
+use crate::routing::TopicRoute;
 use crate::{Client, Error, PendingDelivery, ProducerOptions, Record, Result};
 
 /// Sends records to the partitions of one topic.
@@ -47,14 +43,10 @@ use crate::{Client, Error, PendingDelivery, ProducerOptions, Record, Result};
 pub struct Producer {
     client: Client,
     topic: Arc<TopicRoute>,
-    /// One per partition, in the order of the topic's.
-    intakes: Vec<Arc<Intake>>,
-    /// Where records without a key go now.
-    sticky: AtomicUsize,
     room: Arc<Semaphore>,
     delivery_timeout: Duration,
     stamps: Arc<Stamps>,
-    _lanes: TaskGroup,
+    lanes: Arc<Lanes>,
 }
 
 impl Producer {
@@ -69,50 +61,22 @@ impl Producer {
         if options.idempotent {
             stamps.other_than(None, core.options.request_timeout).await?;
         }
-        let mut lanes = TaskGroup::new();
-        let open = |partition| {
-            let lane = Lane::new(core, topic.kind, partition, &stamps, &options);
-            let intake = lane.intake();
-            lanes.spawn(lane.run());
-            intake
-        };
-        let intakes: Vec<_> = topic.partitions.iter().map(open).collect();
-        let first = core.options.runtime.random_u64() % intakes.len() as u64;
         Ok(Self {
-            sticky: AtomicUsize::new(first as usize),
+            lanes: Lanes::open(core, &topic, &stamps, &options),
             room: Arc::new(Semaphore::new(options.buffer_bytes_max)),
             delivery_timeout: options.delivery_timeout,
-            _lanes: lanes,
             stamps,
             client,
             topic,
-            intakes,
         })
     }
 
-    /// Shuts older selves of this producer out of every partition, before it has appended anything itself.
+    /// Shuts older selves of this producer out of every partition, before it has appended anything itself; and out of those
+    /// that come of a split or a merge, as soon as it hears of them.
     pub(crate) async fn fence(&self) -> Result<()> {
-        let core = &self.client.core;
-        let stamp = self.stamps.other_than(None, core.options.request_timeout).await?;
-        let each = self.topic.partitions.iter().map(async |partition| {
-            let group_id = partition.group.0;
-            let request =
-                v1::FenceProducerRequest { group_id, producer_id: stamp.id.0, epoch: stamp.epoch.0 };
-            let call = core.operation(Target::Leader(partition.group), "shut older producers out");
-            core.call(call, |channel| async move { StreamClient::new(channel).fence_producer(request).await })
-                .await
-        });
+        let timeout = self.client.core.options.request_timeout;
+        let each = self.lanes.fence_later_ones().into_iter().map(|group| self.stamps.fence(group, timeout));
         futures::future::try_join_all(each).await.map(drop)
-    }
-
-    /// The partition of a key.
-    pub(crate) fn partition_of(&self, key: &[u8]) -> u32 {
-        self.topic.partitions[self.topic.of_key(key)].partition
-    }
-
-    /// The topic's partitions.
-    pub(crate) fn partitions(&self) -> impl ExactSizeIterator<Item = u32> {
-        self.topic.partitions.iter().map(|partition| partition.partition)
     }
 
     /// The topic's name.
@@ -122,7 +86,8 @@ impl Producer {
 
     /// Takes a record, waiting for room in the buffer; the future that it returns completes when a majority of replicas
     /// has the record on disk, or it has failed. The partition follows from the key; records without one fill a batch
-    /// of one partition, then of the next.
+    /// of one partition, then of the next. When the partition is split or merged before the record is in it, the record goes
+    /// on in the one that owns its key then, behind those of its key that were sent before.
     ///
     /// Cancel safe: a record whose `send` is dropped was not taken.
     ///
@@ -133,36 +98,31 @@ impl Producer {
     /// is final, or when a dead letter blocks the key of a record of the batch (`key-blocked`), at the end when it was a limit (`OutOfSpace`, `Throttled`) that held until then.
     pub async fn send(&self, record: Record) -> Result<PendingDelivery> {
         let room = self.room_for(&record).await?;
-        let lane = record.key.as_ref().map_or_else(|| self.lane_without_key(), |key| self.topic.of_key(key));
-        self.put(lane, &record, room)
+        let (timestamp_ms, deadline) = self.times_of(&record);
+        self.lanes.put(&record, timestamp_ms, room, deadline)
     }
 
-    /// As [`send`](Self::send), to a partition of the caller's choice.
+    /// As [`send`](Self::send), to a partition of the caller's choice. When that one is split or merged, the record goes to
+    /// the partition that owns its key then, among those that have taken over; without a key, or with one that was never of
+    /// the chosen partition, to any of them.
     ///
     /// # Errors
     /// `NotFound` for a partition that does not exist, too.
     pub async fn send_to(&self, partition: u32, record: Record) -> Result<PendingDelivery> {
-        let known = self.topic.partitions.iter().position(|known| known.partition == partition);
-        let lane = known.ok_or_else(|| {
-            let text = format!("topic `{}` has no partition {partition}", self.topic.name);
-            Error::new(ErrorKind::NotFound, "partition-not-found", text)
-        })?;
+        self.lanes.find(partition)?;
         let room = self.room_for(&record).await?;
-        self.put(lane, &record, room)
+        let (timestamp_ms, deadline) = self.times_of(&record);
+        self.lanes.put_to(partition, &record, timestamp_ms, room, deadline)
     }
 
     /// Waits until every record that was taken before is answered, well or badly.
     pub async fn flush(&self) {
-        let newest: Vec<_> = self.intakes.iter().filter_map(|intake| intake.newest()).collect();
-        futures::future::join_all(newest).await;
+        self.lanes.flush().await;
     }
 
     /// Takes no more records, and waits until the ones taken are answered. A producer that is dropped instead gives up
     /// on those: their outcome is unknown.
     pub async fn close(self) {
-        for intake in &self.intakes {
-            intake.refuse(CLOSED);
-        }
         self.flush().await;
     }
 
@@ -176,20 +136,11 @@ impl Producer {
         Arc::clone(&self.room).acquire_many_owned(bytes as u32).await.map_err(|_| CLOSED)
     }
 
-    fn put(&self, lane: usize, record: &Record, room: OwnedSemaphorePermit) -> Result<PendingDelivery> {
-        let runtime = &self.client.core.options.runtime;
-        let timestamp_ms = record.timestamp_ms.unwrap_or_else(|| runtime.clock().wall().0);
-        let deadline = runtime.clock().now() + self.delivery_timeout;
-        self.intakes[lane].push(record, timestamp_ms, room, deadline)
-    }
-
-    /// Stays with a partition while its batch takes records, so that batches fill; then moves on.
-    fn lane_without_key(&self) -> usize {
-        let current = self.sticky.load(Ordering::Relaxed) % self.intakes.len();
-        if self.intakes[current].is_fresh() {
-            return self.sticky.fetch_add(1, Ordering::Relaxed).wrapping_add(1) % self.intakes.len();
-        }
-        current
+    /// The record's timestamp, and when it has been tried long enough.
+    fn times_of(&self, record: &Record) -> (u64, Instant) {
+        let clock = self.client.core.options.runtime.clock();
+        let timestamp_ms = record.timestamp_ms.unwrap_or_else(|| clock.wall().0);
+        (timestamp_ms, clock.now() + self.delivery_timeout)
     }
 }
 

@@ -5,9 +5,10 @@ use std::collections::VecDeque;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, OwnedSemaphorePermit};
 use tokio::time::Instant;
+use weir_types::{BatchBuilder, BatchError};
 
-use super::batch::Batch;
-use super::delivery::{BatchOutcome, PendingDelivery};
+use super::batch::{Batch, Loose};
+use super::delivery::{BatchOutcome, PendingDelivery, Place};
 use crate::{Error, ProducerOptions, Record, Result};
 
 /// Full batches in order, and the one that still takes records. It is bounded by the producer's buffer: each record
@@ -48,18 +49,36 @@ impl Intake {
         room: OwnedSemaphorePermit,
         deadline: Instant,
     ) -> Result<PendingDelivery> {
+        let add = |batch: &mut BatchBuilder| record.add_to(batch, timestamp_ms);
+        self.put(record.buffer_bytes(), add, Some(room), deadline).map(PendingDelivery::from)
+    }
+
+    /// Takes a record that was in a batch of another partition.
+    pub(crate) fn take_over(&self, mut record: Loose<'_>) -> Place {
+        let (room, deadline) = (record.room.take(), record.deadline);
+        let taken = self.put(record.buffer_bytes(), |batch| record.add_to(batch), room, deadline);
+        taken.unwrap_or_else(Place::failed)
+    }
+
+    fn put(
+        &self,
+        bytes: usize,
+        add: impl FnOnce(&mut BatchBuilder) -> Result<(), BatchError>,
+        room: Option<OwnedSemaphorePermit>,
+        deadline: Instant,
+    ) -> Result<Place> {
         let mut guard = self.state.lock();
         let state = &mut *guard;
         if let Some(refusal) = &state.refusal {
             return Err(refusal.clone());
         }
-        let fits = |batch: &Batch| batch.fits(record.buffer_bytes(), self.bytes_max, self.records_max);
+        let fits = |batch: &Batch| batch.fits(bytes, self.bytes_max, self.records_max);
         if state.open.as_ref().is_some_and(|open| !fits(open)) {
             state.full.extend(state.open.take());
         }
         let fresh = state.open.is_none();
         let mut batch = state.open.take().unwrap_or_else(|| Batch::new(deadline));
-        let pushed = batch.push(record, timestamp_ms, room);
+        let pushed = batch.push(add, room, deadline);
         if batch.is_empty() {
             return pushed.map_err(Error::Record);
         }

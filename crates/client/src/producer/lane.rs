@@ -1,9 +1,9 @@
 //! The task that carries the batches of one partition to its leader.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Channel;
@@ -16,11 +16,12 @@ use weir_types::{ErrorKind, GroupId, TopicKind, WeirError};
 
 use super::batch::Batch;
 use super::delivery::Delivery;
-use super::flight::{Answered, Expired, Flight};
+use super::flight::{Answered, Expired, Flight, PARTITION_SEALED};
 use super::intake::Intake;
+use super::lanes::Lanes;
 use super::stamps::Stamps;
 use crate::call::{Attempts, Core, Failure, Route};
-use crate::routing::{PartitionRoute, Target};
+use crate::routing::{PartitionRoute, RoutingTable, Target, TopicRoute};
 use crate::{Error, ProducerOptions, Result};
 
 /// A lane's attempts never end by themselves: each batch has its own deadline.
@@ -29,13 +30,20 @@ const FOREVER: Duration = Duration::from_hours(100 * 365 * 24);
 /// Everything one lane needs.
 pub(crate) struct Lane {
     core: Arc<Core>,
-    kind: TopicKind,
+    topic: Arc<TopicRoute>,
     partition: u32,
     group: GroupId,
     intake: Arc<Intake>,
     stamps: Arc<Stamps>,
     options: ProducerOptions,
     flight: Flight<Batch>,
+    /// Who takes over when the partition is split or merged. They hold this lane, so that it does not hold them.
+    lanes: Weak<Lanes>,
+    tables: watch::Receiver<Arc<RoutingTable>>,
+    /// Older producers are to be shut out before anything is sent.
+    to_fence: bool,
+    /// A newer producer has shut this one out.
+    fenced: bool,
     /// What the last failed attempt said.
     last: String,
     /// Its refusal, if it was one over a limit.
@@ -50,25 +58,32 @@ enum Left {
     Expired,
     /// Nothing more can be sent under this stamp.
     NeedsStamp,
+    /// The partition is sealed, and has answered everything.
+    Over,
 }
 
 impl Lane {
     pub(crate) fn new(
         core: &Arc<Core>,
-        kind: TopicKind,
+        topic: &Arc<TopicRoute>,
         partition: &PartitionRoute,
         stamps: &Arc<Stamps>,
         options: &ProducerOptions,
+        (lanes, to_fence): (Weak<Lanes>, bool),
     ) -> Self {
         Self {
             core: Arc::clone(core),
-            kind,
+            topic: Arc::clone(topic),
             partition: partition.partition,
             group: partition.group,
             intake: Arc::new(Intake::new(options)),
             stamps: Arc::clone(stamps),
             options: options.clone(),
             flight: Flight::new(options.in_flight_max, options.idempotent, None),
+            lanes,
+            tables: core.router.watch(),
+            to_fence,
+            fenced: false,
             last: "nothing was sent yet".to_owned(),
             over_limit: None,
         }
@@ -79,14 +94,25 @@ impl Lane {
         Arc::clone(&self.intake)
     }
 
-    /// Sends what comes in, until it is aborted.
+    /// Sends what comes in, until it is aborted, or its partition is sealed and others have taken over.
     pub(crate) async fn run(mut self) {
         let mut route = Route::leader_of(self.group);
         let mut attempts = Attempts::new(self.core.now(), FOREVER);
         loop {
             self.expire();
+            if self.flight.is_over() && !self.fenced {
+                if self.hand_over() {
+                    return;
+                }
+                self.table_or_record().await;
+                continue;
+            }
+            if self.to_fence {
+                self.fence().await;
+                continue;
+            }
             let Some(deadline) = self.deadline() else {
-                self.intake.arrived().await;
+                self.record_or_seal().await;
                 continue;
             };
             if self.flight.needs_stamp() {
@@ -95,7 +121,7 @@ impl Lane {
             }
             let address = route.address(&self.core);
             match self.converse(&address, &mut route, &mut attempts).await {
-                Left::NeedsStamp => self.disconnected(false),
+                Left::NeedsStamp | Left::Over => self.disconnected(false),
                 Left::Expired => self.disconnected(true),
                 Left::Failed(failure) => {
                     self.last = format!("{address}: {}", failure.error);
@@ -120,13 +146,15 @@ impl Lane {
         };
         let core = Arc::clone(&self.core);
         let moved = core.moved(Target::Leader(self.group), address);
-        tokio::pin!(moved);
+        let topic = Arc::clone(&self.topic);
+        let sealed = core.router.sealed(&topic.name, self.group);
+        tokio::pin!(moved, sealed);
         // Without ids, what may be appended already cannot be sent to the next leader: its answer is worth waiting for.
         let repeats = self.options.idempotent;
         let (requests, queue) = mpsc::channel(self.options.in_flight_max);
         self.fill(&requests);
         let mut answers = tokio::select! {
-            opened = open(self.kind, channel, queue) => match opened {
+            opened = open(self.topic.kind, channel, queue) => match opened {
                 Ok(answers) => answers,
                 Err(status) => return Left::Failed(Failure::from_status(&status)),
             },
@@ -134,6 +162,9 @@ impl Lane {
             failure = &mut moved, if repeats => return Left::Failed(failure),
         };
         loop {
+            if self.flight.is_over() {
+                return Left::Over;
+            }
             if self.flight.needs_stamp() {
                 return Left::NeedsStamp;
             }
@@ -152,6 +183,7 @@ impl Lane {
                 },
                 failure = &mut moved, if repeats => return Left::Failed(failure),
                 () = self.intake.arrived(), if self.flight.has_room() => {}
+                () = &mut sealed, if !self.flight.is_sealed() => self.flight.seal(),
                 () = until(self.deadline()) => return Left::Expired,
             }
         }
@@ -184,7 +216,7 @@ impl Lane {
     fn take(&mut self, answer: v1::ProduceResponse) -> Result<(), Failure> {
         let outcome = match answer.outcome {
             Some(Outcome::BaseOffset(base)) => Ok((base, answer.duplicate)),
-            Some(Outcome::Error(error)) => Err(WeirError::from(error)),
+            Some(Outcome::Error(error)) => Err(self.as_sealed(error.into())),
             None => Err(WeirError::new(ErrorKind::OutcomeUnknown, "answer-empty", "the answer is empty")),
         };
         match self.flight.answered(answer.correlation_id, outcome) {
@@ -196,6 +228,7 @@ impl Lane {
                 let error = Error::Broker(error);
                 batch.answer(Err(error.clone()));
                 if fenced {
+                    self.fenced = true;
                     self.intake.refuse(error.clone());
                     self.give_up(&error);
                 }
@@ -206,6 +239,72 @@ impl Lane {
             Answered::Misplaced => return Err(Failure::stream_ended()),
         }
         Ok(())
+    }
+
+    /// A partition that is gone while its topic is there was sealed, long ago.
+    fn as_sealed(&self, mut error: WeirError) -> WeirError {
+        let table = self.core.router.table();
+        let now = table.topic(&self.topic.name).filter(|now| now.id == self.topic.id);
+        if error.kind == ErrorKind::NotFound && now.is_some_and(|now| !now.has(self.group)) {
+            PARTITION_SEALED.clone_into(&mut error.code);
+        }
+        error
+    }
+
+    /// Gives what is left to the lanes of those that own the keys now: whether that is done.
+    fn hand_over(&mut self) -> bool {
+        "its partition was split or merged, and who owns its keys is not known yet"
+            .clone_into(&mut self.last);
+        // Before the look, so that a table that comes after it is waited for.
+        self.tables.mark_unchanged();
+        let Self { lanes, flight, group, .. } = self;
+        // Without them the producer is gone, and this task with it.
+        lanes.upgrade().is_none_or(|lanes| lanes.hand_over(*group, || flight.take_returned()))
+    }
+
+    /// Waits until it may be time to hand over, or to give up on a batch.
+    async fn table_or_record(&mut self) {
+        let deadline = self.deadline();
+        tokio::select! {
+            _ = self.tables.changed() => {}
+            () = self.intake.arrived(), if deadline.is_none() => {}
+            () = until(deadline) => {}
+        }
+    }
+
+    /// Waits until there is something to send, or the partition is sealed.
+    async fn record_or_seal(&mut self) {
+        tokio::select! {
+            () = self.intake.arrived() => {}
+            () = self.core.router.sealed(&self.topic.name, self.group), if !self.flight.is_sealed() => {
+                self.flight.seal();
+            }
+        }
+    }
+
+    /// Shuts older producers out, at once, so that they append nothing more whenever this one does.
+    async fn fence(&mut self) {
+        let deadline = self.deadline();
+        let longest = self.core.options.request_timeout;
+        let timeout = deadline
+            .map_or(longest, |deadline| longest.min(deadline.saturating_duration_since(self.core.now())));
+        let stamps = Arc::clone(&self.stamps);
+        let fenced = tokio::select! {
+            fenced = stamps.fence(self.group, timeout) => fenced,
+            // It has a deadline of its own.
+            () = self.intake.arrived(), if deadline.is_none() => return,
+        };
+        match fenced {
+            Ok(()) => self.to_fence = false,
+            Err(error @ (Error::Timeout { .. } | Error::OutcomeUnknown { .. })) => {
+                self.last = error.to_string();
+            }
+            Err(error) => {
+                // Whatever refuses that refuses what is sent too, with its own word for it.
+                self.to_fence = false;
+                self.last = error.to_string();
+            }
+        }
     }
 
     async fn renew_stamp(&mut self, deadline: Instant) {

@@ -6,7 +6,8 @@ use std::time::Duration;
 use tokio::sync::Mutex;
 use weir_proto::v1;
 use weir_proto::v1::admin_client::AdminClient;
-use weir_types::{ProducerEpoch, ProducerId};
+use weir_proto::v1::stream_client::StreamClient;
+use weir_types::{GroupId, ProducerEpoch, ProducerId};
 
 use super::flight::Stamp;
 use crate::Result;
@@ -45,5 +46,17 @@ impl Stamps {
         let stamp = Stamp { id: ProducerId(answer.producer_id), epoch: ProducerEpoch(answer.epoch) };
         *current = Some(stamp);
         Ok(stamp)
+    }
+
+    /// Shuts producers of older stamps out of a partition.
+    pub(crate) async fn fence(&self, group: GroupId, timeout: Duration) -> Result<()> {
+        let stamp = self.other_than(None, timeout).await?;
+        let request =
+            v1::FenceProducerRequest { group_id: group.0, producer_id: stamp.id.0, epoch: stamp.epoch.0 };
+        let call = self.core.operation(Target::Leader(group), "shut older producers out");
+        let answer = self.core.call(Call { timeout, ..call }, |channel| async move {
+            StreamClient::new(channel).fence_producer(request).await
+        });
+        answer.await.map(|_| ())
     }
 }

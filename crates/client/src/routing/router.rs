@@ -57,6 +57,17 @@ impl Router {
         }
     }
 
+    /// Resolves when the table shows that a partition is sealed. Cancel safe.
+    pub(crate) async fn sealed(&self, topic: &str, group: GroupId) {
+        let is_sealed = |table: &Arc<RoutingTable>| {
+            let topic = table.topic(topic);
+            topic.is_some_and(|topic| topic.sealed.iter().any(|partition| partition.group == group))
+        };
+        if self.watch().wait_for(is_sealed).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+
     /// Takes in a table. Versions are a node's own, so that those of two nodes cannot be compared: the table of the node
     /// that is watched now is the one that counts. If that node lags behind, redirects make up for it.
     pub(crate) fn update(&self, table: RoutingTable) {
@@ -150,7 +161,9 @@ mod tests {
                     key_last: u32::MAX,
                     leader,
                     voters: vec![1, 2, 3],
+                    parents: Vec::new(),
                 }],
+                sealed: Vec::new(),
             }],
         })
     }

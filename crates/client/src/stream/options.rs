@@ -46,7 +46,7 @@ pub struct ReaderOptions {
     pub start: StartPosition,
     /// Where to stop. Default: never.
     pub until: ReadUntil,
-    /// Which partitions. Default: all.
+    /// Which partitions. Default: all, with those that come of splits and merges later.
     pub partitions: Option<Vec<u32>>,
     /// Bytes of batches fetched ahead per partition: at least 4 MiB, so that any batch fits. Default 4 MiB.
     pub buffer_bytes_max: usize,

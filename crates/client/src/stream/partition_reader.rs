@@ -37,11 +37,29 @@ pub(crate) struct PartitionReader {
     pub(crate) consumer_group: String,
     /// Next offset to read.
     pub(crate) position: u64,
+    /// Behind the last record handed on.
+    pub(crate) told: Option<u64>,
     /// Where to stop, if anywhere.
     pub(crate) end: Option<u64>,
     pub(crate) credit: Arc<Credit>,
     pub(crate) stall_timeout: Duration,
     pub(crate) events: mpsc::Sender<Event>,
+}
+
+/// How reading came to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// Where it was to stop.
+    End,
+    /// Everything of a partition that is sealed was handed on.
+    Sealed {
+        /// Its end.
+        end: u64,
+        /// Behind the last record that was handed on; none when there was none.
+        told: Option<u64>,
+    },
+    /// Nobody listens, or the partition cannot be read any more, which was told.
+    Broken,
 }
 
 /// Why reading stops for good.
@@ -52,11 +70,12 @@ enum Left {
     /// It broke, having been open for so long.
     Failed(Failure, Duration),
     Stop,
+    Sealed,
 }
 
 impl PartitionReader {
     /// Reads until the end, until nobody listens, or until an error that does not pass.
-    pub(crate) async fn run(mut self) {
+    pub(crate) async fn run(mut self) -> Ending {
         let mut route = Route::leader_of(self.source.group);
         // A fresh one after each answer; when it ends, the partition has stalled.
         let mut attempts = self.patience();
@@ -64,7 +83,8 @@ impl PartitionReader {
             let address = route.address(&self.core);
             let (failure, open_for) = match self.fetch_at(&address, &mut route, &mut attempts).await {
                 Left::Failed(failure, open_for) => (failure, open_for),
-                Left::Stop => return,
+                Left::Sealed => return Ending::Sealed { end: self.position, told: self.told },
+                Left::Stop => break,
             };
             // A partition that is quiet is not one that has stalled.
             if open_for >= self.stall_timeout / 2 {
@@ -74,14 +94,18 @@ impl PartitionReader {
             let deadline = attempts.deadline();
             let recovered = route.recover(&self.core, &mut attempts, &address, failure, deadline).await;
             let handled = match recovered {
+                Err(error) if self.core.is_removed(&error, &self.origin.topic, self.source.group).await => {
+                    return Ending::Sealed { end: self.position, told: self.told };
+                }
                 Err(error) => self.refused(error).await,
                 Ok(()) if self.core.now() >= deadline => self.stalled(&mut attempts).await,
                 Ok(()) => Ok(()),
             };
             if handled.is_err() {
-                return;
+                return Ending::Broken;
             }
         }
+        if self.is_done() { Ending::End } else { Ending::Broken }
     }
 
     fn patience(&self) -> Attempts {
@@ -116,8 +140,12 @@ impl PartitionReader {
                     Ok(Some(answer)) => {
                         *attempts = self.patience();
                         route.succeeded();
+                        let (sealed, end) = (answer.sealed, answer.end_offset);
                         if self.take(answer).await.is_err() || self.is_done() {
                             return Left::Stop;
+                        }
+                        if sealed && self.position >= end {
+                            return Left::Sealed;
                         }
                     }
                     Ok(None) => return Left::Failed(Failure::stream_ended(), self.core.now() - opened),
@@ -172,7 +200,8 @@ impl PartitionReader {
             records.truncate(records.partition_point(|record| record.offset < end));
         }
         let chunk = Chunk::new(self.source, records, bytes, &self.credit);
-        if !chunk.records.is_empty() {
+        if let Some(last) = chunk.records.back() {
+            self.told = Some(last.offset + 1);
             self.tell(Ok(chunk)).await?;
         }
         match damage {

@@ -1,19 +1,28 @@
 //! The reader's handle.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
+use weir_proto::v1;
+use weir_proto::v1::stream_client::StreamClient;
 use weir_runtime::TaskGroup;
-use weir_types::TopicKind;
+use weir_types::{GroupId, TopicKind};
 
-use super::{Chunk, Credit, Event, Origin, PartitionReader, Source};
+use super::following::{Bounds, Following};
+use super::lineage::Lineage;
+use super::{Chunk, Event};
 use crate::admin::{offsets_of, partition_of};
-use crate::call::Core;
-use crate::routing::{PartitionRoute, TopicRoute};
+use crate::call::{ANSWER_BYTES_MAX, Core};
+use crate::routing::{PartitionRoute, Target, TopicRoute};
 use crate::{Client, ReadUntil, ReaderOptions, Result, StartPosition, StreamRecord};
 
 /// Reads the partitions of a stream, each in order, merged as they come. It belongs to no group and commits nothing; it
 /// holds its position across failovers, without a gap and without a repetition.
+///
+/// A partition that came of a split or a merge begins when everything of its parents was handed out, so that the records of a
+/// key come in order. Those that come of one while the reader runs are read too, from their first records on, unless the
+/// reader was given an end or partitions of the caller's choice.
 ///
 /// ```
 /// # #[tokio::main]
@@ -50,30 +59,24 @@ impl StreamReader {
         options.validate()?;
         let core = &client.core;
         let topic = core.topic_of(topic, TopicKind::Stream).await?;
-        let chosen: Vec<&PartitionRoute> = match &options.partitions {
-            None => topic.partitions.iter().collect(),
-            Some(indices) => {
-                indices.iter().map(|index| partition_of(&topic, *index)).collect::<Result<_>>()?
-            }
+        let (topic, plan) = plan(core, topic, &options).await?;
+        let (sender, events) = mpsc::channel(plan.len().max(1));
+        let mut following = Following {
+            core: Arc::clone(core),
+            topic: Arc::clone(&topic),
+            // With an end, that is in the partitions of now.
+            follows: options.partitions.is_none() && options.until == ReadUntil::Forever,
+            buffer_bytes_max: options.buffer_bytes_max as u64,
+            stall_timeout: options.stall_timeout,
+            events: sender,
+            lineage: Lineage::default(),
+            waiting: BTreeMap::new(),
         };
-        let bounds = chosen.iter().map(|partition| bounds_of(core, partition, &options));
-        let bounds = futures::future::try_join_all(bounds).await?;
-        let (sender, events) = mpsc::channel(chosen.len().max(1));
-        let mut tasks = TaskGroup::new();
-        for (partition, (position, end)) in chosen.into_iter().zip(bounds) {
-            let reader = PartitionReader {
-                core: Arc::clone(core),
-                origin: Origin { topic: Arc::clone(&topic.name), partition: partition.partition },
-                source: Source { group: partition.group, epoch: 0, turn: 0 },
-                consumer_group: String::new(),
-                position,
-                end,
-                credit: Arc::new(Credit::new(options.buffer_bytes_max as u64)),
-                stall_timeout: options.stall_timeout,
-                events: sender.clone(),
-            };
-            tasks.spawn(reader.run());
+        for (partition, bounds) in plan {
+            following.add(&partition, bounds);
         }
+        let mut tasks = TaskGroup::new();
+        tasks.spawn(following.run());
         Ok(Self { topic, current: None, events, _tasks: tasks, _client: client })
     }
 
@@ -82,7 +85,8 @@ impl StreamReader {
         &self.topic.name
     }
 
-    /// The next record. None at the end, if the reader was to stop there.
+    /// The next record. None at the end, if the reader was to stop there, or if all partitions of the caller's choice were
+    /// split or merged and are read to their ends.
     ///
     /// An error concerns one partition. After `offset-out-of-range` (retention was faster than the reader) that
     /// partition goes on at its first retained record; after other errors that can pass it is tried on; the others go on
@@ -104,12 +108,64 @@ impl StreamReader {
     }
 }
 
+/// What to read, from where to where.
+///
+/// An end is that of all that is in the stream now. So when the leader of a partition says that it is sealed, and the routing
+/// table does not, a table is waited for that names those that have taken over.
+async fn plan(
+    core: &Core,
+    mut topic: Arc<TopicRoute>,
+    options: &ReaderOptions,
+) -> Result<(Arc<TopicRoute>, Vec<(PartitionRoute, Bounds)>)> {
+    let deadline = core.now() + core.options.request_timeout;
+    loop {
+        let chosen: Vec<PartitionRoute> = match &options.partitions {
+            None => topic.all().cloned().collect(),
+            Some(numbers) => {
+                numbers.iter().map(|number| partition_of(&topic, *number).cloned()).collect::<Result<_>>()?
+            }
+        };
+        let bounds = chosen.iter().map(|partition| bounds_of(core, &topic, partition, options));
+        let bounds = futures::future::try_join_all(bounds).await?;
+        let plan: Vec<_> = chosen.into_iter().zip(bounds).collect();
+        if options.partitions.is_none()
+            && options.until == ReadUntil::End
+            && let Some(sealed) = sealed_since(core, &topic, &plan).await?
+            && tokio::time::timeout_at(deadline, core.router.sealed(&topic.name, sealed)).await.is_ok()
+        {
+            topic = core.topic_of(&topic.name, TopicKind::Stream).await?;
+            continue;
+        }
+        return Ok((topic, plan));
+    }
+}
+
+/// A partition that is sealed and that the table says to own keys, if there is one.
+async fn sealed_since(
+    core: &Core,
+    topic: &TopicRoute,
+    plan: &[(PartitionRoute, Bounds)],
+) -> Result<Option<GroupId>> {
+    let owners = plan.iter().filter(|(partition, _)| topic.owns(partition.group));
+    let each = owners.map(async |(partition, bounds)| {
+        let (group, offset) = (partition.group, bounds.end.unwrap_or(bounds.position));
+        let request = v1::ReadRequest { group_id: group.0, offset, bytes_max: 1, wait_ms: 0 };
+        let call = core.operation(Target::Leader(group), "read the end of a partition");
+        let answer = core.call(call, |channel| async move {
+            StreamClient::new(channel).max_decoding_message_size(ANSWER_BYTES_MAX).read(request).await
+        });
+        answer.await.map(|answer| answer.sealed.then_some(group))
+    });
+    Ok(futures::future::try_join_all(each).await?.into_iter().flatten().next())
+}
+
 /// Where reading begins, and where it stops.
 async fn bounds_of(
     core: &Core,
+    topic: &TopicRoute,
     partition: &PartitionRoute,
     options: &ReaderOptions,
-) -> Result<(u64, Option<u64>)> {
+) -> Result<Bounds> {
     let time_ms = match options.start {
         StartPosition::TimeMs(time_ms) => Some(time_ms),
         _ => None,
@@ -125,11 +181,9 @@ async fn bounds_of(
             by_partition.get(&partition.partition).copied().unwrap_or(offsets.start_offset)
         }
     };
-    let end = match options.until {
-        ReadUntil::Forever => None,
-        ReadUntil::End => Some(offsets.end_offset),
-    };
-    Ok((position, end))
+    // Nothing comes behind the end of a sealed one.
+    let stops = !topic.owns(partition.group) || options.until == ReadUntil::End;
+    Ok(Bounds { position, end: stops.then_some(offsets.end_offset) })
 }
 
 impl std::fmt::Debug for StreamReader {

@@ -1,7 +1,7 @@
 //! Working on a queue.
 //!
 //! ```text
-//!   leader ◄─► Session ─► Message ─► next()      one session per partition
+//!   leader ◄─► Session ─► Message ─► next()      one session per partition; Sessions opens those of new ones
 //!                │  ▲        │
 //!        Held ◄──┤  └── ack, nack, extend …
 //!     Settles ◄──┤
@@ -17,6 +17,7 @@ mod options;
 mod outputs;
 mod queue_worker;
 mod session;
+mod sessions;
 mod settle;
 mod settles;
 mod unary;

@@ -7,23 +7,13 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use weir_runtime::TaskGroup;
 use weir_types::TopicKind;
 
-use super::closing::Closing;
-use super::credit::Credit;
-use super::held::Held;
-use super::message::Hands;
-use super::session::Session;
-use super::settles::Settles;
+use super::sessions::{Deliveries, Sessions};
 use super::{Message, WorkerOptions};
-use crate::call::Pauses;
-use crate::routing::{PartitionRoute, TopicRoute};
+use crate::routing::TopicRoute;
 use crate::{Client, Error, Result};
 
-/// Extensions that handlers have asked for and the session has not taken yet; more wait.
-const EXTENSIONS_QUEUED_MAX: usize = 16;
-/// Places for errors beside those for messages. What finds none is logged.
-const ERRORS_QUEUED_MAX: usize = 16;
-
-/// A worker of a queue: it holds a session at each partition, and hands out the messages that they lease to it.
+/// A worker of a queue: it holds a session at each partition, and hands out the messages that they lease to it. It works on
+/// partitions that were split or merged until they are removed, and on those that take over as soon as it hears of them.
 ///
 /// ```
 /// # #[tokio::main]
@@ -50,9 +40,10 @@ pub struct QueueWorker {
     /// Dropped before the deliveries: the sessions end with the worker and their leases return, so that messages that
     /// nobody has seen are not nacked.
     closing: DropGuard,
-    deliveries: mpsc::Receiver<Result<Message>>,
-    /// How each session ended.
-    endings: Vec<oneshot::Receiver<Result<()>>>,
+    messages: mpsc::UnboundedReceiver<Message>,
+    errors: mpsc::Receiver<Error>,
+    /// How the sessions ended.
+    ending: oneshot::Receiver<Result<()>>,
     _sessions: TaskGroup,
     _client: Client,
 }
@@ -61,22 +52,17 @@ impl QueueWorker {
     pub(crate) async fn open(client: Client, topic: &str, options: WorkerOptions) -> Result<Self> {
         options.validate()?;
         let topic = client.core.topic_of(topic, TopicKind::Queue).await?;
-        let places = topic.partitions.len() * options.credit as usize + ERRORS_QUEUED_MAX;
-        let (sender, deliveries) = mpsc::channel(places);
+        let (deliveries, messages, errors) = Deliveries::new();
         let closing = CancellationToken::new();
-        let mut sessions = TaskGroup::new();
-        let mut endings = Vec::new();
-        for partition in &topic.partitions {
-            let session = session(&client, &topic, partition, &options, &sender, &closing);
-            let (end, ending) = oneshot::channel();
-            endings.push(ending);
-            sessions.spawn(async move {
-                // Nobody hears it when the worker was dropped.
-                let _ = end.send(session.run().await);
-            });
-        }
+        let sessions = Sessions::new(&client.core, &topic, options, deliveries, closing.clone());
+        let (end, ending) = oneshot::channel();
+        let mut tasks = TaskGroup::new();
+        tasks.spawn(async move {
+            // Nobody hears it when the worker was dropped.
+            let _ = end.send(sessions.run().await);
+        });
         let closing = closing.drop_guard();
-        Ok(Self { topic, closing, deliveries, endings, _sessions: sessions, _client: client })
+        Ok(Self { topic, closing, messages, errors, ending, _sessions: tasks, _client: client })
     }
 
     /// The queue's name.
@@ -90,7 +76,11 @@ impl QueueWorker {
     ///
     /// Cancel safe: a message is never lost by dropping this future.
     pub async fn next(&mut self) -> Option<Result<Message>> {
-        self.deliveries.recv().await
+        tokio::select! {
+            biased;
+            Some(error) = self.errors.recv() => Some(Err(error)),
+            message = self.messages.recv() => message.map(Ok),
+        }
     }
 
     /// Ends the sessions: pending settles are answered first, then all leases return at once, without counting an
@@ -101,43 +91,8 @@ impl QueueWorker {
     /// themselves, when the session's grace is over.
     pub async fn close(self) -> Result<()> {
         drop(self.closing);
-        drop(self.deliveries);
-        let mut result = Ok(());
-        for ending in self.endings {
-            result = result.and(ending.await.unwrap_or(Err(Error::Closed { what: "queue worker" })));
-        }
-        result
-    }
-}
-
-fn session(
-    client: &Client,
-    topic: &TopicRoute,
-    partition: &PartitionRoute,
-    options: &WorkerOptions,
-    deliveries: &mpsc::Sender<Result<Message>>,
-    closing: &CancellationToken,
-) -> Session {
-    let (settles, settles_asked) = mpsc::channel(options.credit as usize);
-    let (extensions, extensions_asked) = mpsc::channel(EXTENSIONS_QUEUED_MAX);
-    Session {
-        core: Arc::clone(&client.core),
-        topic: Arc::clone(&topic.name),
-        partition: partition.partition,
-        group: partition.group,
-        id: client.core.random_id(),
-        credit: Credit::new(options.credit),
-        options: options.clone(),
-        hands: Hands { core: Arc::clone(&client.core), settles, extensions, closing: closing.clone() },
-        closing: Closing::of(closing.clone()),
-        settles_asked,
-        extensions_asked,
-        deliveries: deliveries.clone(),
-        held: Held::default(),
-        settles: Settles::new(),
-        settle_again_at: None,
-        settle_pauses: Pauses::default(),
-        last: "nothing was sent yet".to_owned(),
+        drop(self.messages);
+        self.ending.await.unwrap_or(Err(Error::Closed { what: "queue worker" }))
     }
 }
 

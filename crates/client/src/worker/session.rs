@@ -17,6 +17,7 @@ use super::credit::Credit;
 use super::held::Held;
 use super::message::{Ask, Hands};
 use super::outputs::OutputBatches;
+use super::sessions::Deliveries;
 use super::settle::milliseconds;
 use super::settles::{Answered, Overdue, Settled, Settles, Wish};
 use super::{LeasedMessage, Message, Settle, SettleAction, WorkerOptions};
@@ -53,7 +54,7 @@ pub(crate) struct Session {
     pub(crate) closing: Closing,
     pub(crate) settles_asked: mpsc::Receiver<Ask>,
     pub(crate) extensions_asked: mpsc::Receiver<Ask>,
-    pub(crate) deliveries: mpsc::Sender<Result<Message>>,
+    pub(crate) deliveries: Deliveries,
     pub(crate) held: Held,
     pub(crate) settles: Settles<Waiter>,
     pub(crate) credit: Credit,
@@ -116,8 +117,7 @@ impl Session {
             let dues = [Some(attempts.deadline()), self.next_due(), leave_by];
             let until = dues.into_iter().flatten().min().expect("attempts have a deadline");
             if let Err(error) = route.recover(&self.core, &mut attempts, &address, failure, until).await {
-                self.give_up(&error);
-                return Err(error);
+                return self.refused(error).await;
             }
             self.fire();
             if self.core.now() >= attempts.deadline() {
@@ -341,8 +341,7 @@ impl Session {
         let total_max = self.options.lease_total_max;
         let cancelled = self.held.add(self.core.now(), token, leased.lease, total_max);
         let message = Message::new(leased, cancelled, self.hands.clone());
-        // There is a place for each message in hand. Without a worker there is nobody to take it, and this task ends.
-        let _ = self.deliveries.try_send(Ok(message));
+        self.deliveries.message(message);
     }
 
     /// A settle is over: the books, and whoever waits.
@@ -396,18 +395,23 @@ impl Session {
         self.report(error);
     }
 
-    /// The partition is gone, or closed to this client.
-    fn give_up(&mut self, error: &Error) {
+    /// The partition is closed to this client, or gone: in good order if that is what becomes of one that was split or merged
+    /// once it holds nothing.
+    async fn refused(&mut self, error: Error) -> Result<()> {
         for overdue in self.settles.give_up() {
             self.out_of_time(overdue);
         }
         self.held.lose_all();
+        if self.core.is_removed(&error, &self.topic, self.group).await {
+            return Ok(());
+        }
         self.report(error.clone());
+        Err(error)
     }
 
     fn report(&self, error: Error) {
         tracing::warn!(topic = &*self.topic, partition = self.partition, %error, "work is disturbed");
-        let _ = self.deliveries.try_send(Err(error));
+        self.deliveries.error(error);
     }
 }
 

@@ -64,7 +64,7 @@ impl Client {
         options.validate()?;
         let route = self.core.topic_of(topic, TopicKind::Queue).await?;
         let mut partitions: Vec<&PartitionRoute> = match options.partition {
-            None => route.partitions.iter().collect(),
+            None => route.all().collect(),
             Some(index) => vec![partition_of(&route, index)?],
         };
         if let ([partition], false) = (&*partitions, options.wait.is_zero()) {

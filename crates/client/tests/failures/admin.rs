@@ -209,4 +209,25 @@ impl Admin for Services {
     ) -> Result<Response<v1::ClusterStatusResponse>, Status> {
         not_faked()
     }
+
+    async fn split_partition(
+        &self,
+        _: Request<v1::SplitPartitionRequest>,
+    ) -> Result<Response<v1::ReshapeResponse>, Status> {
+        not_faked()
+    }
+
+    async fn merge_partitions(
+        &self,
+        _: Request<v1::MergePartitionsRequest>,
+    ) -> Result<Response<v1::ReshapeResponse>, Status> {
+        not_faked()
+    }
+
+    async fn scale_topic(
+        &self,
+        _: Request<v1::ScaleTopicRequest>,
+    ) -> Result<Response<v1::ReshapeResponse>, Status> {
+        not_faked()
+    }
 }

@@ -5,10 +5,13 @@
 
 mod admin;
 mod connecting;
+mod group;
+mod grouping;
 mod node;
 mod partition;
 mod producing;
 mod queue;
 mod reading;
+mod splitting;
 mod stream;
 mod working;

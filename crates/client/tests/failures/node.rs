@@ -13,13 +13,18 @@ use tonic::Status;
 use weir_client::{Client, ClientOptions};
 use weir_proto::v1;
 use weir_proto::v1::admin_server::AdminServer;
+use weir_proto::v1::group_server::GroupServer;
 use weir_proto::v1::queue_server::QueueServer;
 use weir_proto::v1::stream_server::StreamServer;
+use weir_types::KeyRange;
 
+use crate::group::Positions;
 use crate::partition::{Fault, Partition};
 
-/// The one partition of the topics `events` (a stream) and `tasks` (a queue).
+/// The one partition of the topics `events` (a stream) and `tasks` (a queue), as long as they are not split.
 pub(crate) const GROUP: u32 = 7;
+/// Its children.
+pub(crate) const CHILDREN: [u32; 2] = [8, 9];
 
 /// Answers of a call that streams them.
 pub(crate) type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
@@ -28,13 +33,25 @@ pub(crate) type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send
 #[derive(Clone)]
 pub(crate) struct Services {
     pub(crate) partition: Arc<Mutex<Partition>>,
+    pub(crate) children: [Arc<Mutex<Partition>>; 2],
+    pub(crate) positions: Arc<Mutex<Positions>>,
     pub(crate) routing: watch::Sender<v1::RoutingTable>,
+}
+
+impl Services {
+    pub(crate) fn partition_of(&self, group: u32) -> Arc<Mutex<Partition>> {
+        let child = CHILDREN.iter().position(|child| *child == group);
+        Arc::clone(child.map_or(&self.partition, |child| &self.children[child]))
+    }
 }
 
 /// A listening node; dropping it stops it.
 pub(crate) struct Node {
     pub(crate) address: String,
     pub(crate) partition: Arc<Mutex<Partition>>,
+    /// Its children, once it is split.
+    pub(crate) children: [Arc<Mutex<Partition>>; 2],
+    pub(crate) positions: Arc<Mutex<Positions>>,
     routing: watch::Sender<v1::RoutingTable>,
     server: JoinHandle<()>,
 }
@@ -44,14 +61,22 @@ impl Node {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let routing = watch::Sender::new(table(&[&address]));
-        let services = Services { partition: Arc::clone(&partition), routing: routing.clone() };
+        let children: [Arc<Mutex<Partition>>; 2] = Default::default();
+        let positions = Arc::default();
+        let services = Services {
+            partition: Arc::clone(&partition),
+            children: children.clone(),
+            positions: Arc::clone(&positions),
+            routing: routing.clone(),
+        };
         let serving = tonic::transport::Server::builder()
             .add_service(AdminServer::new(services.clone()))
             .add_service(StreamServer::new(services.clone()))
-            .add_service(QueueServer::new(services))
+            .add_service(QueueServer::new(services.clone()))
+            .add_service(GroupServer::new(services))
             .serve_with_incoming(TcpListenerStream::new(listener));
         let server = tokio::spawn(async move { serving.await.unwrap() });
-        Self { address, partition, routing, server }
+        Self { address, partition, children, positions, routing, server }
     }
 
     pub(crate) async fn alone() -> Self {
@@ -61,6 +86,35 @@ impl Node {
     /// Says that these are the nodes, the first of them the leader.
     pub(crate) fn tell_routing(&self, nodes: &[&str]) {
         self.routing.send_replace(table(nodes));
+    }
+
+    /// The partition takes in nothing new any more. Nobody is told who has taken over.
+    pub(crate) fn seal(&self) {
+        self.partition.lock().unwrap().sealed = true;
+    }
+
+    /// Says that the children own the keys, a half each.
+    pub(crate) fn tell_split(&self) {
+        self.routing.send_modify(|table| {
+            for topic in &mut table.topics {
+                let parent = topic.partitions.remove(0);
+                let child = |half: u32| v1::RoutingPartition {
+                    partition: half + 1,
+                    group_id: CHILDREN[half as usize],
+                    key_first: KeyRange::part(half, 2).first().0,
+                    key_last: KeyRange::part(half, 2).last().0,
+                    parents: vec![GROUP],
+                    ..parent.clone()
+                };
+                topic.partitions.extend([child(0), child(1)]);
+                topic.sealed.push(parent);
+            }
+        });
+    }
+
+    /// Says that the partition that was split is gone.
+    pub(crate) fn tell_removed(&self) {
+        self.routing.send_modify(|table| table.topics.iter_mut().for_each(|topic| topic.sealed.clear()));
     }
 
     /// Waits until so many records are appended.
@@ -119,7 +173,9 @@ fn table(nodes: &[&str]) -> v1::RoutingTable {
             key_last: u32::MAX,
             leader: Some(1),
             voters: (1..=nodes.len() as u64).collect(),
+            parents: Vec::new(),
         }],
+        sealed: Vec::new(),
     };
     let node =
         |(node_id, address): (u64, &&str)| v1::RoutingNode { node_id, client_address: (*address).to_owned() };

@@ -32,6 +32,12 @@ pub(crate) struct Partition {
     /// Stamp, base offset and bytes of each batch.
     pub(crate) log: Vec<(Option<ProducerSequence>, u64, Bytes)>,
     pub(crate) end: u64,
+    /// Its ends when older producers were shut out.
+    pub(crate) fenced_at: Vec<u64>,
+    /// What it says to be the first offset at or after any time.
+    pub(crate) at_time: u64,
+    /// Takes in nothing new.
+    pub(crate) sealed: bool,
     /// Below, batches may be missing.
     pub(crate) compacted_to: u64,
     /// Offsets that fetches began at.
@@ -55,6 +61,9 @@ impl Partition {
         let stamp = header.producer;
         if let Some((_, base, _)) = self.log.iter().find(|(known, ..)| stamp.is_some() && *known == stamp) {
             return Ok((*base, true));
+        }
+        if self.sealed {
+            return Err(WeirError::new(ErrorKind::Retry, "partition-sealed", "its end is final"));
         }
         if let Some(stamp) = stamp {
             let own = self.log.iter().filter_map(|(known, _, batch)| Some((known.as_ref()?, batch)));

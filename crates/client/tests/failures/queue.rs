@@ -1,5 +1,7 @@
 //! Produce, and a worker's session.
 
+use std::sync::{Arc, Mutex};
+
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
@@ -9,8 +11,8 @@ use weir_proto::v1::queue_server::Queue;
 use weir_proto::v1::{work_request, work_response};
 use weir_types::{GroupId, LeaseId, LeaseToken, MessageId, WeirError};
 
-use crate::node::{Answers, GROUP, Services, not_faked};
-use crate::partition::Fault;
+use crate::node::{Answers, Services, not_faked};
+use crate::partition::{Fault, Partition};
 use crate::stream::produce;
 
 #[tonic::async_trait]
@@ -21,7 +23,7 @@ impl Queue for Services {
         &self,
         request: Request<Streaming<v1::ProduceRequest>>,
     ) -> Result<Response<Self::ProduceStream>, Status> {
-        Ok(Response::new(produce(self.partition.clone(), request.into_inner())))
+        Ok(Response::new(produce(self.clone(), request.into_inner())))
     }
 
     type WorkStream = Answers<v1::WorkResponse>;
@@ -30,12 +32,20 @@ impl Queue for Services {
         &self,
         request: Request<Streaming<v1::WorkRequest>>,
     ) -> Result<Response<Self::WorkStream>, Status> {
-        if let Some(refusal) = self.partition.lock().unwrap().refusals.pop_front() {
+        let mut requests = request.into_inner();
+        let Some(work_request::Step::Start(start)) = requests.message().await?.and_then(|first| first.step)
+        else {
+            return Err(Status::unimplemented("a session begins with its start"));
+        };
+        let partition = self.partition_of(start.group_id);
+        if let Some(refusal) = partition.lock().unwrap().refusals.pop_front() {
             return Err(error_to_status(refusal));
         }
+        partition.lock().unwrap().sessions.push(start.clone());
         let (answers, stream) = mpsc::channel(64);
-        let services = self.clone();
-        tokio::spawn(async move { services.serve_work(request.into_inner(), answers).await });
+        let opened = work_response::Step::Opened(v1::WorkOpened { lease_ms: 30_000 });
+        answers.send(Ok(v1::WorkResponse { step: Some(opened) })).await.unwrap();
+        tokio::spawn(serve_work(partition, start.group_id, requests, answers));
         Ok(Response::new(Box::pin(ReceiverStream::new(stream))))
     }
 
@@ -112,48 +122,45 @@ impl Queue for Services {
     }
 }
 
-impl Services {
-    /// Serves a session until the client or a fault ends it. Faults strike settles.
-    async fn serve_work(
-        &self,
-        mut requests: Streaming<v1::WorkRequest>,
-        answers: mpsc::Sender<Result<v1::WorkResponse, Status>>,
-    ) {
-        while let Ok(Some(request)) = requests.message().await {
-            let Some(step) = self.work_step(request.step.unwrap()) else { return };
-            if answers.send(Ok(v1::WorkResponse { step: Some(step) })).await.is_err() {
-                return;
-            }
+/// Serves a session until the client or a fault ends it. Faults strike settles.
+async fn serve_work(
+    partition: Arc<Mutex<Partition>>,
+    group: u32,
+    mut requests: Streaming<v1::WorkRequest>,
+    answers: mpsc::Sender<Result<v1::WorkResponse, Status>>,
+) {
+    while let Ok(Some(request)) = requests.message().await {
+        let Some(step) = work_step(&mut partition.lock().unwrap(), group, request.step.unwrap()) else {
+            return;
+        };
+        if answers.send(Ok(v1::WorkResponse { step: Some(step) })).await.is_err() {
+            return;
         }
     }
+}
 
-    fn work_step(&self, step: work_request::Step) -> Option<work_response::Step> {
-        let mut partition = self.partition.lock().unwrap();
-        match step {
-            work_request::Step::Start(start) => {
-                partition.sessions.push(start);
-                Some(work_response::Step::Opened(v1::WorkOpened { lease_ms: 30_000 }))
-            }
-            work_request::Step::Credit(credit) => {
-                let count = partition.ready.len().min(credit as usize);
-                let messages = partition.ready.drain(..count).map(leased).collect();
-                Some(work_response::Step::Delivery(v1::Delivery { messages }))
-            }
-            work_request::Step::Settle(request) => {
-                let settled = match partition.next_fault() {
-                    None => partition.settle(&request),
-                    Some(Fault::Refuse(error)) => v1::SettleResponse {
-                        correlation_id: request.correlation_id,
-                        results: request.items.iter().map(|_| refused(&error)).collect(),
-                    },
-                    Some(Fault::HangUp) => return None,
-                    Some(Fault::ServeAndHangUp | Fault::ServeAndFreeze) => {
-                        partition.settle(&request);
-                        return None;
-                    }
-                };
-                Some(work_response::Step::Settled(settled))
-            }
+fn work_step(partition: &mut Partition, group: u32, step: work_request::Step) -> Option<work_response::Step> {
+    match step {
+        work_request::Step::Start(_) => None,
+        work_request::Step::Credit(credit) => {
+            let count = partition.ready.len().min(credit as usize);
+            let messages = partition.ready.drain(..count).map(|message| leased(group, message)).collect();
+            Some(work_response::Step::Delivery(v1::Delivery { messages }))
+        }
+        work_request::Step::Settle(request) => {
+            let settled = match partition.next_fault() {
+                None => partition.settle(&request),
+                Some(Fault::Refuse(error)) => v1::SettleResponse {
+                    correlation_id: request.correlation_id,
+                    results: request.items.iter().map(|_| refused(&error)).collect(),
+                },
+                Some(Fault::HangUp) => return None,
+                Some(Fault::ServeAndHangUp | Fault::ServeAndFreeze) => {
+                    partition.settle(&request);
+                    return None;
+                }
+            };
+            Some(work_response::Step::Settled(settled))
         }
     }
 }
@@ -162,10 +169,10 @@ fn refused(error: &WeirError) -> v1::SettleResult {
     v1::SettleResult { error: Some(error.clone().into()) }
 }
 
-fn leased(message_id: u64) -> v1::LeasedMessage {
+fn leased(group: u32, message_id: u64) -> v1::LeasedMessage {
     let lease_id = message_id + 100;
     let token =
-        LeaseToken { group: GroupId(GROUP), message: MessageId(message_id), lease: LeaseId(lease_id) };
+        LeaseToken { group: GroupId(group), message: MessageId(message_id), lease: LeaseId(lease_id) };
     v1::LeasedMessage {
         token: token.to_string(),
         message_id,

@@ -30,12 +30,15 @@ pub(crate) struct Journal {
     /// Entries before this place in the order are retired.
     pub(crate) retired: usize,
     pub(crate) applied_calls: u64,
+    last: LogIndex,
 }
 
 /// A payload that panics once per node when applied.
 pub(crate) const POISON: &[u8] = b"poison";
 /// A payload that retires everything before the entry's own place.
 pub(crate) const RETIRE: &[u8] = b"retire";
+/// A payload that retires everything, its own entry too.
+pub(crate) const RETIRE_ALL: &[u8] = b"retire all";
 
 pub(crate) static POISON_BITES: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
 
@@ -75,19 +78,21 @@ impl Machine for Journal {
         let key = [b"e".as_slice(), &place.to_be_bytes()].concat();
         let value = [position.term.0.to_be_bytes(), position.index.0.to_be_bytes()].concat();
         changes.push(RowChange::put(key, value));
-        if payload == RETIRE {
-            self.retired = place as usize;
-            changes.push(RowChange::put(b"retired".to_vec(), place.to_be_bytes().to_vec()));
+        if payload == RETIRE || payload == RETIRE_ALL {
+            let retired = place + u64::from(payload == RETIRE_ALL);
+            self.retired = retired as usize;
+            changes.push(RowChange::put(b"retired".to_vec(), retired.to_be_bytes().to_vec()));
         }
         Ok(place)
     }
 
-    fn applied(&mut self, _last: LogIndex) {
+    fn applied(&mut self, last: LogIndex) {
         self.applied_calls += 1;
+        self.last = last;
     }
 
     fn retained_from(&self) -> LogIndex {
-        self.entries.get(self.retired).map_or(LogIndex(0), |position| position.index)
+        self.entries.get(self.retired).map_or_else(|| self.last.next(), |position| position.index)
     }
 }
 

@@ -7,7 +7,7 @@ use weir_consensus::{Error, GroupSpec, Image, Machine as _};
 use weir_storage::LogClass;
 use weir_types::{GroupId, LogIndex, NodeId, ReplicaId};
 
-use crate::cluster::{Cluster, GROUP, Journal, RETIRE, wait_until};
+use crate::cluster::{Cluster, GROUP, Journal, RETIRE, RETIRE_ALL, wait_until};
 
 async fn chunks(mut image: Image) -> Vec<Bytes> {
     let mut chunks = Vec::new();
@@ -80,6 +80,39 @@ async fn a_group_goes_on_elsewhere_from_its_image_with_other_members() {
     cluster.propose(b"without the first").await;
     let closed = cluster.nodes[&2].groups.seed(spec(2)).await;
     assert!(matches!(closed.err(), Some(Error::AlreadyOpen { .. })), "what is open is not seeded");
+}
+
+/// What it held was consumed: there are rows and a position, and no entry.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_group_that_needs_no_entry_goes_on_elsewhere_from_its_image() {
+    let cluster = Cluster::start(1).await;
+    for round in 0..50u8 {
+        cluster.propose(&[round; 2_000]).await;
+    }
+    cluster.propose(RETIRE_ALL).await;
+    let image = cluster.group(1).image().await.unwrap();
+    let position = image.position();
+    let chunks = chunks(image).await;
+    let held = cluster.group(1).machine().lock().entries.clone();
+    drop(cluster);
+
+    let mut cluster = Cluster::blank(3).await;
+    let mut seed = cluster.nodes[&1].groups.seed(spec(1)).await.unwrap();
+    for chunk in chunks {
+        seed.chunk(chunk).await.unwrap();
+    }
+    seed.finish(position, voters(), || true).await.unwrap();
+    for id in 1..=3 {
+        let group = cluster.nodes[&id].groups.open(spec(id), Journal::restore).await.unwrap();
+        cluster.nodes.get_mut(&id).unwrap().group = group;
+    }
+    cluster.group(1).campaign().await;
+    assert_eq!(cluster.leader().await, 1);
+    cluster.propose(b"here").await;
+    cluster.settle().await;
+    for id in 1..=3 {
+        assert_eq!(cluster.group(id).machine().lock().entries[..held.len()], held, "node {id}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -13,7 +13,8 @@ impl Coordinator {
         if !group.members.is_empty() {
             return Err(Rejection::GroupInUse { group: name.to_owned(), members: group.members.len() });
         }
-        assert!(group.slots.is_empty(), "a group without members subscribes to nothing");
+        let is_idle = group.slots.is_empty() && group.finished.is_empty();
+        assert!(is_idle, "a group without members subscribes to nothing");
         rows::delete_group(name, out);
         self.groups.remove(name);
         Ok(Reply::GroupDeleted)

@@ -2,6 +2,7 @@
 //! leaves no trace.
 
 mod delete_group;
+mod finish;
 mod heartbeat;
 mod join;
 mod leave;
@@ -10,5 +11,5 @@ mod rebalance;
 mod set_partitions;
 mod tick;
 
+pub(crate) use finish::Finish;
 pub(crate) use join::Join;
-pub(crate) use set_partitions::SetPartitions;

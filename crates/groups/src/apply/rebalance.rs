@@ -5,11 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use weir_types::{At, GroupId, LeaseClock, Output, TopicId};
 
 use crate::assignment;
-use crate::coordinator::{Coordinator, Topic};
+use crate::coordinator::Coordinator;
 use crate::group::{Group, Slot};
 use crate::member::{Epoch, Member, MemberId};
 use crate::output::{Effect, Rejection};
 use crate::rows;
+use crate::topic::Topic;
 
 /// The slots of a group as they were when a command began.
 pub(super) type Before = BTreeMap<GroupId, Slot>;
@@ -18,6 +19,9 @@ impl Coordinator {
     /// Plans the group anew and grants what nobody has.
     pub(super) fn rebalance(&mut self, at: At, name: &str, before: &Before, out: &mut Output<Effect>) {
         let Some(group) = self.groups.get_mut(name) else { return };
+        for partition in fit_finished(group, &self.topics) {
+            rows::delete_finished(name, partition, out);
+        }
         fit_slots(group, &self.topics);
         assignment::plan(group);
         self.grant(at, name, before, out);
@@ -150,12 +154,29 @@ fn next(epoch: &mut Epoch) -> Epoch {
     *epoch
 }
 
-/// Makes the slots those of the partitions of the subscribed topics.
+/// Forgets what is finished in partitions that can be read no more, or that nobody subscribes to: in the end all of it, when
+/// the group has no members. Returns what is forgotten.
+fn fit_finished(group: &mut Group, topics: &BTreeMap<TopicId, Topic>) -> Vec<GroupId> {
+    if group.finished.is_empty() {
+        return Vec::new();
+    }
+    let subscribed = group.topics();
+    let known: Vec<&Topic> = subscribed.iter().filter_map(|topic| topics.get(topic)).collect();
+    let is_gone = |partition: &GroupId| !known.iter().any(|topic| topic.partitions.contains(partition));
+    let gone: Vec<GroupId> = group.finished.keys().copied().filter(is_gone).collect();
+    for partition in &gone {
+        group.finished.remove(partition);
+    }
+    gone
+}
+
+/// Makes the slots those of the partitions of the subscribed topics that may be read.
 fn fit_slots(group: &mut Group, topics: &BTreeMap<TopicId, Topic>) {
     let mut wanted: BTreeMap<GroupId, TopicId> = BTreeMap::new();
     for topic in group.topics() {
         let known = topics.get(&topic).into_iter();
-        wanted.extend(known.flat_map(|known| known.partitions.iter().map(|partition| (*partition, topic))));
+        wanted
+            .extend(known.flat_map(|known| known.given(&group.finished)).map(|partition| (partition, topic)));
     }
     group.slots.retain(|partition, slot| wanted.get(partition) == Some(&slot.topic));
     for (partition, topic) in wanted {

@@ -95,22 +95,27 @@ impl Registry {
     ) {
         let count = placements.len() as u32;
         for (index, placement) in (0..count).zip(placements) {
-            let cluster = self.formed();
-            let group = cluster.take_group();
-            let mut voters = BTreeMap::new();
-            let mut preferred_leader = None;
-            for node in placement.nodes {
-                let replica = cluster.take_replica();
-                voters.insert(replica, node);
-                if node == placement.leader {
-                    preferred_leader = Some(replica);
-                }
-            }
-            let preferred_leader = preferred_leader.expect("the planner's leader is one of its nodes");
+            let group = self.formed().take_group();
+            let membership = self.unformed(placement);
             let range = KeyRange::part(index, count);
             self.put_partition(Partition { group, topic, index, range }, out);
-            self.put_membership(group, Membership::unformed(voters, preferred_leader), out);
+            self.put_membership(group, membership, out);
         }
+    }
+
+    /// The membership of a group that is to be formed where it was placed.
+    pub(super) fn unformed(&mut self, placement: Placement) -> Membership {
+        let mut voters = BTreeMap::new();
+        let mut preferred_leader = None;
+        for node in placement.nodes {
+            let replica = self.formed().take_replica();
+            voters.insert(replica, node);
+            if node == placement.leader {
+                preferred_leader = Some(replica);
+            }
+        }
+        let preferred_leader = preferred_leader.expect("the planner's leader is one of its nodes");
+        Membership::unformed(voters, preferred_leader)
     }
 }
 

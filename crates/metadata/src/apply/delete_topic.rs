@@ -23,7 +23,7 @@ impl Registry {
             for link in leaving {
                 self.drop_link(link, out);
             }
-            let groups: Vec<GroupId> = self.partitions(id).map(|partition| partition.group).collect();
+            let groups: Vec<GroupId> = self.all_partitions(id).map(|partition| partition.group).collect();
             for group in groups {
                 self.drop_partition(group, out);
             }

@@ -5,10 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use weir_types::{GroupId, Offset, Output, TopicId, TopicKind, WallClock};
 
 use crate::limits::LINKS_MAX;
+use crate::lineage::Stage;
 use crate::link::{Link, LinkKind};
 use crate::output::{Effect, Rejection, Reply};
 use crate::registry::Registry;
-use crate::topic::Topic;
+use crate::topic::{Partition, Topic};
 
 pub(crate) struct CreateLink {
     pub(crate) kind: LinkKind,
@@ -26,8 +27,9 @@ impl Registry {
         out: &mut Output<Effect>,
     ) -> Result<Reply, Rejection> {
         let CreateLink { kind, from, to, starts, created } = asked;
-        let source = self.of_kind(from, Some(kind.source()), kind)?.name.clone();
-        let destination = self.of_kind(to, kind.destination(), kind)?.name.clone();
+        let (from_topic, to_topic) =
+            (self.of_kind(from, Some(kind.source()), kind)?, self.of_kind(to, kind.destination(), kind)?);
+        let (source, destination) = (from_topic.name.clone(), to_topic.name.clone());
         if let Some(known) = self.link(kind, from, to) {
             return Ok(Reply::LinkCreated { link: known.id });
         }
@@ -39,6 +41,8 @@ impl Registry {
         if self.leads_to(to, from) {
             return Err(Rejection::LinkCycle { kind, from: source, to: destination });
         }
+        self.check_linkable(from_topic)?;
+        self.check_linkable(to_topic)?;
         if self.links.len() >= LINKS_MAX {
             return Err(Rejection::TooManyLinks { limit: LINKS_MAX });
         }
@@ -72,6 +76,16 @@ impl Registry {
                 let (name, setting) = (topic.name.clone(), kind.to_string());
                 Err(Rejection::WrongKind { name, is, wanted, setting })
             }
+        }
+    }
+
+    /// Links out of a topic and into it wait for its splits and merges.
+    fn check_linkable(&self, topic: &Topic) -> Result<(), Rejection> {
+        let under_way =
+            |partition: &&Partition| matches!(self.stage(partition.group), Stage::Coming | Stage::Sealing);
+        match self.all_partitions(topic.id).find(under_way) {
+            Some(partition) => Err(Rejection::ReshapeInProgress { group: partition.group }),
+            None => Ok(()),
         }
     }
 

@@ -16,7 +16,9 @@ mod reissue_replicas;
 mod remove_node;
 mod replace_node;
 mod report;
+mod reshape;
 mod restore;
+mod seal;
 mod set_replicas;
 
 pub(crate) use create_topic::{CreateTopic, check_name};
@@ -24,4 +26,5 @@ pub(crate) use form_cluster::FormCluster;
 pub(crate) use links::CreateLink;
 pub(crate) use register_node::RegisterNode;
 pub(crate) use report::MembershipChanged;
+pub(crate) use reshape::ReshapeTopic;
 pub(crate) use set_replicas::SetReplicas;

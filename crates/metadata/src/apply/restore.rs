@@ -8,8 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use weir_types::{GroupId, Output, ProducerId, RequestId, TopicId};
 
-use crate::description::Description;
-use crate::membership::Membership;
+use crate::description::{Described, Description};
 use crate::output::{Effect, Rejection, Reply};
 use crate::policy;
 use crate::registry::Registry;
@@ -28,7 +27,7 @@ impl Registry {
     pub(crate) fn begin_restore(
         &mut self,
         request: RequestId,
-        described: Description,
+        described: Described,
         out: &mut Output<Effect>,
     ) -> Result<Reply, Rejection> {
         if self.restoration.as_ref().is_some_and(|known| known.request == request && !known.topics.is_empty())
@@ -36,6 +35,7 @@ impl Registry {
             return Ok(Reply::RestoreBegun);
         }
         described.check().map_err(|reason| Rejection::BackupInvalid { reason })?;
+        let Described { description: described, lineages } = described;
         self.check_restorable(&described)?;
         self.drop_restored(out);
         let cluster = self.formed();
@@ -55,6 +55,10 @@ impl Registry {
             next_producer: cluster.next_producer,
         };
         self.put_restoration(restoration, out);
+        // Before the partitions: one without a lineage would own its keys at once.
+        for (group, lineage) in lineages {
+            self.put_lineage(group, lineage, out);
+        }
         self.take_in(described, out);
         self.routing_changed(out);
         Ok(Reply::RestoreBegun)
@@ -114,18 +118,9 @@ impl Registry {
             .plan(partitions.len() as u32, replicas)
             .expect("that there are enough nodes was checked before anything was changed");
         for (partition, placement) in partitions.into_iter().zip(placements) {
-            let mut voters = BTreeMap::new();
-            let mut preferred_leader = None;
-            for node in placement.nodes {
-                let replica = self.formed().take_replica();
-                voters.insert(replica, node);
-                if node == placement.leader {
-                    preferred_leader = Some(replica);
-                }
-            }
-            let preferred_leader = preferred_leader.expect("the planner's leader is one of its nodes");
+            let membership = self.unformed(placement);
             self.put_partition(partition, out);
-            self.put_membership(partition.group, Membership::unformed(voters, preferred_leader), out);
+            self.put_membership(partition.group, membership, out);
         }
     }
 
@@ -137,8 +132,11 @@ impl Registry {
     ) -> Result<Reply, Rejection> {
         let known = self.restoration_of(request)?;
         let formed = |group: &GroupId| self.memberships.get(group).is_some_and(|known| known.formed);
-        let all =
-            known.topics.iter().flat_map(|topic| self.partitions(*topic)).map(|partition| partition.group);
+        let all = known
+            .topics
+            .iter()
+            .flat_map(|topic| self.all_partitions(*topic))
+            .map(|partition| partition.group);
         let missing = all.filter(|group| !formed(group)).count();
         if missing > 0 {
             return Err(Rejection::RestoreUnfinished { partitions: missing });
@@ -182,7 +180,7 @@ impl Registry {
             self.drop_link(link, out);
         }
         for topic in topics {
-            let groups: Vec<GroupId> = self.partitions(topic).map(|partition| partition.group).collect();
+            let groups: Vec<GroupId> = self.all_partitions(topic).map(|partition| partition.group).collect();
             for group in groups {
                 self.drop_partition(group, out);
             }

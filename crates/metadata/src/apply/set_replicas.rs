@@ -1,4 +1,4 @@
-//! `SetReplicas`: every partition of a topic gets fresh replicas, or gives some up. Its target changes at once, and the
+//! `SetReplicas`: every partition of a topic, the sealed ones too, gets fresh replicas, or gives some up. Its target changes at once, and the
 //! group's leader walks there. Moves that are under way go on: each puts one replica in the place of another, which
 //! changes no number; only a move whose new replica is given up ends with it.
 
@@ -50,7 +50,7 @@ impl Registry {
             nodes.retain(|candidate| !down.contains(&candidate.node));
         }
         altered.replicas = *replicas;
-        let groups: Vec<GroupId> = self.partitions(*topic).map(|partition| partition.group).collect();
+        let groups: Vec<GroupId> = self.all_partitions(*topic).map(|partition| partition.group).collect();
         let mut plan = Vec::with_capacity(groups.len());
         for group in groups {
             plan.push((group, self.plan_resize(group, *replicas, down, &mut nodes)?));

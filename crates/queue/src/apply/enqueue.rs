@@ -9,6 +9,7 @@ use weir_types::{At, MessageId, Pointer, QueuePolicy, WallClock};
 use crate::command::{Attributes, DedupId, Enqueue, Run, TenantRun};
 use crate::limits::{DEDUP_IDS_REMEMBERED_MAX, PRIORITY_MAX};
 use crate::output::{Duplicate, Rejection, Reply};
+use crate::producers::RememberedBatch;
 use crate::queue::{Header, Queue};
 use crate::ready::Tenant;
 use crate::span::Span;
@@ -43,9 +44,7 @@ impl Queue {
     ) -> Result<Reply, Rejection> {
         check_shape(at, batch)?;
         check_tenants(batch, tenants)?;
-        if let Some(producer) = batch.producer
-            && let Some(earlier) = self.producers.admit(producer, batch.count)?
-        {
+        if let Some(earlier) = self.admitted(batch)? {
             let (first, count) = (earlier.first, earlier.count);
             return Ok(Reply::Enqueued { first, count, duplicates: Vec::new(), repeated: true });
         }
@@ -70,6 +69,16 @@ impl Queue {
         let next_message = MessageId(first.0 + u64::from(batch.count));
         self.header.set(Header { next_message, ..*self.header.get() });
         Ok(Reply::Enqueued { first, count: batch.count, duplicates, repeated: false })
+    }
+
+    /// The earlier copy of a batch that is known. All others are new to a sealed partition, even one that comes out of
+    /// sequence: what was before it is in a child by now, or goes there.
+    fn admitted(&self, batch: &Enqueue) -> Result<Option<RememberedBatch>, Rejection> {
+        let known = batch.producer.map_or(Ok(None), |producer| self.producers.admit(producer, batch.count));
+        match known {
+            Ok(None) | Err(Rejection::OutOfSequence { .. }) => self.check_open().and(known),
+            Ok(Some(_)) | Err(_) => known,
+        }
     }
 
     /// Records whose dedup id is known from before, or from earlier in this batch.

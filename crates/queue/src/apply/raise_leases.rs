@@ -7,7 +7,7 @@ use crate::queue::{Header, Queue};
 
 /// So many leases may a partition have given after it was backed up. Half a million restores fit, one upon the other, into
 /// the numbers that every JSON reader keeps exact.
-const LEASES_APART: u64 = 1 << 33;
+pub(crate) const LEASES_APART: u64 = 1 << 33;
 
 impl Queue {
     /// A lease that runs goes on, and its holder may settle it. No later one has a number that somebody else may hold: a

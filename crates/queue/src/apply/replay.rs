@@ -26,6 +26,7 @@ impl Queue {
         if known.next != step.from || known.end != step.end {
             return Ok(Reply::Replayed(known));
         }
+        self.check_open().map_err(|_| Rejection::KeyGoesOn)?;
         let mut count = 0;
         if let Some(batch) = &step.batch {
             if batch.producer.is_some() || !batch.dedup.is_empty() {

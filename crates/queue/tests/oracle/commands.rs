@@ -105,6 +105,26 @@ pub(crate) enum Step {
         max: usize,
         destination: u8,
     },
+    Seal,
+    /// Which parent, and what it has.
+    Inherit {
+        parent: u8,
+        base: u64,
+        keys: Vec<u32>,
+        ids: Vec<(u8, u64)>,
+    },
+    Drained {
+        parent: u8,
+        keys: Vec<u32>,
+    },
+    /// The first so many.
+    ConfirmDrained(usize),
+    /// A destination, how much of what waits for it, and for whom that is now.
+    Recut {
+        destination: u8,
+        max: usize,
+        into: Vec<u8>,
+    },
 }
 
 impl Oracle {
@@ -161,10 +181,17 @@ impl Oracle {
                 self.transfer(*skew, batch, tenants(of.iter().copied()))
             }
             Step::Share(shared) => self.share(*shared),
+            Step::Seal => Command::Seal,
+            Step::Inherit { parent, base, keys, ids } => Self::inherit(*parent, *base, keys, ids),
+            Step::Drained { parent, keys } => Self::drained(*parent, keys),
+            Step::ConfirmDrained(count) => {
+                Command::ConfirmDrained { keys: queue.drained().into_iter().take(*count).collect() }
+            }
+            Step::Recut { destination, max, into } => self.recut(*destination, *max, into)?,
         })
     }
 
-    /// Leases all it can for long, and acks all that it holds.
+    /// Leases all it can for long, and acks all that it holds; parents are done with their keys.
     pub(crate) fn drain_commands(&mut self, queue: &Queue) -> Vec<Command> {
         let held = queue.peek(MessageId(0), 1_000).into_iter().filter_map(|view| match view.state {
             MessageState::Leased { lease, .. } => {
@@ -173,7 +200,9 @@ impl Oracle {
             _ => None,
         });
         let settle = Settle { request: None, items: held.collect() };
-        vec![Command::Settle(settle), Command::Lease(self.lease(100, 0, 10_000))]
+        let mut commands: Vec<_> = self.lineage.release().collect();
+        commands.extend([Command::Settle(settle), Command::Lease(self.lease(100, 0, 10_000))]);
+        commands
     }
 
     fn batch(&mut self, records: &[Record], sequenced: bool) -> Enqueue {

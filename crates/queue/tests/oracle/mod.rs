@@ -1,6 +1,7 @@
 //! What a consumer and a producer would swear to, told by the machine's answers alone.
 
 mod commands;
+mod lineage;
 mod places;
 mod replays;
 mod sharing;
@@ -19,6 +20,7 @@ use weir_types::{
 };
 
 pub(crate) use commands::{Record, Step};
+use lineage::Lineage;
 use places::Places;
 use replays::Replays;
 use transfers::Transfers;
@@ -66,7 +68,7 @@ pub(crate) struct Oracle {
     settles: Vec<(Settle, Vec<Settled>)>,
     requests: u64,
     last_lease: LeaseId,
-    /// Dedup ids, the message that carried each, and when that was.
+    /// Dedup ids, the message that carried each, and until when that counts.
     ids: BTreeMap<DedupId, (MessageId, LeaseClock)>,
     /// The next message to arrive.
     next_message: u64,
@@ -74,6 +76,7 @@ pub(crate) struct Oracle {
     replays: Replays,
     places: Places,
     turns: LastTurns,
+    lineage: Lineage,
 }
 
 impl Oracle {
@@ -97,6 +100,7 @@ impl Oracle {
             replays: Replays::default(),
             places: Places::default(),
             turns: LastTurns::default(),
+            lineage: Lineage::default(),
         }
     }
 
@@ -167,7 +171,7 @@ impl Oracle {
                     self.judge_transfer(transfer, tenants, answer);
                 }
                 (Command::SetPolicy { policy }, Ok(_)) => self.policy = policy.clone(),
-                _ => {}
+                _ => self.judge_lineage(command, answer),
             }
         }
         self.time_passed();
@@ -181,6 +185,7 @@ impl Oracle {
         self.check_outbox(queue);
         self.check_kept(queue);
         self.check_places(commands, queue);
+        self.check_lineage(queue);
     }
 
     fn judge_enqueue(&mut self, batch: &Enqueue, tenants: &[TenantRun], reply: &Reply) {
@@ -200,6 +205,7 @@ impl Oracle {
         for duplicate in duplicates {
             self.judge_duplicate(batch, *first, duplicate);
         }
+        assert!(!self.lineage.is_sealed(), "P15: a sealed partition takes {batch:?} in");
         assert_eq!(first.0, self.next_message, "message ids are dense");
         self.next_message += u64::from(*count);
         let dropped = duplicates.iter().map(|duplicate| duplicate.record).collect();
@@ -211,7 +217,7 @@ impl Oracle {
         let tagged = |record| batch.dedup.iter().find(move |tagged| tagged.record == record);
         let id = tagged(duplicate.record).expect("only a record with an id is a duplicate").id;
         let here = batch.dedup.iter().find(|tagged| tagged.id == id).map(|tagged| tagged.record);
-        let known = self.ids.get(&id).filter(|(_, since)| self.at.lease_clock - *since < DEDUP_WINDOW_MS);
+        let known = self.ids.get(&id).filter(|(_, until)| self.at.lease_clock < *until);
         let original =
             known.map_or_else(|| MessageId(first.0 + u64::from(here.unwrap())), |(message, _)| *message);
         assert_eq!(duplicate.original, original, "a duplicate names the original");
@@ -243,7 +249,7 @@ impl Oracle {
                 let old = self.alive.insert(message, known);
                 assert!(old.is_none(), "message {message} came twice");
                 if let Some(tagged) = batch.dedup.iter().find(|tagged| tagged.record == record) {
-                    self.ids.insert(tagged.id, (message, self.at.lease_clock));
+                    self.ids.insert(tagged.id, (message, self.at.lease_clock + DEDUP_WINDOW_MS));
                 }
             }
         }
@@ -280,6 +286,8 @@ impl Oracle {
         let known =
             self.alive.get_mut(&id).unwrap_or_else(|| panic!("P2, P8: message {id} is gone, and delivered"));
         assert!(known.deliver_at <= self.at.wall_clock, "P8: message {id} before {}", known.deliver_at);
+        let waits = self.policy.fifo && self.lineage.awaits(known.key);
+        assert!(!waits, "P15: message {id} is delivered before a parent is done with its key");
         if let Ttl::Until(expires_at) = known.ttl {
             assert!(self.at.wall_clock < expires_at, "message {id} is delivered after its TTL");
         }
@@ -478,11 +486,12 @@ impl Oracle {
         }
     }
 
-    /// A full queue, a blocked key and a repeat that is out of the window are the only reasons to refuse a well-formed
-    /// batch.
+    /// A full queue, a blocked key, a seal and a repeat that is out of the window are the only reasons to refuse a
+    /// well-formed batch.
     fn judge_refusal(&self, rejection: &Rejection) {
         let expected = match rejection {
             Rejection::QueueFull { .. } | Rejection::OutOfSequence { .. } => true,
+            Rejection::Sealed => self.lineage.is_sealed(),
             Rejection::KeyBlocked { message, .. } => {
                 let blocks = self.policy.fifo && self.policy.park == ParkPolicy::BlockKey;
                 blocks && self.alive.contains_key(message)

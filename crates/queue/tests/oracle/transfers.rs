@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use weir_queue::{
     AckAndAppend, Command, Enqueue, Move, Queue, Rejection, Reply, Settled, TenantRun, Transfer, Waiting,
 };
-use weir_types::{GroupId, MessageId, OutputBatch, RequestId, TransferSequence, TransferSource};
+use weir_types::{GroupId, MessageId, OutputBatch, Recut, RequestId, TransferSequence, TransferSource};
 
 use super::{Oracle, Running};
 
@@ -111,6 +111,39 @@ impl Oracle {
         Command::accept_transfer(Transfer { source, after, sequence: after.next(), batch }, tenants)
     }
 
+    /// A destination turned out to be sealed: what waits for it is cut anew for others.
+    pub(crate) fn recut(&mut self, destination: u8, max: usize, into: &[u8]) -> Option<Command> {
+        let destination = GroupId(u32::from(destination));
+        let after = self.transfers.arrived.get(&destination).map_or(0, Vec::len);
+        let all = self.transfers.promised.get(&destination).map_or(0, Vec::len);
+        let through = all.min(after + max);
+        let others = into.iter().map(|to| GroupId(u32::from(*to))).filter(|to| *to != destination);
+        let outputs: Vec<_> = others
+            .map(|destination| {
+                self.transfers.next_position += 1;
+                OutputBatch { destination, position: self.transfers.next_position, length: 100 }
+            })
+            .collect();
+        let (after, through) = (TransferSequence(after as u64), TransferSequence(through as u64));
+        let step = Recut { destination, after, through, outputs };
+        step.check().is_ok().then_some(Command::Recut(step))
+    }
+
+    /// What was replaced counts as arrived: nobody sends it any more.
+    pub(crate) fn judge_recut(&mut self, step: &Recut, answer: &Result<Reply, Rejection>) {
+        if answer.is_err() {
+            assert_eq!(*answer, Err(Rejection::RecutRaced));
+            return;
+        }
+        let arrived = self.transfers.arrived.entry(step.destination).or_default();
+        let have = arrived.len();
+        let replaced = self.transfers.promised[&step.destination].iter().take(step.through.0 as usize);
+        arrived.extend(replaced.skip(have));
+        for output in &step.outputs {
+            self.transfers.promised.entry(output.destination).or_default().push(output.position);
+        }
+    }
+
     pub(crate) fn judge_step(&mut self, step: &AckAndAppend, answer: &Result<Reply, Rejection>) {
         let known = self.transfers.steps.iter().any(|(known, _)| known.request == step.request);
         match answer {
@@ -147,11 +180,13 @@ impl Oracle {
         answer: &Result<Reply, Rejection>,
     ) {
         let Ok(Reply::Transferred { through }) = answer else {
-            assert!(matches!(answer, Err(Rejection::QueueFull { .. })), "{answer:?}");
+            let is_sealed = self.lineage.is_sealed() && answer == &Err(Rejection::Sealed);
+            assert!(is_sealed || matches!(answer, Err(Rejection::QueueFull { .. })), "{answer:?}");
             return;
         };
         if transfer.after == self.transfers.through {
             assert_eq!(*through, transfer.sequence, "P11: the next batch is taken in");
+            assert!(!self.lineage.is_sealed(), "P15: a sealed partition takes {transfer:?} in");
             let first = MessageId(self.next_message);
             self.add_messages(&transfer.batch, tenants, first, &std::collections::BTreeSet::new());
             self.next_message += u64::from(transfer.batch.count);

@@ -12,10 +12,12 @@ use weir_proto::v1::admin_server::Admin;
 use weir_proto::v1::{self, TopicSettings};
 use weir_types::{GroupId, NodeId, Offset, RequestId, TopicKind, TopicPolicy, WallClock};
 
-use super::{Answers, Services, backup, digest, invalid, nodes, status};
+use super::{Answers, Services, backup, digest, invalid, nodes, reshaping, status};
 
-/// How long a new topic's leaders are waited for when the client does not say, in milliseconds.
-const CREATE_WAIT_MS: u64 = 10_000;
+/// How long what follows by itself is waited for when the client does not say, in milliseconds.
+const WAIT_MS: u64 = 10_000;
+/// How long it is waited for at most, in milliseconds.
+const WAIT_MS_MAX: u64 = 60_000;
 
 #[tonic::async_trait]
 impl Admin for Services {
@@ -30,7 +32,6 @@ impl Admin for Services {
         let policy = new_policy(request.settings.as_ref(), kind)?;
         let broker = self.broker()?;
         let request_id = request_id(&broker, request.request_id);
-        let wait_ms = if request.timeout_ms == 0 { CREATE_WAIT_MS } else { request.timeout_ms.min(60_000) };
         let topic = broker
             .create_topic(NewTopic {
                 name: request.name,
@@ -38,7 +39,7 @@ impl Admin for Services {
                 partitions: request.partitions,
                 replicas: request.replicas,
                 request: request_id,
-                patience: Duration::from_millis(wait_ms),
+                patience: patience(request.timeout_ms),
             })
             .await
             .map_err(error_to_status)?;
@@ -322,6 +323,27 @@ impl Admin for Services {
         Ok(Response::new(v1::AbandonRestoreResponse {}))
     }
 
+    async fn split_partition(
+        &self,
+        request: Request<v1::SplitPartitionRequest>,
+    ) -> Result<Response<v1::ReshapeResponse>, Status> {
+        reshaping::split(&self.broker()?, request.into_inner()).await.map(Response::new)
+    }
+
+    async fn merge_partitions(
+        &self,
+        request: Request<v1::MergePartitionsRequest>,
+    ) -> Result<Response<v1::ReshapeResponse>, Status> {
+        reshaping::merge(&self.broker()?, request.into_inner()).await.map(Response::new)
+    }
+
+    async fn scale_topic(
+        &self,
+        request: Request<v1::ScaleTopicRequest>,
+    ) -> Result<Response<v1::ReshapeResponse>, Status> {
+        reshaping::scale(&self.broker()?, request.into_inner()).await.map(Response::new)
+    }
+
     async fn init_producer(
         &self,
         request: Request<v1::InitProducerRequest>,
@@ -335,9 +357,14 @@ impl Admin for Services {
     }
 }
 
+/// How long a client waits for what follows by itself.
+pub(super) fn patience(timeout_ms: u64) -> Duration {
+    Duration::from_millis(if timeout_ms == 0 { WAIT_MS } else { timeout_ms.min(WAIT_MS_MAX) })
+}
+
 /// The client's id for a request. Two that gave none are two requests: the second must not get the answer of the
 /// first.
-fn request_id(broker: &Broker, given: u64) -> RequestId {
+pub(super) fn request_id(broker: &Broker, given: u64) -> RequestId {
     if given == 0 { broker.fresh_request() } else { RequestId(given) }
 }
 

@@ -30,7 +30,8 @@ fn hold(hold: Hold) -> v1::Hold {
         Hold::Gone => v1::Hold::Gone,
         Hold::KeyIsEmpty => v1::Hold::KeyIsEmpty,
         Hold::Nothing => v1::Hold::Nothing,
-        Hold::BehindKey => v1::Hold::BehindKey,
+        // Which messages these are, the message that comes next in the key tells: in the latter case it is itself.
+        Hold::BehindKey | Hold::ParentPartition => v1::Hold::BehindKey,
         Hold::KeyLimit => v1::Hold::KeyLimit,
         Hold::PartitionLimit => v1::Hold::PartitionLimit,
         Hold::SessionLimit => v1::Hold::SessionLimit,

@@ -31,13 +31,15 @@ impl Group for Services {
             topics: request.topics,
             session_timeout_ms,
             owned: request.owned.iter().map(grant).collect(),
+            finished: request.owned.iter().filter(|owned| owned.finished).map(grant).collect(),
         };
         let broker = self.broker()?;
         let held = self.stop.run_until_cancelled(broker.heartbeat(heartbeat)).await;
-        let assigned = held.unwrap_or_else(|| Err(stopping())).map_err(error_to_status)?;
+        let membership = held.unwrap_or_else(|| Err(stopping())).map_err(error_to_status)?;
         Ok(Response::new(v1::GroupHeartbeatResponse {
-            assigned: assigned.into_iter().map(assignment).collect(),
+            assigned: membership.assigned.into_iter().map(assignment).collect(),
             heartbeat_ms: session_timeout_ms / 3,
+            group_created_at_ms: membership.group_created.0,
         }))
     }
 

@@ -10,6 +10,7 @@ mod nodes;
 mod peer;
 mod queue;
 mod records;
+mod reshaping;
 mod status;
 mod stream;
 mod work;

@@ -1,7 +1,7 @@
 //! Topics, partitions and the routing table on the wire.
 
 use weir_broker::api::admin::{Leaders, NodeView, PartitionState};
-use weir_broker::{ContentsView, NodeState, QueueCounts, Routing, Topic, TopicRoute};
+use weir_broker::{ContentsView, NodeState, PartitionRoute, QueueCounts, Routing, Stage, Topic, TopicRoute};
 use weir_proto::v1;
 
 pub(super) fn topic(topic: &Topic) -> v1::Topic {
@@ -18,6 +18,7 @@ pub(super) fn topic(topic: &Topic) -> v1::Topic {
 
 pub(super) fn partition(state: &PartitionState) -> v1::PartitionStatus {
     let view = state.view.as_ref();
+    let family = state.family.as_ref();
     let contents = view.map(|view| &view.contents);
     let kind = contents.and_then(ContentsView::kind);
     v1::PartitionStatus {
@@ -49,6 +50,20 @@ pub(super) fn partition(state: &PartitionState) -> v1::PartitionStatus {
             Some(ContentsView::Queue(counts)) => Some(queue(counts)),
             _ => None,
         },
+        key_first: family.map_or(0, |family| family.range.first().0),
+        key_last: family.map_or(0, |family| family.range.last().0),
+        stage: family.map_or(v1::PartitionStage::Unspecified, |family| stage(family.stage)) as i32,
+        parents: family.map(|family| family.parents.clone()).unwrap_or_default(),
+        children: family.map(|family| family.children.clone()).unwrap_or_default(),
+    }
+}
+
+fn stage(stage: Stage) -> v1::PartitionStage {
+    match stage {
+        Stage::Open => v1::PartitionStage::Unspecified,
+        Stage::Coming => v1::PartitionStage::Coming,
+        Stage::Sealing => v1::PartitionStage::Sealing,
+        Stage::Sealed => v1::PartitionStage::Sealed,
     }
 }
 
@@ -106,18 +121,23 @@ pub(super) fn routing(routing: &Routing, leaders: &Leaders, version: u64) -> v1:
 }
 
 fn topic_route(topic: &TopicRoute, leaders: &Leaders) -> v1::RoutingTopic {
-    let partitions = topic.partitions.iter().map(|partition| v1::RoutingPartition {
-        partition: partition.index,
-        group_id: partition.group.0,
-        key_first: partition.range.first().0,
-        key_last: partition.range.last().0,
-        leader: leaders.get(&partition.group).map(|node| node.0),
-        voters: partition.nodes.iter().map(|node| node.0).collect(),
-    });
+    let routes = |partitions: &[PartitionRoute]| {
+        let route = |partition: &PartitionRoute| v1::RoutingPartition {
+            partition: partition.index,
+            group_id: partition.group.0,
+            key_first: partition.range.first().0,
+            key_last: partition.range.last().0,
+            leader: leaders.get(&partition.group).map(|node| node.0),
+            voters: partition.nodes.iter().map(|node| node.0).collect(),
+            parents: partition.parents.iter().map(|parent| parent.0).collect(),
+        };
+        partitions.iter().map(route).collect()
+    };
     v1::RoutingTopic {
         topic_id: topic.id.0,
         name: topic.name.clone(),
         kind: v1::TopicKind::from(topic.policy.kind()) as i32,
-        partitions: partitions.collect(),
+        partitions: routes(&topic.partitions),
+        sealed: routes(&topic.sealed),
     }
 }

@@ -2,7 +2,7 @@
 
 use futures::StreamExt as _;
 use tokio::sync::mpsc;
-use tokio::time::{Duration, Instant};
+use tokio::time::{Duration, Instant, sleep_until};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 use weir_broker::Broker;
@@ -82,7 +82,7 @@ impl Stream for Services {
         let bytes_max = request.bytes_max.min(FETCH_BYTES_MAX);
         let broker = self.broker()?;
         let mut fetched = broker.fetch(group, offset, bytes_max).await.map_err(error_to_status)?;
-        if fetched.batches.is_empty() {
+        if fetched.batches.is_empty() && !fetched.sealed {
             let deadline = poll_deadline(request.wait_ms);
             let waited = self.stop.run_until_cancelled(broker.wait_for_record(group, offset, deadline)).await;
             waited.unwrap_or_else(|| Err(stopping())).map_err(error_to_status)?;
@@ -238,6 +238,7 @@ fn fetch_response(fetched: Fetched) -> v1::FetchResponse {
         start_offset: fetched.start.0,
         next_offset: fetched.next.0,
         compacted_offset: fetched.compacted_to.0,
+        sealed: fetched.sealed,
     }
 }
 
@@ -255,7 +256,7 @@ impl Fetch {
         let group = GroupId(self.start.group_id);
         let mut next = Offset(self.start.offset);
         // The first answer comes at once, so that the client learns the bounds.
-        let mut told = false;
+        let (mut told, mut told_sealed) = (false, false);
         loop {
             while self.credit == 0 {
                 if !self.take_credit().await {
@@ -270,13 +271,14 @@ impl Fetch {
                     return;
                 }
             };
-            if fetched.batches.is_empty() && told {
-                if !self.wait(group, next).await {
+            let is_news = fetched.sealed && !told_sealed;
+            if fetched.batches.is_empty() && told && !is_news {
+                if !self.wait(group, next, told_sealed).await {
                     return;
                 }
                 continue;
             }
-            told = true;
+            (told, told_sealed) = (true, fetched.sealed);
             next = fetched.next;
             let bytes: usize = fetched.batches.iter().map(bytes::Bytes::len).sum();
             self.credit = self.credit.saturating_sub(bytes as u64);
@@ -309,12 +311,19 @@ impl Fetch {
         }
     }
 
-    /// Waits at the end for a record; whether to go on.
-    async fn wait(&mut self, group: GroupId, next: Offset) -> bool {
+    /// Waits at the end for a record, or for the client to leave when it knows that none comes; whether to go on.
+    async fn wait(&mut self, group: GroupId, next: Offset, is_over: bool) -> bool {
         let deadline = Instant::now() + FETCH_WAIT;
         let broker = self.broker.clone();
+        let waiting = async move {
+            if is_over {
+                sleep_until(deadline).await;
+                return Ok(());
+            }
+            broker.wait_for_record(group, next, deadline).await
+        };
         tokio::select! {
-            waited = broker.wait_for_record(group, next, deadline) => match waited {
+            waited = waiting => match waited {
                 Ok(()) => true,
                 Err(error) => {
                     let _ = self.answers.send(Err(error_to_status(error))).await;

@@ -4,16 +4,13 @@ use weir_types::mutants::{self, Mutant};
 use weir_types::{At, Corrupt, Output};
 
 use super::append::append;
-use crate::inbox::Inbox;
-use crate::index::Index;
-use crate::producers::Producers;
+use crate::stream::Stream;
 use crate::{Effect, Rejection, Reply, Transfer};
 
-/// Appends the batch when it is the next of its source; otherwise only says how far that source is (P11).
+/// Appends the batch when it is the next of its source; otherwise only says how far that source is (P11). A sealed stream
+/// takes no next one, and so has said how far the source is for good.
 pub(crate) fn accept_transfer(
-    index: &mut Index,
-    producers: &mut Producers,
-    inbox: &mut Inbox,
+    stream: &mut Stream,
     at: At,
     transfer: &Transfer,
     out: &mut Output<Effect>,
@@ -22,13 +19,13 @@ pub(crate) fn accept_transfer(
     if sequence <= after {
         return Ok(Err(Rejection::Invalid("a transfer comes before the one that it follows")));
     }
-    let through = inbox.through(*source);
+    let through = stream.inbox.through(*source);
     if through != *after && !mutants::on(Mutant::M32) {
         return Ok(Ok(Reply::Transferred { through }));
     }
-    if let Err(rejection) = append(index, producers, at, batch, out)? {
+    if let Err(rejection) = append(stream, at, batch, out)? {
         return Ok(Err(rejection));
     }
-    inbox.advance(*source, *sequence, &mut out.changes);
+    stream.inbox.advance(*source, *sequence, &mut out.changes);
     Ok(Ok(Reply::Transferred { through: *sequence }))
 }

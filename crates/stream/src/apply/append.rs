@@ -5,19 +5,25 @@ use weir_types::limits::{BATCH_BYTES_MAX, BATCH_RECORDS_MAX};
 use weir_types::mutants::{self, Mutant};
 use weir_types::{At, Corrupt, Output};
 
-use crate::index::Index;
 use crate::producers::{Producers, Verdict};
+use crate::stream::Stream;
 use crate::{Append, Effect, Rejection, Reply};
 
-/// Appends the batch, unless its producer has appended it before (P10) or it is not the producer's next.
+/// Appends the batch, unless its producer has appended it before (P10), or it is not the producer's next, or the stream is
+/// sealed.
 pub(crate) fn append(
-    index: &mut Index,
-    producers: &mut Producers,
+    stream: &mut Stream,
     at: At,
     append: &Append,
     out: &mut Output<Effect>,
 ) -> Result<Result<Reply, Rejection>, Corrupt> {
-    match judge(producers, append) {
+    let Stream { index, producers, seal, .. } = stream;
+    let verdict = judge(producers, append);
+    let verdict = match seal {
+        Some(seal) if !mutants::on(Mutant::M50) => seal.judge(verdict),
+        _ => verdict,
+    };
+    match verdict {
         Err(rejection) => return Ok(Err(rejection)),
         Ok(Verdict::Duplicate(_)) if mutants::on(Mutant::M20) => {}
         Ok(Verdict::Duplicate(base_offset)) => return Ok(Ok(Reply::Duplicate { base_offset })),

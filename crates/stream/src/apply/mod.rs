@@ -8,7 +8,9 @@ mod commit_offset;
 mod delete_group;
 mod fence;
 mod fence_producer;
+mod recut;
 mod rewrite;
+mod seal;
 mod set_policy;
 mod trim;
 
@@ -19,6 +21,8 @@ pub(crate) use commit_offset::commit_offset;
 pub(crate) use delete_group::delete_group;
 pub(crate) use fence::fence;
 pub(crate) use fence_producer::fence_producer;
+pub(crate) use recut::recut;
 pub(crate) use rewrite::rewrite;
+pub(crate) use seal::seal;
 pub(crate) use set_policy::set_policy;
 pub(crate) use trim::trim;

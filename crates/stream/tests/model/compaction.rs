@@ -148,7 +148,9 @@ impl Model {
         self.take_out(at, step, &left, before.policy().compaction.tombstone_ms);
         let is_over = after.pass_ahead(at.wall_clock, 1).is_none_or(|pass| !pass.begun);
         if is_over && step.to == step.horizon {
-            let clean = self.compacted.left_between(after.start_offset(), step.horizon);
+            // Retention may have gone beyond the pass in the same step.
+            let start = after.start_offset().min(step.horizon);
+            let clean = self.compacted.left_between(start, step.horizon);
             let mut keys: Vec<_> = clean.into_iter().filter_map(key).collect();
             let count = keys.len();
             keys.sort_unstable();

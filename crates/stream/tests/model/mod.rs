@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 mod compaction;
+mod sealing;
 
 use proptest::sample::Index as Pick;
 use weir_stream::limits::PRODUCER_QUIET_MS_MAX;
@@ -12,7 +13,7 @@ use weir_stream::{
 };
 use weir_types::{
     At, GroupId, LeaseClock, LogIndex, Offset, OutputBatch, Pointer, ProducerEpoch, ProducerId,
-    ProducerSequence, Retention, StreamPolicy, TransferSequence, WallClock,
+    ProducerSequence, Retention, StreamPolicy, TransferSequence, TransferSource, WallClock,
 };
 
 /// One generated step; `kind`, `pick`, `other` and `count` become a command when it is known what came before.
@@ -41,8 +42,8 @@ struct Appended {
     append_time: WallClock,
 }
 
-/// By epoch and base sequence.
-type Stamps = BTreeMap<(ProducerEpoch, u32), Offset>;
+/// By epoch and base sequence: offset and count.
+type Stamps = BTreeMap<(ProducerEpoch, u32), (Offset, u32)>;
 
 #[derive(Debug, Default)]
 pub(crate) struct Model {
@@ -65,6 +66,10 @@ pub(crate) struct Model {
     /// Where the batches lie that those steps put into the outbox, per destination, in order; and how many of them each
     /// destination has.
     promised: BTreeMap<GroupId, (Vec<(LogIndex, u32)>, usize)>,
+    /// When it was sealed, and its end.
+    sealed: Option<(WallClock, Offset)>,
+    /// What was taken in from each source of transfers.
+    inbox: BTreeMap<TransferSource, TransferSequence>,
 }
 
 pub(crate) fn plain_append(position: u32, count: u32) -> Command {
@@ -129,6 +134,9 @@ impl Model {
                 }
             }
             25..=27 => self.compact(at, step, stream),
+            28 if step.count == 1 && step.other.index(2) == 0 => Command::Seal,
+            29 => self.transfer(step),
+            30 => self.recut(step),
             _ => Command::Tick,
         }
     }
@@ -158,7 +166,7 @@ impl Model {
 
     /// A destination takes in what waits for it, and the stream hears of it, some of it, or too much.
     fn arrive(&mut self, step: &Step) -> Command {
-        let destination = GroupId(100 + step.pick.index(2) as u32);
+        let destination = GroupId(100 + step.pick.index(4) as u32);
         let known = self.promised.entry(destination).or_default();
         known.1 = known.0.len().min(known.1 + step.count as usize);
         let through = if step.other.index(9) == 0 { known.0.len() + 1 } else { known.1 };
@@ -277,7 +285,10 @@ impl Model {
         before: &Stream,
         after: &Stream,
     ) {
+        self.check_seal(at, command, answer, before, after);
         match (command, answer) {
+            (Command::AcceptTransfer(transfer), answer) => self.check_transfer(at, transfer, answer, before),
+            (Command::Recut(recut), answer) => self.check_recut(at, recut, answer, before),
             (Command::Append(append), Ok(Reply::Appended { base_offset })) => {
                 assert_eq!(*base_offset, before.end_offset(), "offsets are dense");
                 assert_eq!(after.end_offset(), *base_offset + u64::from(append.count));
@@ -286,7 +297,7 @@ impl Model {
             (Command::Append(append), Ok(Reply::Duplicate { base_offset })) => {
                 let stamp = append.producer.unwrap();
                 let original = self.producers[&stamp.id].1[&(stamp.epoch, stamp.base_sequence)];
-                assert_eq!(*base_offset, original, "a repeat gets the original offset (P10)");
+                assert_eq!((*base_offset, append.count), original, "a repeat gets the original offset (P10)");
                 assert_eq!(after.end_offset(), before.end_offset());
             }
             (Command::FenceProducer { id, epoch }, answer) => {
@@ -362,7 +373,7 @@ impl Model {
         if let Some(stamp) = append.producer {
             let (seen, stamps) = self.producers.entry(stamp.id).or_default();
             *seen = at.lease_clock;
-            let earlier = stamps.insert((stamp.epoch, stamp.base_sequence), base_offset);
+            let earlier = stamps.insert((stamp.epoch, stamp.base_sequence), (base_offset, append.count));
             assert_eq!(earlier, None, "{stamp:?} is appended once (P10)");
             let newest = stamps.keys().next_back().map(|(epoch, _)| *epoch);
             assert_eq!(newest, Some(stamp.epoch), "an older epoch never appends");

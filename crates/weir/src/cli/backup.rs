@@ -12,6 +12,7 @@ use futures::Stream;
 use serde_json::json;
 use tokio::time::sleep;
 use weir_client::{Admin, BackupPlan, ImageReader, PlannedPartition, RestoreTarget};
+use weir_types::{ErrorKind, WeirError};
 
 use super::Connection;
 use crate::backup::{Directory, File, Manifest, Order, Part, Partition, Progress, damaged};
@@ -20,6 +21,10 @@ use crate::output::{Done, Screen, bytes, count};
 
 /// How often a partition is tried: while its leader is killed and another one comes, say.
 const ATTEMPTS_MAX: u32 = 30;
+/// How often images are taken once more that turned out to be older than those which they have to be younger than.
+const ROUNDS: u32 = 2;
+/// How often when some have to be of one moment, which those of partitions in use are only by chance.
+const ROUNDS_WITH_PAIRS: u32 = 5;
 /// Pause before it is tried again.
 const PAUSE: Duration = Duration::from_secs(1);
 /// Bytes of an image that are sent at once.
@@ -31,7 +36,7 @@ const SEND_BYTES: usize = 256 << 10;
 The cluster goes on meanwhile. All that was acknowledged before the backup began is in it; each partition is as it was at
 one moment, and of what went from one partition to another nothing is missing and nothing is there twice. A second backup
 into the same folder replaces the first one when it is whole, and copies only the partitions that have changed. One that
-fails leaves the first one as it was.
+fails leaves the first one as it was. It fails when a partition is split or merged meanwhile: try again.
 
 Examples:
   weir cluster backup /backups/orders
@@ -119,6 +124,27 @@ fn check_cluster(before: Option<&Manifest>, plan: &BackupPlan) -> Outcome {
     }
 }
 
+/// Nothing was split or merged since the first plan: the registry in the backup tells whose keys are whose.
+fn check_unsplit(first: &BackupPlan, now: &BackupPlan) -> Outcome {
+    match split_since(first, now) {
+        Some(PlannedPartition { topic, .. }) => {
+            let what = format!("a partition of `{topic}` was split or merged while it was copied: try again");
+            Err(WeirError::new(ErrorKind::Retry, "reshape-in-progress", what).into())
+        }
+        None => Ok(()),
+    }
+}
+
+/// A partition that is new in a topic of the first plan. Such a topic may also have been deleted and created anew.
+fn split_since<'a>(first: &BackupPlan, now: &'a BackupPlan) -> Option<&'a PlannedPartition> {
+    let known: BTreeSet<u32> = first.partitions.iter().map(|partition| partition.group_id).collect();
+    let topics: BTreeSet<&str> = first.partitions.iter().map(|partition| partition.topic.as_str()).collect();
+    let came = |partition: &&PlannedPartition| {
+        !known.contains(&partition.group_id) && topics.contains(partition.topic.as_str())
+    };
+    now.partitions.iter().find(came)
+}
+
 fn total(manifest: &Manifest) -> u64 {
     manifest.files().map(|file| file.bytes).sum()
 }
@@ -173,10 +199,9 @@ impl<'a> Copy<'a> {
         before: Option<&'a Manifest>,
         plan: &BackupPlan,
     ) -> Self {
-        let mut order = Order::new(plan.partitions.iter().map(|partition| partition.group_id));
-        for partition in &plan.partitions {
-            order.sends(partition.group_id, partition.sends_to.iter().copied());
-        }
+        let planned =
+            plan.partitions.iter().map(|partition| (partition.group_id, partition.sends_to.as_slice()));
+        let order = Order::new(planned);
         let before = before.into_iter().flat_map(|manifest| &manifest.partitions);
         Self {
             admin,
@@ -193,7 +218,7 @@ impl<'a> Copy<'a> {
         let planned: BTreeMap<u32, &PlannedPartition> =
             plan.partitions.iter().map(|partition| (partition.group_id, partition)).collect();
         // The images tell who sends to whom, so that some have to be taken once more, in an order that is known by then.
-        for _ in 0..2 {
+        for _ in 0..if self.order.has_pairs() { ROUNDS_WITH_PAIRS } else { ROUNDS } {
             for group in self.order.all() {
                 if self.order.needs(group) {
                     self.partition(planned[&group]).await?;
@@ -201,6 +226,16 @@ impl<'a> Copy<'a> {
                 }
             }
         }
+        if let Some(PlannedPartition { topic, partition, .. }) =
+            self.order.apart().map(|group| planned[&group])
+        {
+            let what = format!(
+                "partition {partition} of `{topic}` was split or merged, and keys of it go on elsewhere so fast that it could \
+                 not be copied as it was at one moment: try again when less of it is left"
+            );
+            return Err(WeirError::new(ErrorKind::Retry, "reshape-in-progress", what).into());
+        }
+        check_unsplit(plan, &self.admin.plan_backup().await?)?;
         let registry = self.directory.part(&format!("registry-{began_ms}"))?;
         let mut manifest = Manifest::new(plan.cluster_id.clone(), began_ms, whole(registry, &plan.registry)?);
         manifest.partitions = std::mem::take(&mut self.done).into_values().collect();
@@ -225,8 +260,11 @@ impl<'a> Copy<'a> {
                 }
             }
         };
-        self.order.taken(planned.group_id);
-        self.done.insert(planned.group_id, partition);
+        let group = planned.group_id;
+        match self.done.insert(group, partition) {
+            Some(before) if before.position() == self.done[&group].position() => self.order.unchanged(group),
+            _ => self.order.taken(group),
+        }
         Ok(())
     }
 
@@ -356,4 +394,37 @@ fn chunks(file: Handle) -> impl Stream<Item = Bytes> + Send + 'static {
         chunk.truncate(read);
         Some((Bytes::from(chunk), file))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan(partitions: &[(u32, &str)]) -> BackupPlan {
+        let partition = |(group_id, topic): &(u32, &str)| PlannedPartition {
+            group_id: *group_id,
+            topic: (*topic).to_owned(),
+            partition: 0,
+            sends_to: Vec::new(),
+        };
+        let partitions = partitions.iter().map(partition).collect();
+        BackupPlan { cluster_id: "ab".to_owned(), registry: Bytes::new(), partitions }
+    }
+
+    #[test]
+    fn a_split_since_the_plan_is_noticed_and_no_other_change_is_taken_for_one() {
+        let first = plan(&[(2, "events"), (3, "events"), (4, "orders")]);
+        let since = |now: &[(u32, &str)]| {
+            let now = plan(now);
+            split_since(&first, &now).map(|partition| partition.group_id)
+        };
+        assert_eq!(
+            since(&[(2, "events"), (3, "events"), (4, "orders"), (5, "events"), (6, "events")]),
+            Some(5)
+        );
+        assert_eq!(since(&[(2, "events"), (3, "events"), (4, "orders")]), None);
+        assert_eq!(since(&[(2, "events"), (3, "events"), (4, "orders"), (5, "new")]), None);
+        assert_eq!(since(&[(4, "orders")]), None, "a topic was deleted");
+        assert_eq!(since(&[(3, "events"), (4, "orders")]), None, "a sealed one was removed");
+    }
 }

@@ -14,6 +14,7 @@ mod group;
 mod lines;
 mod moving;
 mod nodes;
+mod partition;
 mod publish;
 mod queue;
 mod server;
@@ -71,6 +72,9 @@ enum Command {
     /// Create, show, alter and delete topics
     #[command(subcommand)]
     Topic(topic::Topic),
+    /// Split and merge partitions of a topic
+    #[command(subcommand)]
+    Partition(partition::Partition),
     /// Show the state of the cluster
     #[command(subcommand)]
     Cluster(cluster::Cluster),
@@ -125,6 +129,7 @@ async fn dispatch(command: Command, screen: Screen) -> Outcome {
         Command::Server(server) => server.run().await,
         Command::Dev(dev) => dev.run().await,
         Command::Topic(topic) => topic.run(screen).await,
+        Command::Partition(partition) => partition.run(screen).await,
         Command::Cluster(cluster) => cluster.run(screen).await,
         Command::Queue(queue) => Box::pin(queue.run(screen)).await,
         Command::Stream(stream) => Box::pin(stream.run(screen)).await,

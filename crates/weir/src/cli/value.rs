@@ -88,6 +88,14 @@ pub(super) fn header_or_none(text: &str) -> Result<String, String> {
     }
 }
 
+/// A key hash in hexadecimal digits, as `weir topic describe` shows them.
+pub(super) fn key_hash(text: &str) -> Result<u32, String> {
+    let digits = text.strip_prefix("0x").unwrap_or(text);
+    let is_hash = (1..=8).contains(&digits.len()) && digits.bytes().all(|digit| digit.is_ascii_hexdigit());
+    let wrong = || format!("`{text}` is no key hash; write 1 to 8 hexadecimal digits, as in 80000000");
+    is_hash.then(|| u32::from_str_radix(digits, 16).ok()).flatten().ok_or_else(wrong)
+}
+
 /// A header `name=value`.
 pub(super) fn header(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
@@ -221,6 +229,15 @@ mod tests {
         assert_eq!(read("lag:100"), Ok(Place::Lag(100)));
         for wrong in ["yesterday", "1969-12-31T00:00:00Z", "-soon", "lag:", "lag:-1", ""] {
             assert!(read(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn key_hashes_are_hexadecimal_digits() {
+        assert_eq!(key_hash("80000000"), Ok(0x8000_0000));
+        assert_eq!((key_hash("0xFFffFFff"), key_hash("0")), (Ok(u32::MAX), Ok(0)));
+        for wrong in ["", "0x", "100000000", "+1", "-1", "80 00", "key"] {
+            assert!(key_hash(wrong).is_err(), "{wrong}");
         }
     }
 

@@ -49,7 +49,7 @@ pub(super) fn choose(status: &ClusterStatus) -> Option<Victim> {
 
 #[cfg(test)]
 mod tests {
-    use weir_client::{NodeInfo, NodeUse, PartitionStatus, QueuePartition};
+    use weir_client::{NodeInfo, NodeUse, PartitionStage, PartitionStatus, QueuePartition};
 
     use super::*;
 
@@ -68,6 +68,11 @@ mod tests {
             lag_entries: Vec::new(),
             stream: None,
             queue: Some(QueuePartition { ready: 0, leased, scheduled: 0, parked: 0, bytes: 0 }),
+            key_first: 0,
+            key_last: u32::MAX,
+            stage: PartitionStage::Open,
+            parents: Vec::new(),
+            children: Vec::new(),
         }
     }
 

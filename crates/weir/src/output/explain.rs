@@ -242,7 +242,11 @@ fn blocker(explanation: &Explanation) -> String {
     {
         return format!("A consumer has {}.", at(leased));
     }
+    let itself = explanation.message.as_ref().map(|message| message.message_id);
     match &explanation.key_next {
+        Some(next) if Some(next.message_id) == itself => {
+            "They are left in a partition that was split or merged, and come first.".to_owned()
+        }
         Some(next) if next.parked_for.is_some() => format!("{} is parked and keeps its key.", at(next)),
         Some(next) if next.due_in.is_some() => format!("{} comes next, and is not due yet.", at(next)),
         Some(next) => format!("{} comes next, and waits for a consumer.", at(next)),

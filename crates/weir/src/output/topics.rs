@@ -2,9 +2,10 @@
 
 use serde::Serialize;
 use serde_json::{Value, json};
-use weir_client::{PartitionStatus, TopicDescription, TopicInfo};
+use weir_client::{PartitionStage, PartitionStatus, TopicDescription, TopicInfo};
 use weir_types::{Backoff, Compaction, QueuePolicy, Retention, StreamPolicy, TopicKind, TopicPolicy};
 
+use super::reshaped::{keys, numbers};
 use super::{Grid, Page, View, bytes, count, duration_ms, time_ms};
 
 /// All topics.
@@ -92,6 +93,12 @@ impl View for TopicView {
             lines.push(String::new());
             lines.push(partition_table(&self.partition_status, page));
         }
+        let families: Vec<_> =
+            self.partition_status.iter().filter_map(|partition| partition.family.as_ref()).collect();
+        if families.iter().any(|family| family.is_shown()) {
+            lines.push(String::new());
+            lines.push(family_table(&self.partition_status, page));
+        }
         lines.join("\n")
     }
 }
@@ -109,6 +116,9 @@ pub(crate) struct PartitionView {
     term: u64,
     committed: u64,
     lag_entries: u64,
+    /// None for the cluster's own groups.
+    #[serde(flatten)]
+    family: Option<FamilyView>,
     #[serde(skip_serializing_if = "Option::is_none")]
     stream: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -150,6 +160,7 @@ impl PartitionView {
             term: status.term,
             committed: status.committed,
             lag_entries: status.lag_entries.iter().map(|(_, lag)| *lag).max().unwrap_or(0),
+            family: (!status.topic.is_empty()).then(|| FamilyView::of(status)),
             stream: status.stream.map(|stream| {
                 serde_json::json!({
                     "start_offset": stream.start_offset,
@@ -170,6 +181,56 @@ impl PartitionView {
             size,
         }
     }
+}
+
+/// The keys of a partition, and where it stands between those that it came of and those that replace it.
+#[derive(Debug, Serialize)]
+struct FamilyView {
+    key_first: u32,
+    key_last: u32,
+    stage: &'static str,
+    parents: Vec<u32>,
+    children: Vec<u32>,
+}
+
+impl FamilyView {
+    fn of(status: &PartitionStatus) -> Self {
+        Self {
+            key_first: status.key_first,
+            key_last: status.key_last,
+            stage: match status.stage {
+                PartitionStage::Open => "open",
+                PartitionStage::Coming => "coming",
+                PartitionStage::Sealing => "sealing",
+                PartitionStage::Sealed => "sealed",
+            },
+            parents: status.parents.clone(),
+            children: status.children.clone(),
+        }
+    }
+
+    /// Whether there is more to say of it than its keys.
+    fn is_shown(&self) -> bool {
+        self.stage != "open" || !self.parents.is_empty() || !self.children.is_empty()
+    }
+}
+
+/// What was split and merged, in order of keys.
+fn family_table(partitions: &[PartitionView], page: Page) -> String {
+    let families = partitions.iter().filter_map(|partition| Some((partition, partition.family.as_ref()?)));
+    let mut families: Vec<_> = families.collect();
+    families.sort_by_key(|(partition, family)| (family.key_first, partition.partition));
+    let mut grid = Grid::new(page, &["#partition", "keys", "state", "came of", "replaced by"]);
+    for (partition, family) in families {
+        grid.row([
+            partition.partition.to_string(),
+            keys(family.key_first, family.key_last),
+            family.stage.to_owned(),
+            numbers(&family.parents),
+            numbers(&family.children),
+        ]);
+    }
+    grid.finish("no partitions")
 }
 
 /// Partitions, one a row. `lag` is that of the replica furthest behind.
@@ -298,14 +359,14 @@ fn settings_in_use(queue: &QueuePolicy) -> impl Iterator<Item = (&'static str, S
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
     use weir_client::QueuePartition;
 
     use super::*;
 
-    fn description() -> TopicDescription {
+    pub(in crate::output) fn description() -> TopicDescription {
         let topic = TopicInfo {
             topic_id: 7,
             name: "tasks".to_owned(),
@@ -315,9 +376,13 @@ mod tests {
             policy: TopicPolicy::Queue(QueuePolicy::default()),
             created_at_ms: 0,
         };
-        let partition = PartitionStatus {
+        TopicDescription { topic, partitions: vec![partition(0)] }
+    }
+
+    pub(in crate::output) fn partition(number: u32) -> PartitionStatus {
+        PartitionStatus {
             topic: "tasks".to_owned(),
-            partition: 0,
+            partition: number,
             group_id: 3,
             kind: Some(TopicKind::Queue),
             voters: vec![1, 2, 3],
@@ -329,8 +394,48 @@ mod tests {
             lag_entries: vec![(1, 0), (3, 12)],
             stream: None,
             queue: Some(QueuePartition { ready: 4, leased: 3, scheduled: 2, parked: 1, bytes: 2048 }),
-        };
-        TopicDescription { topic, partitions: vec![partition] }
+            key_first: 0,
+            key_last: u32::MAX,
+            stage: PartitionStage::Open,
+            parents: Vec::new(),
+            children: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_topic_that_was_split_shows_who_has_which_keys_and_fits_a_page() {
+        let part =
+            |number, stage, (first, last): (u32, u32), parents: &[u32], children: &[u32]| PartitionStatus {
+                stage,
+                key_first: first,
+                key_last: last,
+                parents: parents.to_vec(),
+                children: children.to_vec(),
+                ..partition(number)
+            };
+        let half = 0x8000_0000;
+        let partitions = vec![
+            part(0, PartitionStage::Sealed, (0, u32::MAX), &[], &[1, 2]),
+            part(1, PartitionStage::Open, (0, half - 1), &[0], &[]),
+            part(2, PartitionStage::Sealing, (half, u32::MAX), &[0], &[3, 4]),
+            part(3, PartitionStage::Coming, (half, u32::MAX - 1), &[2], &[]),
+        ];
+        let described = TopicDescription { partitions, ..description() };
+        let text = TopicView::of_description(&described).text(Page { colour: false, width: Some(100) });
+        let (_, table) = text.rsplit_once("\n\n").unwrap();
+        assert_eq!(
+            table,
+            "partition  keys               state    came of  replaced by\n\
+             ────────────────────────────────────────────────────────────\n\
+             \x20       0  00000000-ffffffff  sealed            1, 2\n\
+             \x20       1  00000000-7fffffff  open     0\n\
+             \x20       2  80000000-ffffffff  sealing  0        3, 4\n\
+             \x20       3  80000000-fffffffe  coming   2"
+        );
+        assert!(text.lines().all(|line| line.chars().count() <= 100), "{text}");
+        let value = serde_json::to_value(TopicView::of_description(&described)).unwrap();
+        assert_eq!(value["partition_status"][0]["stage"], "sealed");
+        assert_eq!(value["partition_status"][0]["children"], serde_json::json!([1, 2]));
     }
 
     #[test]

@@ -73,7 +73,7 @@ impl Gathered {
             }
             Op::Digest(digest) => self.digests.observe(digest),
             Op::Lost(lost) if self.lost.len() < LOST_MAX => self.lost.push((event.from, lost.clone())),
-            Op::Lost(_) => {}
+            Op::Lost(_) | Op::Reshaped { .. } => {}
             _ => {
                 self.latencies.observe(event, self.now);
                 self.rates.observe(event, self.now);

@@ -89,7 +89,9 @@ pub(super) fn converged(cluster: &Cluster, machines: &BTreeMap<NodeId, usize>) -
 fn wanted(broker: &Broker, group: GroupId) -> Option<usize> {
     let (routing, _) = broker.routing();
     let mut topics = routing.topics.iter();
-    let topic = topics.find(|topic| topic.partitions.iter().any(|partition| partition.group == group))?;
+    let topic = topics.find(|topic| {
+        topic.partitions.iter().chain(&topic.sealed).any(|partition| partition.group == group)
+    })?;
     broker.topic(&topic.name).ok().map(|topic| topic.replicas as usize)
 }
 

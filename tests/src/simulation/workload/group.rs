@@ -8,15 +8,13 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
-use weir_checker::{Consumer, Op, Value};
+use weir_checker::Consumer;
 use weir_types::{GroupId, Offset, WeirError};
 
 use super::super::client::Client;
-use super::super::wire::{Answer, Question};
-use super::produce::{batch, unexpected};
+use super::seat::Seat;
 use super::work::Outputs;
-use super::{GROUP, Journal, STREAM, ended, read};
-use crate::recorder::End;
+use super::{Journal, read};
 
 /// Most commits of one ownership.
 const COMMITS_MAX: u64 = 12;
@@ -55,8 +53,8 @@ impl Owner {
     pub(super) async fn run(self, healed: CancellationToken) -> Result<(), WeirError> {
         while !healed.is_cancelled() {
             let epoch = self.epochs.fetch_add(1, Ordering::Relaxed) + 1;
-            if let Some(owned) = self.take_over(epoch).await? {
-                self.work(owned, &healed).await?;
+            if let Some(committed) = self.seat(epoch).take_over().await? {
+                self.work(Owned { epoch, committed }, &healed).await?;
             }
             sleep(self.pause()).await;
         }
@@ -67,28 +65,9 @@ impl Owner {
         Duration::from_millis(self.client.below(self.pause_ms_max))
     }
 
-    /// Shuts older owners out; none when a newer owner was faster.
-    async fn take_over(&self, epoch: u64) -> Result<Option<Owned>, WeirError> {
-        let (index, group) = self.partition;
-        let begun = self.journal.begin();
-        let question = Question::Fence { group, consumers: GROUP.to_owned(), epoch };
-        let told = self.client.ask(Some(group), &question, Duration::from_secs(1)).await;
-        let (end, owned) = match told {
-            Ok(Answer::Position { committed }) => {
-                (End::Ok, Some(Owned { epoch, committed: committed.map(Offset) }))
-            }
-            Ok(other) => return Err(unexpected(&other)),
-            Err(error) => (ended(&error), None),
-        };
-        let op = Op::Assign {
-            group: GROUP.to_owned(),
-            topic: STREAM.to_owned(),
-            consumer: self.consumer,
-            epoch,
-            partitions: vec![index],
-        };
-        self.journal.end(begun, op, end);
-        Ok(owned)
+    fn seat(&self, epoch: u64) -> Seat<'_> {
+        let Self { client, journal, consumer, partition, .. } = self;
+        Seat { client, journal, consumer: *consumer, partition: *partition, epoch }
     }
 
     async fn work(&self, mut owned: Owned, healed: &CancellationToken) -> Result<(), WeirError> {
@@ -98,15 +77,15 @@ impl Owner {
                 return Ok(());
             }
             let reader = read::Reader { consumer: self.consumer, epoch: Some(owned.epoch), wait_ms: WAIT_MS };
-            (next, _) = reader.fetch(&self.client, &self.journal, self.partition, next).await?;
+            next = reader.fetch(&self.client, &self.journal, self.partition, next).await?.next;
             if self.client.below(COMMITS_MAX * STILL_ONE_IN) == 0 {
                 sleep(STILL).await;
             }
             let owns = match &self.outputs {
                 Some(outputs) if owned.committed < Some(next) && self.client.below(APPENDS_ONE_IN) == 0 => {
-                    self.commit_and_append(owned, next, outputs).await?
+                    self.seat(owned.epoch).commit_and_append(owned.committed, next, outputs).await?
                 }
-                _ => self.commit(owned.epoch, next).await?,
+                _ => self.seat(owned.epoch).commit(next).await?,
             };
             if owns {
                 owned.committed = Some(next);
@@ -117,71 +96,5 @@ impl Owner {
             sleep(self.pause()).await;
         }
         Ok(())
-    }
-
-    /// Commits a position and appends a record; false when the owner is one no more.
-    async fn commit_and_append(
-        &self,
-        Owned { epoch, committed }: Owned,
-        offset: Offset,
-        outputs: &Outputs,
-    ) -> Result<bool, WeirError> {
-        let (index, group) = self.partition;
-        let sequence = outputs.next.fetch_add(1, Ordering::Relaxed);
-        let value = Value { producer: outputs.producer, sequence };
-        let destination = outputs.partitions[self.client.below(outputs.partitions.len() as u64) as usize];
-        let question = Question::CommitAndAppend {
-            group,
-            consumers: GROUP.to_owned(),
-            epoch,
-            from: committed,
-            offset,
-            destination,
-            batch: batch(&[value], None)?,
-        };
-        let (begun, mut unheard) = (self.journal.begin(), false);
-        let told =
-            self.client.ask_and_hear(Some(group), &question, Duration::from_secs(1), &mut unheard).await;
-        let op = Op::CommitAndAppend {
-            group: GROUP.to_owned(),
-            topic: STREAM.to_owned(),
-            consumer: self.consumer,
-            epoch,
-            partition: index,
-            from: committed.map(|offset| offset.0),
-            offset: offset.0,
-            stream: STREAM.to_owned(),
-            value,
-        };
-        self.journal.end(begun, op, committed_as(&told, unheard));
-        Ok(told.is_ok())
-    }
-
-    /// Commits a position; false when the owner is one no more.
-    async fn commit(&self, epoch: u64, offset: Offset) -> Result<bool, WeirError> {
-        let (index, group) = self.partition;
-        let (begun, mut unheard) = (self.journal.begin(), false);
-        let question = Question::Commit { group, consumers: GROUP.to_owned(), epoch, offset };
-        let wait = Duration::from_secs(1);
-        let told = self.client.ask_and_hear(Some(group), &question, wait, &mut unheard).await;
-        let op = Op::Commit {
-            group: GROUP.to_owned(),
-            topic: STREAM.to_owned(),
-            consumer: self.consumer,
-            epoch,
-            partition: index,
-            offset: offset.0,
-        };
-        self.journal.end(begun, op, committed_as(&told, unheard));
-        Ok(told.is_ok())
-    }
-}
-
-/// How a commit ended: when an attempt was not heard of, it may have happened whatever was said later.
-fn committed_as(told: &Result<Answer, WeirError>, unheard: bool) -> End {
-    match told {
-        Ok(_) => End::Ok,
-        Err(error) if unheard => End::Info(error.code.clone()),
-        Err(error) => ended(error),
     }
 }

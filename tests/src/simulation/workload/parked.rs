@@ -8,8 +8,9 @@ use tokio_util::sync::CancellationToken;
 use weir_checker::{MessageId, Op, ParkedMessage};
 use weir_types::{GroupId, WeirError};
 
-use super::super::client::Client;
+use super::super::client::{Client, SEALED};
 use super::super::wire::{Answer, Question};
+use super::atlas::Atlas;
 use super::produce::{unexpected, value_of};
 use super::{Journal, QUEUE, ended};
 use crate::recorder::End;
@@ -29,23 +30,60 @@ pub(super) struct Undertaker {
     pub(super) careful: CancellationToken,
 }
 
+/// What became of a change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    /// It happened, or was not to happen any more.
+    Done,
+    /// The partition is sealed: there a message can be tried again only while nothing of its key is elsewhere.
+    Sealed,
+}
+
 impl Undertaker {
     /// Looks until the queue is drained.
     pub(super) async fn run(self, drained: CancellationToken) -> Result<(), WeirError> {
         while !drained.is_cancelled() {
-            let (mut redriven, mut dropped) = (Vec::new(), Vec::new());
-            for message in self.list().await? {
-                match self.client.below(4) {
-                    _ if self.careful.is_cancelled() => redriven.push(message),
-                    0 if self.discards => dropped.push(message),
-                    1 => {}
-                    _ => redriven.push(message),
-                }
-            }
-            self.redrive(redriven).await?;
-            self.discard(dropped).await?;
+            self.look().await?;
             sleep(Duration::from_millis(self.client.below(PAUSE_MS_MAX))).await;
         }
+        Ok(())
+    }
+
+    /// Looks at all partitions of the queue until it is drained.
+    pub(super) async fn run_everywhere(
+        mut self,
+        atlas: Atlas,
+        drained: CancellationToken,
+    ) -> Result<(), WeirError> {
+        while !drained.is_cancelled() {
+            for partition in atlas.all(QUEUE) {
+                self.partition = partition.place();
+                self.look().await?;
+            }
+            sleep(Duration::from_millis(self.client.below(PAUSE_MS_MAX))).await;
+        }
+        Ok(())
+    }
+
+    async fn look(&self) -> Result<(), WeirError> {
+        let (mut redriven, mut dropped) = (Vec::new(), Vec::new());
+        for message in self.list().await? {
+            match self.client.below(4) {
+                _ if self.careful.is_cancelled() => redriven.push(message),
+                0 if self.discards => dropped.push(message),
+                1 => {}
+                _ => redriven.push(message),
+            }
+        }
+        if self.redrive(redriven.clone()).await? == Fate::Sealed {
+            // Of each its key goes on elsewhere already, or not.
+            for message in redriven {
+                if self.redrive(vec![message]).await? == Fate::Sealed {
+                    dropped.push(message);
+                }
+            }
+        }
+        self.discard(dropped).await?;
         Ok(())
     }
 
@@ -64,13 +102,13 @@ impl Undertaker {
         Ok(parked.into_iter().map(|(message, ..)| message).collect())
     }
 
-    async fn redrive(&self, messages: Vec<weir_types::MessageId>) -> Result<(), WeirError> {
+    async fn redrive(&self, messages: Vec<weir_types::MessageId>) -> Result<Fate, WeirError> {
         let (topic, known) = (QUEUE.to_owned(), self.known(&messages));
         let question = Question::Redrive { group: self.partition.1, messages };
         self.change(&question, Op::Redrive { topic, messages: known }).await
     }
 
-    async fn discard(&self, messages: Vec<weir_types::MessageId>) -> Result<(), WeirError> {
+    async fn discard(&self, messages: Vec<weir_types::MessageId>) -> Result<Fate, WeirError> {
         let (topic, known) = (QUEUE.to_owned(), self.known(&messages));
         let question = Question::Discard { group: self.partition.1, messages };
         self.change(&question, Op::Discard { topic, messages: known }).await
@@ -81,19 +119,20 @@ impl Undertaker {
         messages.iter().map(|message| MessageId { partition, id: message.0 }).collect()
     }
 
-    async fn change(&self, question: &Question, op: Op) -> Result<(), WeirError> {
+    async fn change(&self, question: &Question, op: Op) -> Result<Fate, WeirError> {
         if matches!(&op, Op::Redrive { messages, .. } | Op::Discard { messages, .. } if messages.is_empty()) {
-            return Ok(());
+            return Ok(Fate::Done);
         }
         let (begun, mut unheard) = (self.journal.begin(), false);
         let wait = Duration::from_secs(2);
         let told = self.client.ask_and_hear(Some(self.partition.1), question, wait, &mut unheard).await;
+        let is_sealed = told.as_ref().is_err_and(|error| error.code == SEALED);
         let end = match told {
             Ok(_) => End::Ok,
             Err(error) if unheard => End::Info(error.code),
             Err(error) => ended(&error),
         };
         self.journal.end(begun, op, end);
-        Ok(())
+        Ok(if is_sealed { Fate::Sealed } else { Fate::Done })
     }
 }

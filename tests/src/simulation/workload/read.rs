@@ -1,19 +1,26 @@
 //! Readers of the stream: one that follows all along, and one that reads everything once more at the end.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use weir_checker::{Consumer, Op};
 use weir_types::{BatchView, ErrorKind, GroupId, Offset, WeirError};
 
 use super::super::client::Client;
 use super::super::wire::{Answer, Question};
+use super::atlas::Atlas;
 use super::produce::{unexpected, value_of};
 use super::{GROUP, Journal, STREAM};
 use crate::recorder::End;
 
 /// Reads from the beginning on, all along.
 const FOLLOWER: Reader = Reader { consumer: Consumer(100), epoch: None, wait_ms: 1_000 };
+/// The same of all partitions, one after the other.
+const FOLLOWER_OF_LINES: Reader = Reader { wait_ms: 50, ..FOLLOWER };
+/// Between two rounds of it.
+const PAUSE: Duration = Duration::from_millis(50);
 /// Reads everything once more, when all is over.
 const LAST: Reader = Reader { consumer: Consumer(101), epoch: None, wait_ms: 0 };
 
@@ -26,7 +33,7 @@ pub(super) async fn follow(
 ) -> Result<(), WeirError> {
     let mut next = Offset(0);
     while !drained.is_cancelled() {
-        (next, _) = FOLLOWER.fetch(&client, &journal, partition, next).await?;
+        next = FOLLOWER.fetch(&client, &journal, partition, next).await?.next;
     }
     Ok(())
 }
@@ -39,7 +46,7 @@ pub(super) async fn to_the_end(
 ) -> Result<(), WeirError> {
     let mut from = Offset(0);
     loop {
-        let (next, end) = LAST.fetch(client, journal, partition, from).await?;
+        let Chunk { next, end, .. } = LAST.fetch(client, journal, partition, from).await?;
         if next == from && next >= end {
             return Ok(());
         }
@@ -47,9 +54,53 @@ pub(super) async fn to_the_end(
     }
 }
 
+/// Reads all partitions of the stream until everything is drained: each only when those whose keys it took over were read to
+/// their ends.
+pub(super) async fn follow_lines(
+    client: Client,
+    journal: Journal,
+    atlas: Atlas,
+    drained: CancellationToken,
+) -> Result<(), WeirError> {
+    let mut places: BTreeMap<GroupId, (Offset, bool)> = BTreeMap::new();
+    while !drained.is_cancelled() {
+        let partitions = atlas.all(STREAM);
+        for partition in &partitions {
+            let is_done = |group: &GroupId| places.get(group).is_some_and(|(_, done)| *done);
+            let waits = partition.parents.iter().any(|parent| !is_done(parent));
+            if waits || is_done(&partition.group) {
+                continue;
+            }
+            let (next, _) = places.get(&partition.group).copied().unwrap_or_default();
+            let chunk = FOLLOWER_OF_LINES.fetch(&client, &journal, partition.place(), next).await?;
+            places.insert(partition.group, (chunk.next, chunk.is_over()));
+        }
+        sleep(PAUSE).await;
+    }
+    Ok(())
+}
+
 /// Where the follower is.
 pub(super) fn next_of(journal: &Journal, index: u32) -> u64 {
     journal.recorder.next_offset(FOLLOWER.consumer, index)
+}
+
+/// What a fetch found.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Chunk {
+    /// The offset that follows what was read.
+    pub(super) next: Offset,
+    /// The end of the partition.
+    pub(super) end: Offset,
+    /// That is its end for good.
+    pub(super) sealed: bool,
+}
+
+impl Chunk {
+    /// Nothing comes any more.
+    pub(super) fn is_over(self) -> bool {
+        self.sealed && self.next >= self.end
+    }
 }
 
 /// Who reads, and how.
@@ -63,18 +114,18 @@ pub(super) struct Reader {
 }
 
 impl Reader {
-    /// Fetches once; the offset that follows what was read, and the end of the partition.
+    /// Fetches once.
     pub(super) async fn fetch(
         self,
         client: &Client,
         journal: &Journal,
         (index, group): (u32, GroupId),
         asked: Offset,
-    ) -> Result<(Offset, Offset), WeirError> {
+    ) -> Result<Chunk, WeirError> {
         let question = Question::Fetch { group, offset: asked, wait_ms: self.wait_ms };
         let begun = journal.begin();
         let answer = client.ask(Some(group), &question, Duration::from_millis(self.wait_ms)).await?;
-        let Answer::Fetched { batches, end } = answer else { return Err(unexpected(&answer)) };
+        let Answer::Fetched { batches, end, sealed } = answer else { return Err(unexpected(&answer)) };
         let (mut next, mut read) = (asked, Vec::new());
         for batch in batches {
             for (offset, body) in records(&batch)? {
@@ -94,7 +145,7 @@ impl Reader {
             records: read,
         };
         journal.end(begun, op, End::Ok);
-        Ok((next, end))
+        Ok(Chunk { next, end, sealed })
     }
 }
 

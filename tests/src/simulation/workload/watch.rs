@@ -10,6 +10,7 @@ use weir_types::{GroupId, WeirError};
 
 use super::super::client::Client;
 use super::super::wire::{Answer, Question};
+use super::atlas::Atlas;
 use super::produce::unexpected;
 use super::{GROUP, Journal, STREAM};
 use crate::recorder::End;
@@ -18,26 +19,42 @@ use crate::recorder::End;
 pub(super) async fn watch(
     client: Client,
     journal: Journal,
-    (index, group): (u32, GroupId),
+    partition: (u32, GroupId),
     pace_ms_max: u64,
     drained: CancellationToken,
 ) -> Result<(), WeirError> {
-    let topic = STREAM.to_owned();
     while !drained.is_cancelled() {
-        bounds(&client, &journal, (index, group)).await?;
-        let begun = journal.begin();
-        let question = Question::Position { group, consumers: GROUP.to_owned() };
-        let answer = client.ask(Some(group), &question, Duration::ZERO).await?;
-        let Answer::Position { committed } = answer else { return Err(unexpected(&answer)) };
-        let op = Op::Position {
-            group: GROUP.to_owned(),
-            topic: topic.clone(),
-            partition: index,
-            offset: committed,
-        };
-        journal.end(begun, op, End::Ok);
+        look(&client, &journal, partition).await?;
         sleep(Duration::from_millis(1 + client.below(pace_ms_max))).await;
     }
+    Ok(())
+}
+
+/// Looks at any of the stream's partitions until everything is drained.
+pub(super) async fn watch_any(
+    client: Client,
+    journal: Journal,
+    atlas: Atlas,
+    pace_ms_max: u64,
+    drained: CancellationToken,
+) -> Result<(), WeirError> {
+    while !drained.is_cancelled() {
+        let partitions = atlas.all(STREAM);
+        let chosen = &partitions[client.below(partitions.len() as u64) as usize];
+        look(&client, &journal, chosen.place()).await?;
+        sleep(Duration::from_millis(1 + client.below(pace_ms_max))).await;
+    }
+    Ok(())
+}
+
+async fn look(client: &Client, journal: &Journal, (index, group): (u32, GroupId)) -> Result<(), WeirError> {
+    bounds(client, journal, (index, group)).await?;
+    let begun = journal.begin();
+    let question = Question::Position { group, consumers: GROUP.to_owned() };
+    let answer = client.ask(Some(group), &question, Duration::ZERO).await?;
+    let Answer::Position { committed } = answer else { return Err(unexpected(&answer)) };
+    let (group, topic) = (GROUP.to_owned(), STREAM.to_owned());
+    journal.end(begun, Op::Position { group, topic, partition: index, offset: committed }, End::Ok);
     Ok(())
 }
 

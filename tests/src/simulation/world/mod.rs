@@ -31,7 +31,7 @@ use crate::Dice;
 use host::Host;
 
 /// How a host's software ends.
-pub(super) type Ended = Result<(), Box<dyn Error + Send + Sync>>;
+pub(super) type Ended<T = ()> = Result<T, Box<dyn Error + Send + Sync>>;
 
 /// The number of a host, in the order in which they were made.
 pub(super) type HostId = usize;

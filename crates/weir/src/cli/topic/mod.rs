@@ -1,6 +1,7 @@
-//! `weir topic`: create, list, describe, alter, delete, and the links between topics.
+//! `weir topic`: create, list, describe, alter, scale, delete, and the links between topics.
 
 mod links;
+mod scale;
 
 use clap::builder::PossibleValuesParser;
 use clap::{Args, Subcommand};
@@ -9,6 +10,7 @@ use weir_client::{GroupNames, NewTopic, ParkPolicy, QueueSettings, Settings, Str
 use weir_types::TopicKind;
 
 use links::{DeadLetters, Forward, Links, Subscribe};
+use scale::Scale;
 
 use super::confirm::confirm;
 use super::{Connection, value};
@@ -26,6 +28,8 @@ pub(super) enum Topic {
     Describe(Describe),
     /// Change settings of a topic; what is not named stays
     Alter(Alter),
+    /// Split or merge partitions until a topic has so many
+    Scale(Scale),
     /// Delete a topic and everything in it
     Delete(Delete),
     /// Move every message of a queue on to another topic
@@ -260,6 +264,7 @@ impl Topic {
             Self::List(list) => list.run(screen).await,
             Self::Describe(describe) => describe.run(screen).await,
             Self::Alter(alter) => alter.run(screen).await,
+            Self::Scale(scale) => scale.run(screen).await,
             Self::Delete(delete) => delete.run(screen).await,
             Self::Forward(forward) => forward.run(screen).await,
             Self::DeadLetters(letters) => letters.run(screen).await,
