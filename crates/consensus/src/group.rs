@@ -19,8 +19,8 @@ use crate::{
     barrier, liveness, membership, status, transfer, wall,
 };
 
-/// A log of less than so many times [`Limits::log_bytes_kept`](crate::Limits) is not sparse: little is to be had.
-const SPARSE_WINDOWS: u64 = 2;
+/// A log that is not by this part longer than [`Limits::log_bytes_kept`](crate::Limits) is not sparse: little is to be had.
+const SPARSE_BEYOND: u64 = 4;
 /// In a sparse log, less than one byte of so many is alive.
 const SPARSE_FACTOR: u64 = 4;
 
@@ -199,10 +199,11 @@ impl<M: Machine> Group<M> {
     }
 
     /// Whether the log from `from` on takes so much more disk than `live_bytes` that these should be written anew at its end:
-    /// several times what is kept for followers anyway, and most of it dead. Only the log of a queue ever is.
+    /// more than what is kept for followers anyway, and most of it dead. Only the log of a queue ever is.
     pub async fn is_sparse(&self, from: LogIndex, live_bytes: u64) -> Result<bool, ReadError> {
         let bytes = self.reads.queue_log_bytes(from).await?;
-        let least = self.replica.context.limits.log_bytes_kept.saturating_mul(SPARSE_WINDOWS);
+        let kept = self.replica.context.limits.log_bytes_kept;
+        let least = kept.saturating_add(kept / SPARSE_BEYOND);
         Ok(bytes >= least && live_bytes.saturating_mul(SPARSE_FACTOR) <= bytes)
     }
 

@@ -128,6 +128,9 @@ pub(crate) trait Engine: Send + Sync + 'static {
     /// About how many bytes of table files each range of keys takes.
     fn approximate_bytes(&self, family: Family, ranges: &[Range<Vec<u8>>]) -> Vec<u64>;
 
+    /// Bytes that are on their way from memory to a table file: deletions that come now do not keep them out of it.
+    fn flushing_bytes(&self, family: Family) -> u64;
+
     /// Rewrites what deletions cover, so that its space comes back; range deletions alone never cause that. May
     /// take long, and ends early after [`Self::halt`].
     fn compact(&self, family: Family);

@@ -23,8 +23,8 @@ use crate::{Error, buckets::Run};
 
 /// The window in which a power cut may hide a loss from the amnesia guard.
 const SUPERBLOCK_SYNC_EVERY: Duration = Duration::from_millis(100);
-/// How often a full disk is looked at.
-const LOOK_WHILE_FULL_EVERY: Duration = Duration::from_secs(1);
+/// How often a full disk is looked at, and whether a table file is written.
+const LOOK_AGAIN_EVERY: Duration = Duration::from_secs(1);
 /// How often the buckets are surveyed at most: it goes over every segment of the node.
 const SURVEY_EVERY: Duration = Duration::from_secs(10);
 
@@ -35,12 +35,16 @@ pub(crate) struct Housekeeper {
     wake: Condvar,
 }
 
-#[expect(clippy::struct_excessive_bools, reason = "four independent flags, not a state")]
+#[expect(clippy::struct_excessive_bools, reason = "six independent flags, not a state")]
 #[derive(Clone, Copy, Debug, Default)]
 struct Due {
     superblock: bool,
     buckets: bool,
     garbage: bool,
+    /// The thread that takes space back is through.
+    reclaimed: bool,
+    /// A table file is being written; then the garbage can be weighed.
+    flush: bool,
     full: bool,
     stop: bool,
 }
@@ -64,6 +68,17 @@ impl Housekeeper {
         self.wake.notify_one();
     }
 
+    /// The same, once what is being written to a table file is there.
+    fn weigh_garbage_later(&self) {
+        self.due.lock().flush = true;
+    }
+
+    /// What gathered while space was taken back may be worth the same by now.
+    fn reclaimed(&self) {
+        self.due.lock().reclaimed = true;
+        self.wake.notify_one();
+    }
+
     /// The disk is full: look again until it is not.
     pub(crate) fn watch_disk(&self) {
         let watched = std::mem::replace(&mut self.due.lock().full, true);
@@ -81,11 +96,12 @@ impl Housekeeper {
     fn wait(&self) -> Due {
         let mut due = self.due.lock();
         loop {
-            if due.stop || due.superblock || due.buckets || due.garbage {
+            if due.stop || due.superblock || due.buckets || due.garbage || due.reclaimed {
                 break;
             }
-            if due.full {
-                self.wake.wait_for(&mut due, LOOK_WHILE_FULL_EVERY);
+            if due.full || due.flush {
+                // Neither is told of.
+                self.wake.wait_for(&mut due, LOOK_AGAIN_EVERY);
                 break;
             }
             self.wake.wait(&mut due);
@@ -137,7 +153,10 @@ impl Chore {
                 (self.fail)(error);
                 return;
             }
-            if due.garbage {
+            if due.reclaimed {
+                self.join_reclaiming();
+            }
+            if due.garbage || due.reclaimed || due.flush {
                 self.reclaim(Urgency::Usual);
             }
             if due.full {
@@ -169,11 +188,15 @@ impl Chore {
 impl Chore {
     /// Compacts on a thread of its own, because the superblock's sync cannot wait for it; one at a time.
     fn reclaim(&mut self, urgency: Urgency) {
+        if urgency == Urgency::Usual && self.engine.flushing_bytes(Family::QueueLog) > 0 {
+            self.handle.weigh_garbage_later();
+            return;
+        }
         if self.is_reclaiming() || !reclaim::take_garbage(&*self.engine, &self.catalog, urgency) {
             return;
         }
-        let engine = Arc::clone(&self.engine);
-        self.start_reclaiming(move || reclaim::reclaim(&*engine));
+        let (engine, catalog) = (Arc::clone(&self.engine), Arc::clone(&self.catalog));
+        self.start_reclaiming(move || reclaim::reclaim(&*engine, &catalog));
     }
 
     fn evacuate(&mut self, urgency: Urgency) {
@@ -203,6 +226,11 @@ impl Chore {
     }
 
     fn start_reclaiming(&mut self, work: impl FnOnce() + Send + 'static) {
+        let handle = Arc::clone(&self.handle);
+        let work = move || {
+            work();
+            handle.reclaimed();
+        };
         match spawn("weir-reclaim", work) {
             Ok(thread) => self.reclaiming = Some(thread),
             Err(error) => tracing::warn!(%error, "space is not taken back now"),
@@ -210,10 +238,14 @@ impl Chore {
     }
 
     fn end_reclaiming(&mut self) {
+        if self.is_reclaiming() {
+            self.engine.halt();
+        }
+        self.join_reclaiming();
+    }
+
+    fn join_reclaiming(&mut self) {
         if let Some(thread) = self.reclaiming.take() {
-            if !thread.is_finished() {
-                self.engine.halt();
-            }
             // A thread that panicked has reported it where it happened.
             drop(thread.join());
         }

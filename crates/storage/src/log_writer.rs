@@ -143,7 +143,9 @@ impl LogWriter {
                 round.done.extend(done.map(Answer::Done));
             }
             Op::Truncate { group, from } => truncate::truncate(catalog, group, from, batch),
-            Op::Retire { group, retirement } => retire::retire(catalog, group, retirement, batch),
+            Op::Retire { group, retirement } => {
+                retire::retire(&*self.engine, catalog, group, retirement, batch);
+            }
             Op::Rows { group, class, changes } => {
                 let generation = catalog.touch(group, class, batch).generation;
                 for change in changes {
@@ -253,7 +255,9 @@ impl LogWriter {
         let deleted: Vec<_> = deleted.collect();
         if !deleted.is_empty() {
             let bytes = self.engine.approximate_bytes(Family::QueueLog, &deleted);
-            self.catalog.lock().queue_garbage.add(bytes.into_iter().sum());
+            // Nobody knows how much of it is on the way to a file: it is measured when it is there.
+            let flushing = self.engine.flushing_bytes(Family::QueueLog);
+            self.catalog.lock().queue_garbage.add(bytes.into_iter().sum::<u64>() + flushing);
         }
     }
 

@@ -11,7 +11,7 @@ use weir_types::mutants::{self, Mutant};
 
 use crate::ballast::Ballast;
 use crate::catalog::Catalog;
-use crate::engine::{Batch, Engine};
+use crate::engine::{Batch, Engine, Family};
 use crate::evacuate::Survey;
 use crate::housekeeper::{Chore, Housekeeper, drop_dead_buckets};
 use crate::inbox::Inbox;
@@ -109,6 +109,7 @@ fn start(options: &Options, opened: Opened) -> Result<Store, Error> {
         Backend::Rocks(_) => {
             let (pool, readers) = Pool::with_threads(&engine, options.read_threads)?;
             threads.extend(readers);
+            catalog.lock().queue_garbage.opened(engine.table_bytes(Family::QueueLog)?);
             let chore = Chore {
                 handle: Arc::default(),
                 engine: Arc::clone(&engine),
@@ -187,6 +188,8 @@ fn keep_house(chore: Chore, threads: &mut Vec<JoinHandle<()>>) -> Result<Arc<Hou
     let handle = Arc::clone(&chore.handle);
     // Also when the disk is not full: a ballast that was given up at start comes back.
     handle.watch_disk();
+    // And what was deleted before the open, or while a compaction was cut short.
+    handle.weigh_garbage();
     threads.push(spawn("weir-housekeeper", move || chore.run())?);
     Ok(handle)
 }

@@ -1,19 +1,25 @@
 //! Gives the space of retired queue entries back.
 //!
 //! They are deleted by range, and a range deletion alone makes `RocksDB` compact nothing: a backlog that was drained
-//! would stay on the disk until other writes happen to pass over it. So deleted bytes are counted, and when they
-//! are about half of the table files, or the disk is full, the family is compacted. What that rewrites are the
-//! survivors, so a byte is rewritten at most about once for each byte that is retired.
+//! would stay on the disk until other writes happen to pass over it. So deleted bytes are counted, and when they seem to be
+//! half of the table files, these are measured against what is alive; half of them dead, or a full disk, and the family is
+//! compacted. What that rewrites are the survivors, so a byte is rewritten at most about once for each byte that is retired.
+
+use std::ops::{ControlFlow, Range};
 
 use parking_lot::Mutex;
 
+use crate::LogClass;
 use crate::catalog::Catalog;
 use crate::engine::{Engine, Family};
+use crate::tables::queue_log;
 
 /// Below this nothing is worth a compaction.
-const GARBAGE_BYTES_MIN: u64 = 256 << 20;
+const GARBAGE_BYTES_MIN: u64 = 16 << 20;
+/// So often it is asked about.
+const ASK_EACH_BYTES: u64 = 4 << 20;
 
-/// Deleted bytes that still lie in table files. What never got there is not among them.
+/// Deleted bytes that lie in table files, or are on their way there.
 #[derive(Debug, Default)]
 pub(crate) struct Garbage {
     bytes: u64,
@@ -28,11 +34,20 @@ impl Garbage {
 
     /// Whether enough has gathered since it was last asked.
     pub(crate) fn is_worth_asking(&mut self) -> bool {
-        let worth = self.bytes >= self.asked_at + GARBAGE_BYTES_MIN;
+        let worth = self.bytes >= GARBAGE_BYTES_MIN && self.bytes >= self.asked_at + ASK_EACH_BYTES;
         if worth {
             self.asked_at = self.bytes;
         }
         worth
+    }
+
+    /// All of the files may be garbage that was there before the open.
+    pub(crate) fn opened(&mut self, table_bytes: u64) {
+        self.bytes = table_bytes;
+    }
+
+    fn measured(&mut self, bytes: u64) {
+        *self = Self { bytes, asked_at: bytes };
     }
 }
 
@@ -54,22 +69,58 @@ pub(crate) fn take_garbage(engine: &dyn Engine, catalog: &Mutex<Catalog>, urgenc
             return false;
         }
     };
-    let garbage = &mut catalog.lock().queue_garbage;
+    let is_worth = |garbage: u64| garbage >= GARBAGE_BYTES_MIN && garbage >= table_bytes / 2;
+    let counted = catalog.lock().queue_garbage.bytes;
     let worth = match urgency {
-        Urgency::Usual => garbage.bytes >= GARBAGE_BYTES_MIN && garbage.bytes >= table_bytes / 2,
-        Urgency::DiskFull => garbage.bytes > 0,
+        Urgency::Usual => is_worth(counted) && is_worth(measure(engine, catalog, table_bytes)),
+        Urgency::DiskFull => counted > 0,
     };
     if worth {
-        *garbage = Garbage::default();
+        catalog.lock().queue_garbage = Garbage::default();
     }
     // What never reached a table file needs no compaction.
     worth && table_bytes > 0
 }
 
-/// Compacts the queue log: takes long.
-pub(crate) fn reclaim(engine: &dyn Engine) {
+/// How much of the table files is dead. The count is put right by it: it misses what was deleted while it was written to a
+/// file, and counts twice what was deleted while it was rewritten.
+fn measure(engine: &dyn Engine, catalog: &Mutex<Catalog>, table_bytes: u64) -> u64 {
+    let live = live_keys(engine, catalog);
+    let live: u64 = engine.approximate_bytes(Family::QueueLog, &live).into_iter().sum();
+    let dead = table_bytes.saturating_sub(live);
+    catalog.lock().queue_garbage.measured(dead);
+    dead
+}
+
+/// Keys of what each group still has.
+fn live_keys(engine: &dyn Engine, catalog: &Mutex<Catalog>) -> Vec<Range<Vec<u8>>> {
+    let queues: Vec<_> = {
+        let catalog = catalog.lock();
+        let queues = catalog.groups.iter().filter(|(_, group)| group.alive && group.class == LogClass::Queue);
+        queues.map(|(id, group)| (*id, group.generation, group.deleted_before)).collect()
+    };
+    let view = engine.view();
+    let keys = queues.into_iter().map(|(id, generation, deleted_before)| {
+        let mut keys = queue_log::range(id, generation, deleted_before.unwrap_or_default().0..u64::MAX);
+        if deleted_before.is_none() {
+            // Nothing was retired since the open, which may have found much that was before. What cannot be read counts as alive.
+            let _ = view.scan(Family::QueueLog, &keys.clone(), 0, &mut |first, _| {
+                keys.start = first.to_vec();
+                Ok(ControlFlow::Break(()))
+            });
+        }
+        keys
+    });
+    keys.collect()
+}
+
+/// Compacts the queue log: takes long. Files written meanwhile are counted after it.
+pub(crate) fn reclaim(engine: &dyn Engine, catalog: &Mutex<Catalog>) {
     engine.compact(Family::QueueLog);
     metrics::counter!("weir_storage_queue_log_compactions_total").increment(1);
+    if let Ok(table_bytes) = engine.table_bytes(Family::QueueLog) {
+        measure(engine, catalog, table_bytes);
+    }
 }
 
 #[cfg(test)]
@@ -84,7 +135,9 @@ mod tests {
         garbage.add(1);
         assert!(garbage.is_worth_asking());
         assert!(!garbage.is_worth_asking());
-        garbage.add(GARBAGE_BYTES_MIN);
+        garbage.add(ASK_EACH_BYTES - 1);
+        assert!(!garbage.is_worth_asking());
+        garbage.add(1);
         assert!(garbage.is_worth_asking());
     }
 }

@@ -77,8 +77,8 @@ struct State {
 const MARKS_PER_WINDOW: u64 = 4;
 /// Windows that a leader keeps for a follower within reach.
 const SLOW_FOLLOWER_WINDOWS: u64 = 8;
-/// Entries that may wait to be deleted, so that deletions come in ranges and not one by one.
-const RETIRE_STEP: u64 = 32;
+/// Entries that may wait to be given up: few, for each may have some MiB. The store gathers small ones itself.
+const RETIRE_STEP: u64 = 4;
 
 impl Shared {
     pub(crate) fn new(

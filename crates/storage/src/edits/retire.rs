@@ -4,12 +4,13 @@ use weir_types::{GroupId, LogIndex};
 
 use crate::LogClass;
 use crate::catalog::{Catalog, Group};
-use crate::engine::{Batch, Family};
+use crate::engine::{Batch, Engine, Family};
 use crate::tables::{queue_log, segment, stream_log};
 
 /// Retired queue entries that gather before one range deletion: each is a tombstone that reads must step over.
 const QUEUE_ENTRIES_GATHERED_MAX: u64 = 512;
-/// Bytes of the same, by the average size of what was appended.
+/// Bytes of the same: in table files, or by the average size of what was appended. A log has large entries and small ones, and
+/// of those from before the open no average tells.
 const QUEUE_BYTES_GATHERED_MAX: u64 = 4 << 20;
 
 /// A retirement, with the bounds of the log as they were when it was asked for.
@@ -23,25 +24,39 @@ pub(crate) struct Retirement {
     pub(crate) empties: bool,
 }
 
-pub(crate) fn retire(catalog: &mut Catalog, group: GroupId, retirement: Retirement, batch: &mut Batch) {
+pub(crate) fn retire(
+    engine: &dyn Engine,
+    catalog: &mut Catalog,
+    group: GroupId,
+    retirement: Retirement,
+    batch: &mut Batch,
+) {
     let Some(known) = catalog.groups.get_mut(&group) else { return };
     match known.class {
-        LogClass::Queue => retire_queue(known, group, retirement, batch),
+        LogClass::Queue => retire_queue(engine, known, group, retirement, batch),
         LogClass::Stream => retire_stream(catalog, group, retirement, batch),
     }
 }
 
-fn retire_queue(known: &mut Group, group: GroupId, retirement: Retirement, batch: &mut Batch) {
+fn retire_queue(
+    engine: &dyn Engine,
+    known: &mut Group,
+    group: GroupId,
+    retirement: Retirement,
+    batch: &mut Batch,
+) {
     let deleted = *known.deleted_before.get_or_insert(retirement.first);
     let gathered = retirement.before.0.saturating_sub(deleted.0);
     let (entries, bytes) = known.appended;
     let bytes_each = bytes / entries.max(1);
     // Nothing was appended since the open: the size is unknown, so do not let any gather.
     let small = entries > 0 && gathered.saturating_mul(bytes_each) < QUEUE_BYTES_GATHERED_MAX;
-    if gathered == 0 || (small && gathered < QUEUE_ENTRIES_GATHERED_MAX) {
+    let keys = queue_log::range(group, known.generation, deleted.0..retirement.before.0);
+    let in_tables = || engine.approximate_bytes(Family::QueueLog, std::slice::from_ref(&keys))[0];
+    let gathers = small && gathered < QUEUE_ENTRIES_GATHERED_MAX && in_tables() < QUEUE_BYTES_GATHERED_MAX;
+    if gathered == 0 || gathers {
         return;
     }
-    let keys = queue_log::range(group, known.generation, deleted.0..retirement.before.0);
     batch.delete_range(Family::QueueLog, keys);
     known.deleted_before = Some(retirement.before);
 }

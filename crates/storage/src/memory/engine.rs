@@ -58,6 +58,10 @@ impl Engine for MemoryEngine {
         vec![0; ranges.len()]
     }
 
+    fn flushing_bytes(&self, _family: Family) -> u64 {
+        0
+    }
+
     fn compact(&self, _family: Family) {}
 
     fn halt(&self) {}

@@ -116,6 +116,15 @@ impl Engine for Database {
         self.db.get_approximate_sizes_cf(handle(&self.db, family), &ranges)
     }
 
+    fn flushing_bytes(&self, family: Family) -> u64 {
+        off_the_runtime();
+        let family = handle(&self.db, family);
+        // An answer that does not come means no more than that space returns later.
+        let bytes = |name| self.db.property_int_value_cf(family, name).ok().flatten().unwrap_or_default();
+        bytes(rocksdb::properties::CUR_SIZE_ALL_MEM_TABLES)
+            .saturating_sub(bytes(rocksdb::properties::CUR_SIZE_ACTIVE_MEM_TABLE))
+    }
+
     fn compact(&self, family: Family) {
         off_the_runtime();
         let mut options = CompactOptions::default();
