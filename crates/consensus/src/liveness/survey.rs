@@ -120,9 +120,17 @@ pub(crate) fn view(replica: &Replica) -> Option<SurveyAnswer> {
         last_log: last_log.as_ref().map(Into::into),
         // One that is sure to replicate nothing does not insist.
         leads: leads && reaches_majority(replica, &core, Doubt::Leader),
-        lost: missing(replica).is_some(),
+        lost: missing(replica).is_some() || is_unmet(replica, &core),
         ready,
     })
+}
+
+/// Whether no leader ever called on this replica: it does not know yet that it has a vote. Whoever asks does, and cannot be
+/// elected without it when only the two are left.
+fn is_unmet(replica: &Replica, core: &Core) -> bool {
+    let server = core.raft.server_metrics();
+    let knows_voters = server.borrow_watched().membership_config.voter_ids().next().is_some();
+    !knows_voters && !replica.was_contacted_in(Term(0))
 }
 
 /// Answers a peer's survey for the groups that are open here.

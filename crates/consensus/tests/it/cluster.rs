@@ -186,14 +186,25 @@ impl Cluster {
 
     /// The same on disks of a kind.
     pub(crate) async fn start_on(count: u64, limits: Limits, disk: impl Fn() -> Disk) -> Self {
+        let cluster = Self::unformed(count, limits, disk).await;
+        cluster.form().await;
+        cluster
+    }
+
+    /// Nodes on which the group is open, and nobody has formed it.
+    pub(crate) async fn unformed(count: u64, limits: Limits, disk: impl Fn() -> Disk) -> Self {
         log();
         let mut cluster = Self { board: Arc::default(), limits, timings: timings(), nodes: BTreeMap::new() };
         for id in 1..=count {
             cluster.boot(id, disk()).await;
         }
-        let voters = (1..=count).map(|id| (ReplicaId(100 + id), NodeId(id))).collect();
-        cluster.nodes[&1].group.initialize(voters).await.unwrap();
         cluster
+    }
+
+    /// The first node forms the group, of all.
+    pub(crate) async fn form(&self) {
+        let voters = self.nodes.keys().map(|id| (ReplicaId(100 + id), NodeId(*id))).collect();
+        self.nodes[&1].group.initialize(voters).await.unwrap();
     }
 
     /// Nodes on which the group is not open: the handle that each has is of another group that nobody forms.

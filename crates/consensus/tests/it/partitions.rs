@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use weir_consensus::Limits;
+use weir_storage::MemoryDisk;
 
-use crate::cluster::{Cluster, timings, wait_until};
+use crate::cluster::{Cluster, Disk, timings, wait_until};
 use crate::switchboard::Lane;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -33,6 +35,31 @@ async fn an_isolated_leader_is_replaced_and_serves_no_stale_read() {
     let journal = cluster.group(old).machine().lock().entries.clone();
     assert!(journal.iter().any(|entry| entry.index == applied.index && entry.term == applied.term));
     assert_eq!(journal, cluster.group(new).machine().lock().entries);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_voter_that_no_leader_ever_reached_helps_to_replace_a_leader() {
+    let disk = || Disk::Memory(MemoryDisk::new());
+    let cluster = Cluster::unformed(3, Limits::default(), disk).await;
+    for other in [1, 2] {
+        cluster.board.cut(3, other);
+    }
+    cluster.form().await;
+    let old = cluster.leader().await;
+    let other = if old == 1 { 2 } else { 1 };
+    cluster.propose(b"without the third").await;
+    // The third is back at the moment at which the leader goes.
+    cluster.board.heal();
+    for away in [other, 3] {
+        cluster.board.cut(old, away);
+    }
+    let begun = tokio::time::Instant::now();
+    wait_until("the others elect", || cluster.group(other).leadership().borrow().here).await;
+    println!("replaced after {:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_millis(3_500), "not by the backstop");
+    cluster.group(other).submit(Bytes::from_static(b"new")).await.unwrap();
+    cluster.board.heal();
+    cluster.settle().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
