@@ -25,6 +25,8 @@ use crate::{Error, buckets::Run};
 const SUPERBLOCK_SYNC_EVERY: Duration = Duration::from_millis(100);
 /// How often a full disk is looked at, and whether a table file is written.
 const LOOK_AGAIN_EVERY: Duration = Duration::from_secs(1);
+/// A compaction that could take nothing back, because a view showed it still, is not repeated sooner.
+const RECLAIM_AGAIN_AFTER: Duration = Duration::from_mins(1);
 /// How often the buckets are surveyed at most: it goes over every segment of the node.
 const SURVEY_EVERY: Duration = Duration::from_secs(10);
 
@@ -43,8 +45,8 @@ struct Due {
     garbage: bool,
     /// The thread that takes space back is through.
     reclaimed: bool,
-    /// A table file is being written; then the garbage can be weighed.
-    flush: bool,
+    /// A table file is being written, or the last compaction was in vain: the garbage is weighed after that.
+    later: bool,
     full: bool,
     stop: bool,
 }
@@ -68,9 +70,9 @@ impl Housekeeper {
         self.wake.notify_one();
     }
 
-    /// The same, once what is being written to a table file is there.
+    /// The same, in a while.
     fn weigh_garbage_later(&self) {
-        self.due.lock().flush = true;
+        self.due.lock().later = true;
     }
 
     /// What gathered while space was taken back may be worth the same by now.
@@ -99,7 +101,7 @@ impl Housekeeper {
             if due.stop || due.superblock || due.buckets || due.garbage || due.reclaimed {
                 break;
             }
-            if due.full || due.flush {
+            if due.full || due.later {
                 // Neither is told of.
                 self.wake.wait_for(&mut due, LOOK_AGAIN_EVERY);
                 break;
@@ -134,6 +136,8 @@ pub(crate) struct Chore {
     pub(crate) surveyed: Option<Instant>,
     /// The compaction or evacuation under way, or the last one.
     pub(crate) reclaiming: Option<JoinHandle<()>>,
+    /// When the last one ended.
+    pub(crate) reclaimed: Option<Instant>,
     /// Stops the store when the superblock cannot be synced.
     pub(crate) fail: Box<dyn Fn(Error) + Send>,
 }
@@ -156,7 +160,7 @@ impl Chore {
             if due.reclaimed {
                 self.join_reclaiming();
             }
-            if due.garbage || due.reclaimed || due.flush {
+            if due.garbage || due.reclaimed || due.later {
                 self.reclaim(Urgency::Usual);
             }
             if due.full {
@@ -188,7 +192,10 @@ impl Chore {
 impl Chore {
     /// Compacts on a thread of its own, because the superblock's sync cannot wait for it; one at a time.
     fn reclaim(&mut self, urgency: Urgency) {
-        if urgency == Urgency::Usual && self.engine.flushing_bytes(Family::QueueLog) > 0 {
+        let in_vain_lately = self.catalog.lock().queue_garbage.is_stuck()
+            && self.reclaimed.is_some_and(|at| at.elapsed() < RECLAIM_AGAIN_AFTER);
+        let must_wait = in_vain_lately || self.engine.flushing_bytes(Family::QueueLog) > 0;
+        if urgency == Urgency::Usual && must_wait {
             self.handle.weigh_garbage_later();
             return;
         }
@@ -246,6 +253,7 @@ impl Chore {
 
     fn join_reclaiming(&mut self) {
         if let Some(thread) = self.reclaiming.take() {
+            self.reclaimed = Some(Instant::now());
             // A thread that panicked has reported it where it happened.
             drop(thread.join());
         }

@@ -121,6 +121,7 @@ fn start(options: &Options, opened: Opened) -> Result<Store, Error> {
                 survey: Survey::default(),
                 surveyed: None,
                 reclaiming: None,
+                reclaimed: None,
                 fail: failing(&inbox, &fatal),
             };
             (pool, Some(keep_house(chore, &mut threads)?))

@@ -25,6 +25,8 @@ pub(crate) struct Garbage {
     bytes: u64,
     /// Asked about at this many bytes, so as not to ask at every batch.
     asked_at: u64,
+    /// The last compaction left as much as is worth one: a view still showed it, or it was deleted meanwhile.
+    stuck: bool,
 }
 
 impl Garbage {
@@ -46,8 +48,8 @@ impl Garbage {
         self.bytes = table_bytes;
     }
 
-    fn measured(&mut self, bytes: u64) {
-        *self = Self { bytes, asked_at: bytes };
+    pub(crate) fn is_stuck(&self) -> bool {
+        self.stuck
     }
 }
 
@@ -69,7 +71,7 @@ pub(crate) fn take_garbage(engine: &dyn Engine, catalog: &Mutex<Catalog>, urgenc
             return false;
         }
     };
-    let is_worth = |garbage: u64| garbage >= GARBAGE_BYTES_MIN && garbage >= table_bytes / 2;
+    let is_worth = |garbage| is_worth(garbage, table_bytes);
     let counted = catalog.lock().queue_garbage.bytes;
     let worth = match urgency {
         Urgency::Usual => is_worth(counted) && is_worth(measure(engine, catalog, table_bytes)),
@@ -82,13 +84,18 @@ pub(crate) fn take_garbage(engine: &dyn Engine, catalog: &Mutex<Catalog>, urgenc
     worth && table_bytes > 0
 }
 
+fn is_worth(garbage: u64, table_bytes: u64) -> bool {
+    garbage >= GARBAGE_BYTES_MIN && garbage >= table_bytes / 2
+}
+
 /// How much of the table files is dead. The count is put right by it: it misses what was deleted while it was written to a
 /// file, and counts twice what was deleted while it was rewritten.
 fn measure(engine: &dyn Engine, catalog: &Mutex<Catalog>, table_bytes: u64) -> u64 {
     let live = live_keys(engine, catalog);
     let live: u64 = engine.approximate_bytes(Family::QueueLog, &live).into_iter().sum();
     let dead = table_bytes.saturating_sub(live);
-    catalog.lock().queue_garbage.measured(dead);
+    let garbage = &mut catalog.lock().queue_garbage;
+    (garbage.bytes, garbage.asked_at) = (dead, dead);
     dead
 }
 
@@ -119,7 +126,8 @@ pub(crate) fn reclaim(engine: &dyn Engine, catalog: &Mutex<Catalog>) {
     engine.compact(Family::QueueLog);
     metrics::counter!("weir_storage_queue_log_compactions_total").increment(1);
     if let Ok(table_bytes) = engine.table_bytes(Family::QueueLog) {
-        measure(engine, catalog, table_bytes);
+        let left = measure(engine, catalog, table_bytes);
+        catalog.lock().queue_garbage.stuck = is_worth(left, table_bytes);
     }
 }
 

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rocksdb::{
-    ColumnFamily, ColumnFamilyDescriptor, CompactOptions, DB, FlushOptions, WriteBatch, WriteOptions,
+    BottommostLevelCompaction, ColumnFamily, ColumnFamilyDescriptor, CompactOptions, DB, FlushOptions,
+    WriteBatch, WriteOptions,
 };
 
 use crate::engine::{Batch, Edit, Engine, Family, View};
@@ -130,6 +131,8 @@ impl Engine for Database {
         let mut options = CompactOptions::default();
         // Other compactions go on meanwhile.
         options.set_exclusive_manual_compaction(false);
+        // A deletion that a view kept from taking effect lies at the bottom, beside what it deletes.
+        options.set_bottommost_level_compaction(BottommostLevelCompaction::ForceOptimized);
         let all = None::<&[u8]>;
         self.db.compact_range_cf_opt(handle(&self.db, family), all, all, &options);
     }

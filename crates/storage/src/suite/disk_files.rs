@@ -129,6 +129,33 @@ async fn retired_queue_entries_give_their_space_back() {
 }
 
 #[tokio::test]
+async fn queue_entries_that_a_view_still_showed_give_their_space_back_after_it() {
+    let disk = Disk::rocks();
+    let store = Store::start(disk.options()).await.unwrap().0;
+    let group = store.group(GROUP, LogClass::Queue);
+    let payload = Bytes::from(vec![7; 1 << 20]);
+    for index in 1..30 {
+        append(&group, vec![LogRecord { payload: payload.clone(), ..record(index, 1) }]).await;
+    }
+    let view = store.inner.pool.run(|engine| Ok(engine.view()));
+    let view = view.await.unwrap();
+    group.retire_before(LogIndex(28)).await.unwrap();
+    group.save_vote(Bytes::new()).await.unwrap();
+    let catalog = Arc::clone(&store.inner.catalog);
+    let compacted = store.inner.pool.run(move |engine| {
+        reclaim::reclaim(engine, &catalog);
+        assert!(catalog.lock().queue_garbage.is_stuck(), "the view shows it");
+        drop(view);
+        reclaim::reclaim(engine, &catalog);
+        assert!(!catalog.lock().queue_garbage.is_stuck());
+        engine.table_bytes(Family::QueueLog)
+    });
+    let after = compacted.await.unwrap();
+    assert!(after < 4 << 20, "{after} bytes left");
+    store.close().await;
+}
+
+#[tokio::test]
 async fn queue_entries_retired_before_a_restart_give_their_space_back_after_it() {
     let disk = Disk::rocks();
     let mut options = disk.options();
