@@ -96,6 +96,15 @@ impl Membership {
         }
     }
 
+    /// Takes back what was to succeed a replica on its own node, before the group's report came by which it is to be kept.
+    pub(crate) fn want_again(&mut self, kept: ReplicaId, node: NodeId) {
+        let successor = self.target.voters.iter().find(|(id, at)| **at == node && **id != kept);
+        if let Some(successor) = successor.map(|(id, _)| *id) {
+            self.give_up(successor);
+            self.reissue(successor, kept, node);
+        }
+    }
+
     /// A planned replica is not wanted any more. Its group may have let it in already, without the report having come:
     /// until the next one tells, it counts as a learner. Otherwise its node would delete it, and might then have to open
     /// it once more, under the same id and without what it had acknowledged.

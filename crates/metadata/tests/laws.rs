@@ -586,6 +586,18 @@ impl World {
         panic!("the scaling never ends");
     }
 
+    /// Five nodes and a topic of two partitions with three replicas each, all of it formed and reported.
+    fn with_a_topic() -> Self {
+        let mut world = Self::formed(5);
+        let create = Wish::Create { name: 1, partitions: 2, replicas: 3, request: 1 };
+        let command = world.command(&create).unwrap();
+        world.apply(command);
+        while let Some(command) = world.form(0).or_else(|| world.report()) {
+            world.apply(command);
+        }
+        world
+    }
+
     /// Everything that is asked for is done; then every group is where it shall be.
     fn settle(&mut self) {
         self.groups.values_mut().for_each(Raft::commit);
@@ -713,13 +725,7 @@ proptest! {
     fn no_replica_comes_back_whatever_is_late_or_lost_between_groups_and_registry(
         wishes in prop::collection::vec(unrest(), 1..80),
     ) {
-        let mut world = World::formed(5);
-        let create = Wish::Create { name: 1, partitions: 2, replicas: 3, request: 1 };
-        let command = world.command(&create).unwrap();
-        world.apply(command);
-        while let Some(command) = world.form(0).or_else(|| world.report()) {
-            world.apply(command);
-        }
+        let mut world = World::with_a_topic();
         for wish in &wishes {
             if let Some(command) = world.command(wish) {
                 world.apply(command);
@@ -774,4 +780,23 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn a_last_voter_that_is_kept_after_all_gets_its_place_back() {
+    let wishes = [
+        Wish::Replicate { topic: 0, replicas: 1, down: 0 },
+        Wish::Step { group: 53, behind: false, committed: true },
+        Wish::LoseWrites { node: 1, retry: false },
+        Wish::Walk { group: 0 },
+        Wish::LoseWrites { node: 1, retry: false },
+    ];
+    let mut world = World::with_a_topic();
+    for wish in &wishes {
+        if let Some(command) = world.command(wish) {
+            world.apply(command);
+        }
+    }
+    world.settle();
+    world.check_settled();
 }

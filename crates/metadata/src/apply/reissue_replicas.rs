@@ -58,6 +58,7 @@ impl Registry {
             membership.kept.retain(|replica| !here.contains(replica));
             if let Some((replica, _)) = membership.only_voter().filter(|(_, node)| *node == from) {
                 membership.kept.insert(replica);
+                membership.want_again(replica, from);
                 kept.push(group);
             } else {
                 for old in here {
