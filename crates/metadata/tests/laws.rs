@@ -598,6 +598,15 @@ impl World {
         world
     }
 
+    /// What is wished, as far as it can be at its time.
+    fn play(&mut self, wishes: &[Wish]) {
+        for wish in wishes {
+            if let Some(command) = self.command(wish) {
+                self.apply(command);
+            }
+        }
+    }
+
     /// Everything that is asked for is done; then every group is where it shall be.
     fn settle(&mut self) {
         self.groups.values_mut().for_each(Raft::commit);
@@ -709,11 +718,7 @@ proptest! {
         wishes in prop::collection::vec(wish(), 1..60),
     ) {
         let mut world = World::formed(founders);
-        for wish in &wishes {
-            if let Some(command) = world.command(wish) {
-                world.apply(command);
-            }
-        }
+        world.play(&wishes);
         world.settle();
         world.check_settled();
         world.balance_out();
@@ -726,11 +731,7 @@ proptest! {
         wishes in prop::collection::vec(unrest(), 1..80),
     ) {
         let mut world = World::with_a_topic();
-        for wish in &wishes {
-            if let Some(command) = world.command(wish) {
-                world.apply(command);
-            }
-        }
+        world.play(&wishes);
         world.settle();
         world.check_settled();
     }
@@ -745,11 +746,7 @@ proptest! {
             let command = world.command(&create).unwrap();
             world.apply(command);
         }
-        for wish in &wishes {
-            if let Some(command) = world.command(wish) {
-                world.apply(command);
-            }
-        }
+        world.play(&wishes);
         world.settle();
         world.check_settled();
         // What is not linked is brought to any number of partitions.
@@ -792,11 +789,7 @@ fn a_last_voter_that_is_kept_after_all_gets_its_place_back() {
         Wish::LoseWrites { node: 1, retry: false },
     ];
     let mut world = World::with_a_topic();
-    for wish in &wishes {
-        if let Some(command) = world.command(wish) {
-            world.apply(command);
-        }
-    }
+    world.play(&wishes);
     world.settle();
     world.check_settled();
 }
