@@ -2,6 +2,7 @@
 //! finds anything, and each defect is found by the check that is there for it.
 
 mod clients;
+mod defects;
 #[path = "../differential/dice.rs"]
 mod dice;
 mod queue;
@@ -13,8 +14,6 @@ use weir_checker::{Options, QueueOptions, Report, judge};
 
 /// Histories of a queue that does as it should.
 const RIGHT: u64 = 400;
-/// Histories within which a defect must show.
-const WRONG_MAX: u64 = 30;
 
 fn report(seed: u64, defect: Option<Defect>) -> Report {
     let queue = QueueOptions { attempts_max: Some(queue::ATTEMPTS_MAX), ..QueueOptions::default() };
@@ -50,19 +49,5 @@ fn nothing_is_found_in_a_queue_that_does_as_it_should() {
 
 #[test]
 fn every_defect_of_a_queue_is_found_by_the_check_that_is_there_for_it() {
-    let mut missed = Vec::new();
-    for (defect, anomaly) in Defect::ALL {
-        let mut seen = BTreeSet::new();
-        let found = (0..WRONG_MAX).find(|seed| {
-            let shown = queue_anomalies(&report(*seed, Some(*defect)));
-            let found = shown.contains(*anomaly);
-            seen.extend(shown);
-            found
-        });
-        match found {
-            Some(seed) => eprintln!("{defect:?}: {anomaly} after {} histories", seed + 1),
-            None => missed.push(format!("{defect:?}: no {anomaly}, but {seen:?}")),
-        }
-    }
-    assert!(missed.is_empty(), "{missed:#?}");
+    defects::each_is_found(Defect::ALL, |seed, defect| queue_anomalies(&report(seed, Some(defect))));
 }

@@ -47,6 +47,9 @@ fn retire_queue(
 ) {
     let deleted = *known.deleted_before.get_or_insert(retirement.first);
     let gathered = retirement.before.0.saturating_sub(deleted.0);
+    if gathered == 0 {
+        return;
+    }
     let (entries, bytes) = known.appended;
     let bytes_each = bytes / entries.max(1);
     // Nothing was appended since the open: the size is unknown, so do not let any gather.
@@ -54,7 +57,7 @@ fn retire_queue(
     let keys = queue_log::range(group, known.generation, deleted.0..retirement.before.0);
     let in_tables = || engine.approximate_bytes(Family::QueueLog, std::slice::from_ref(&keys))[0];
     let gathers = small && gathered < QUEUE_ENTRIES_GATHERED_MAX && in_tables() < QUEUE_BYTES_GATHERED_MAX;
-    if gathered == 0 || gathers {
+    if gathers {
         return;
     }
     batch.delete_range(Family::QueueLog, keys);
